@@ -62,7 +62,7 @@ struct RamBlock {
     uint64_t ram_addr;          /* (C) its place in the space of all RAM */
     int fd;                     /* (C) memfd or file, -1 when anonymous */
     bool readonly;
-    uint32_t *dirty;            /* (A) 1 byte a page: DirtyClient bits */
+    uint8_t *dirty;             /* (A) a byte a page: DirtyClient bits */
     int refs;
 };
 
@@ -89,7 +89,6 @@ struct Region {
     hwaddr at;                  /* offset in parent */
     int priority;               /* higher hides lower */
     GPtrArray *children;        /* of Region *, REGION_CONTAINER */
-    GArray *doorbells;          /* ioeventfds: see region_add_eventfd() */
 };
 
 /* --- regions; all under the machine lock ------------------------------- */
@@ -136,7 +135,8 @@ struct AddressSpace {
 
 /* System memory and the 64 KiB of I/O ports; roots are containers. */
 extern AddressSpace as_memory, as_io;
-extern Region *mem_root(void), *io_root(void);
+Region *mem_root(void);
+Region *io_root(void);
 
 void as_init(AddressSpace *as, Region *root, const char *name);
 void as_destroy(AddressSpace *as);
@@ -171,6 +171,7 @@ typedef struct FlatRange {
     uint64_t size_bytes;
     Region *region;
     hwaddr offset;              /* of `start` in the region */
+    RamBlock *ram;              /* what backs it, or NULL for I/O */
     bool readonly;              /* writes do not reach RAM */
 } FlatRange;
 
@@ -183,8 +184,12 @@ struct FlatView {
 const FlatView *as_view(AddressSpace *as);
 /* The range that holds `gpa`, or NULL. */
 const FlatRange *view_find(const FlatView *view, hwaddr gpa);
-/* One access to an I/O range, split and widened to the chip's sizes; takes
- * the machine lock if needed.  `offset` is within the region. */
+/*
+ * One access to an I/O range, split and widened to the chip's sizes; takes
+ * the machine lock if needed.  `offset` is within the region.  A region that
+ * was destroyed since the caller found it in a view gives MEM_DECODE_ERROR;
+ * its memory stays until the caller's next qsbr_quiescent().
+ */
 MemResult region_io_read(Region *r, hwaddr offset, unsigned size,
                          uint64_t *val);
 MemResult region_io_write(Region *r, hwaddr offset, unsigned size,
