@@ -11,13 +11,39 @@
  *   - an implied immediate (SHL r/m,1) becomes `imm`; a shift by CL is an op of
  *     its own (…_RM_CL);
  *   - immediates and displacements are sign-extended to 64 bits (zero-extended
- *     where the SDM says so: ports, ENTER, shuffle controls, RET imm16).
+ *     where the SDM says so: ports, INT, ENTER, shift counts, bit numbers, AAM,
+ *     shuffle controls, RET imm16);
+ *   - MOV with a moffs is MOV_R_RM or MOV_RM_R without base and index; only a
+ *     64-bit offset is an op of its own (…_MOFFS), with the offset in `imm`.
  *
- * Names: OP_<MNEMONIC>_<FORM>.  Integer forms: RM_R (destination first), R_RM,
+ * Names: OP_<MNEMONIC>_<FORM>, destination first.  Integer forms: RM_R, R_RM,
  * RM_I, RM, R_RM_I, R_M, RM_CL, I, and none at all (OP_CPUID).  Vector forms:
- * X_XM, XM_X, X_XM_I, R_XM, X_RM, P_PM (MMX), …; VEX ops carry a V and use
- * `vvvv`: OP_VADDPS_X_X_XM.  Conditional families are one op with the condition
- * in `aux`: OP_JCC_I, OP_SETCC_RM, OP_CMOVCC_R_RM.
+ * X_XM, XM_X, X_XM_I, R_XM, X_RM, P_PM (MMX), …  X, R, P: `reg`; XM, RM, PM, M:
+ * `rm`; a second X or R that is not the rm: insn_vvvv(); a fourth: register
+ * number in (uint8_t)imm.  So VADDPS_X_X_XM is reg, vvvv, rm and
+ * VMASKMOVPS_M_X_X is rm, vvvv, reg.  X_X, R_X, R_P, X_X_X end in `rm`.  Where
+ * VEX encodes the destination in vvvv (BLSR, VPSLLW_X_X_I) it is moved to
+ * `reg`, so that such an op reads reg, rm, imm.
+ *
+ * Families are one op with a parameter in `aux`: the condition of JCC_I,
+ * SETCC_RM, CMOVCC_R_RM and FCMOVCC_ST0_STi (B 2, E 4, BE 6, U 10, their
+ * inverses + 1); the segment that LFP_R_M loads; the hint of PREFETCH_M.
+ *
+ * `size` by kind of op:
+ *   - integer: operand size; MOVZX8/16, MOVSX8/16/32: of the destination (the
+ *     name tells the source's); CRC32: of the source; near branches, CALL, RET,
+ *     JCXZ, LOOP: what RIP is truncated to; far ones, IRET, PUSHF, ENTER,
+ *     SGDT: operand size; strings, IN, OUT: of the element;
+ *   - x87: of the memory operand, 0 when it has none;
+ *   - MMX 8, SSE 16, VEX 16 or 32, also for scalars and for memory operands
+ *     narrower than that (insn_mem_size());
+ *   - with a general register whose width matters (MOVD, CVTSI2SS, CVTSS2SI,
+ *     PINSRD, PEXTRD, MOVNTI, RDFSBASE): 4 or 8.
+ *
+ * Memory addressed implicitly has seg and EA_SEG, but no base: strings and XLAT
+ * and MASKMOV: `seg` is the overridable one (STOS, SCAS, INS: ES), and EA_SEG
+ * clear means that ES needs no base either.  INSN_A16/A32 tell which rSI, rDI,
+ * rBX, rCX count.  Pushes and pops: `stack`.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -46,12 +72,19 @@ enum {                          /* Insn.ea: how the address is formed */
 enum {                          /* Insn.flags */
     INSN_MEM   = 1 << 0,        /* rm is memory */
     INSN_LOCK  = 1 << 1,
-    INSN_REP   = 1 << 2,        /* F3 where it means REP/REPE */
-    INSN_REPNE = 1 << 3,        /* F2 */
-    INSN_A32   = 1 << 4,        /* address size 32 (string ops, LOOP, JCXZ) */
+    INSN_REP   = 1 << 2,        /* strings: REP; CMPS, SCAS: REPE (F3) */
+    INSN_REPNE = 1 << 3,        /* CMPS, SCAS: REPNE (F2) */
+    INSN_A32   = 1 << 4,        /* address size 32, set in every insn */
     INSN_A16   = 1 << 5,        /* address size 16; neither: 64 */
-    INSN_REX   = 1 << 6,        /* any REX: SPL rather than AH (kept for logs) */
+    INSN_REX   = 1 << 6,        /* any REX: SPL rather than AH (for logs) */
     INSN_END   = 1 << 7,        /* ends a block */
+};
+
+enum {                          /* Insn.stack: how pushes and pops address */
+    STACK_64,                   /* RSP, no base */
+    STACK_32,                   /* ESP, SS is flat (DM_FLAT) */
+    STACK_SEG32,                /* ESP, base and limit of SS */
+    STACK_SEG16,                /* SP, base and limit of SS */
 };
 
 enum { R_ZERO = 16, R_PC = 17 };    /* see gpr[] in cpu/state.h */
@@ -65,17 +98,17 @@ struct Insn {
     InsnFn *fn;
     int64_t imm;                /* immediate; branch displacement; moffs;
                                  * far pointer offset | selector << 32;
-                                 * ENTER: size | level << 16 */
+                                 * ENTER: size | level << 16; x87: FOP;
+                                 * VEX: vvvv in the top four bits */
     int32_t disp;               /* ModRM displacement */
     uint16_t op;                /* OP_* */
     uint16_t off : 12;          /* of the first byte in its (linear) page */
     uint16_t len : 4;           /* 1 to 15 */
-    uint8_t size;               /* operand size in bytes: 1 2 4 8; vectors 16,
-                                 * 32; x87 memory operand size */
+    uint8_t size;               /* bytes; see above */
     uint8_t flags;              /* INSN_* */
     uint8_t ea : 4;             /* EA_* */
     uint8_t scale : 2;
-    uint8_t : 2;
+    uint8_t stack : 2;          /* STACK_*, from the mode, in every insn */
     uint8_t seg : 4;            /* SEG_* of the memory operand (also for
                                  * #GP or #SS when EA_SEG is clear) */
     uint8_t aux : 4;            /* condition code; VEX W | L << 1 */
@@ -85,9 +118,8 @@ struct Insn {
 G_STATIC_ASSERT(sizeof(Insn) == 32 || sizeof(Insn) == 40);
 
 /*
- * VEX.vvvv and a fourth register operand (is4) share `index`-free bytes: VEX
- * instructions whose rm is memory need base and index, so vvvv is kept in the
- * top byte of imm.
+ * VEX.vvvv.  Base and index are taken when rm is memory, so it is kept in the
+ * top of imm; the low byte is the imm8 or the fourth register.
  */
 static inline unsigned insn_vvvv(const Insn *i)
 {
@@ -126,7 +158,7 @@ DecodeResult insn_decode(Insn *out, const uint8_t *p, unsigned n,
 
 /* The OP_* numbers; ops.def has one OP(name) a line. */
 enum {
-#define OP(name) OP_##name,
+#define OP(name, ...) OP_##name,
 #include "accel/tcg/decode/ops.def"
 #undef OP
     N_OPS
