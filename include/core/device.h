@@ -116,6 +116,7 @@ struct Device {
     Loop *loop;                 /* its fds, timers and calls; main by default */
     bool realized;
     bool hotplugged;
+    GError *global_error;       /* a -global that did not fit: at realize */
     GPtrArray *regions;         /* of Region *: device_add_region() */
     GPtrArray *buses;           /* of Bus *: those it provides */
 };
@@ -135,6 +136,10 @@ void device_unrealize(Device *dev);
 void device_reset(Device *dev);
 /* Drive outputs from loaded state. */
 void device_update(Device *dev);
+/* The state tables of its type and their parents, root first. */
+void device_save(Device *dev, GByteArray *out);
+bool device_load(Device *dev, const uint8_t **data, size_t *len,
+                 GError **err);
 /* Take `id`'s object out of the tree for good: unrealize and unref. */
 void device_delete(Device *dev);
 /* Every realized device below `root` (NULL: all), parents before children. */
