@@ -6,7 +6,7 @@
  * from a command line are strings; those from JSON keep their type.  The
  * typed getters accept both, so a reader never asks where a value came from.
  *
- * A reader takes keys with opt_get_*(), which marks them read; opt_unread()
+ * A reader takes keys with opt_get_*(), which marks them read; opt_all_read()
  * then names the first key that nobody wanted, for one clear error.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -53,7 +53,9 @@ Opt *opt_at(const Opt *node, unsigned i);               /* list, dict */
 const char *opt_key_at(const Opt *dict, unsigned i);
 /* The value of `key`, or NULL; marks it read. */
 Opt *opt_get(Opt *dict, const char *key);
-bool opt_has(const Opt *dict, const char *key);         /* does not mark */
+/* The same two without marking. */
+Opt *opt_peek(const Opt *dict, const char *key);
+bool opt_has(const Opt *dict, const char *key);
 const char *opt_string(const Opt *scalar);              /* OPT_STRING only */
 /* A scalar as a string in a form the parsers below accept; g_free(). */
 char *opt_to_string(const Opt *scalar);
@@ -75,7 +77,8 @@ bool opt_get_size(Opt *dict, const char *key, uint64_t *out, uint64_t unit,
 bool opt_get_enum(Opt *dict, const char *key, const char *const *names,
                   int *out, GError **);
 /* Fails naming the first key of `dict` that no getter asked for, with the
- * nearest of the NULL-terminated `known` (may be NULL); `what` names the
+ * nearest of the NULL-terminated `known` (NULL: of the keys that getters did
+ * ask for, so ask for all before); `what` names the
  * option, as "-serial" or "device 'e1000'". */
 bool opt_all_read(Opt *dict, const char *what, const char *const *known,
                   GError **);
@@ -93,8 +96,9 @@ const char *nearest_name(const char *s, const char *const *known);
  * QEMU's keyval grammar: key=val,key=val; ",," is a comma; dotted keys make
  * nested dicts ("file.filename=x") and lists ("foo.0=a"); a bare word is
  * `implied`=word when it comes first and `implied` is not NULL, else word=on,
- * and "noword" is word=off when `no_prefix`; a whole argument that starts
- * with '{' is JSON.  "help" and "?" set *help.  Returns a dict.
+ * and "noword" is word=off ("nodelay" alone is itself); a whole argument that
+ * starts with '{' is JSON.  The words "help" and "?" set *help, unless `help`
+ * is NULL.  Returns a dict.
  */
 Opt *opt_parse_keyval(const char *text, const char *implied, bool *help,
                       GError **err);
