@@ -61,6 +61,9 @@ struct Env {
     uint64_t rip_base;          /* RIP of offset 0 of the running block's page */
     X86Cpu *cpu;
     const struct Block *block;  /* running */
+    uint64_t jump_tag;          /* generation and mode: see insn_jump() */
+    int32_t budget;             /* instructions to the next safe point */
+    uint32_t poll_mask;         /* CPU_PEND_* that may stop us now */
     uint32_t mode;              /* DM_*, kept by env_update_mode() */
     uint8_t cpl;                /* kept by env_update_mode() */
 
@@ -72,12 +75,15 @@ struct Env {
     uint64_t exc_cr2;           /* #PF */
     uint64_t exc_dr6;           /* #DB: bits to set */
     uint8_t exc_soft_len;       /* soft: length, to push the next RIP */
+    bool exc_canonical;         /* not canonical: the dispatcher makes #SS of
+                                 * #GP for the stack segment */
 
     int32_t exit;               /* a CpuRun + 1 to leave run() with, 0: none */
-    uint8_t bounce[64];         /* see mem_read() */
+    uint8_t bounce[64] __attribute__((aligned(64)));   /* see mem_read() */
     uint64_t bounce_gva;
     uint8_t bounce_size;
     bool exclusive;             /* this vCPU holds the exclusive section */
+    bool locked_code;           /* mem_lock() gave RAM that holds code */
 
     struct TcgCpu *tcg;         /* mmu.c, cache.c, run.c: TLBs, jump cache */
 };
@@ -224,9 +230,12 @@ static inline void *mem_lock(Env *env, uint64_t gva, unsigned size)
     }
     return mem_lock_slow(env, gva, size);
 }
+void mem_locked_done_slow(Env *env, const void *p);
 static inline void mem_locked_done(Env *env, const void *p)
 {
-    mem_written(env, p);
+    if (unlikely(p == env->bounce || env->locked_code)) {
+        mem_locked_done_slow(env, p);
+    }
 }
 
 /* Both pages of a write are checked before anything is stored: for pushes of
@@ -234,8 +243,9 @@ static inline void mem_locked_done(Env *env, const void *p)
 bool mem_probe_write(Env *env, uint64_t gva, unsigned len);
 
 /*
- * Accesses as supervisor whatever the CPL (descriptor tables, TSS, IDT), with
- * SMAP not applied to them: SDM 3A 4.6.  False with the exception recorded.
+ * Implicit supervisor accesses, whatever the CPL (descriptor tables, TSS, IDT):
+ * EFLAGS.AC does not lift SMAP for them (SDM 3A 4.6.1), and they are never
+ * checked for alignment.  False with the exception recorded.
  */
 bool mem_sys_read(Env *env, uint64_t gva, void *buf, unsigned size);
 bool mem_sys_write(Env *env, uint64_t gva, const void *buf, unsigned size);
@@ -364,10 +374,23 @@ static inline void env_set_rflags(Env *e, uint64_t fl)
 /* Recompute `mode`, `cpl` and `tlb` from segments, CR0, EFER, RFLAGS; after
  * any change of them.  run.c */
 void env_update_mode(Env *env);
-/* TLB flushes; mmu.c.  `global`: also global pages.  INVLPG: one page. */
+/* TLB flushes; mmu.c.  `global`: also global pages.  INVLPG: one page.  A
+ * change of the bits of CR0, CR4 and EFER that paging depends on is noticed by
+ * env_update_mode(). */
 void tlb_flush(Env *env, bool global);
 void tlb_flush_page(Env *env, uint64_t gva);
 void tlb_flush_pcid(Env *env, uint16_t pcid, bool global);
+/* After s.cr3 was set by MOV to CR3 or a task switch: `keep` is bit 63 of the
+ * operand with CR4.PCIDE, which allows entries of the new PCID to survive. */
+void tlb_new_cr3(Env *env, bool keep);
+/* Should a long instruction (REP, between iterations) stop here and let the
+ * dispatcher look?  It then ends with `return insn_fault(env, insn)` without
+ * an exception, to be resumed.  With DM_TF: after each iteration. */
+static inline bool env_poll(const Env *env)
+{
+    return (__atomic_load_n(&env->cpu->pending, __ATOMIC_RELAXED)
+            & env->poll_mask) || env->mode & DM_TF;
+}
 /* MOV to CR0/3/4, with every side effect; false with #GP recorded.
  * interp/control.c */
 bool env_set_cr0(Env *env, uint64_t val);

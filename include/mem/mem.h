@@ -208,6 +208,10 @@ struct MemListener {
      * DIRTY_CODE clear: the emulator drops translations.  Any thread. */
     void (*code_written)(MemListener *, RamBlock *, uint64_t offset,
                          uint64_t len);
+    /* A client other than DIRTY_CODE cleared its bits in the range: writes
+     * that bypass the log must come through it again.  Any thread. */
+    void (*dirty_cleared)(MemListener *, RamBlock *, uint64_t offset,
+                          uint64_t len);
 };
 /* The listener sees the present view as `add`s before this returns. */
 void as_add_listener(AddressSpace *as, MemListener *l);

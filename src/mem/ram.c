@@ -213,6 +213,17 @@ static void tell_code_written(RamBlock *rb, uint64_t offset, uint64_t len)
     }
 }
 
+static void tell_dirty_cleared(RamBlock *rb, uint64_t offset, uint64_t len)
+{
+    for (unsigned i = 0; i < as_memory.listeners->len; i++) {
+        MemListener *l = g_ptr_array_index(as_memory.listeners, i);
+
+        if (l->dirty_cleared) {
+            l->dirty_cleared(l, rb, offset, len);
+        }
+    }
+}
+
 void ram_mark_dirty(RamBlock *rb, uint64_t offset, uint64_t len)
 {
     uint64_t end = offset + len;
@@ -249,6 +260,9 @@ bool ram_test_clear_dirty(RamBlock *rb, uint64_t offset, uint64_t len,
             __atomic_and_fetch(byte, ~client, __ATOMIC_ACQ_REL);
             dirty = true;
         }
+    }
+    if (dirty && client != DIRTY_CODE) {
+        tell_dirty_cleared(rb, offset, len);
     }
     return dirty;
 }
