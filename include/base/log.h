@@ -42,17 +42,24 @@ enum {
     LOG_NOCHAIN     = 1 << 12,  /* not a log: blocks are never chained */
 };
 
-extern uint32_t log_mask;       /* constant once the machine runs */
+extern uint32_t log_mask;       /* (A) changes by -d and the monitor */
+
+static inline bool log_on(uint32_t items)
+{
+    return G_UNLIKELY(__atomic_load_n(&log_mask, __ATOMIC_RELAXED) & items);
+}
 
 /* Write to the debug log (stderr, or the file of -D) if `item` is on. */
 #define log_debug(item, ...) \
-    do { if (G_UNLIKELY(log_mask & (item))) log_write(__VA_ARGS__); } while (0)
+    do { if (log_on(item)) { log_write(__VA_ARGS__); } } while (0)
+/* A newline is added unless the text ends with one. */
 void log_write(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
+void log_line(const char *text);
 
 /*
- * Turn on the comma-separated items of -d ("int,guest_errors"; "help" and "?"
- * print the list to stdout and set *helped).  False with `err` set when an
- * item is unknown.
+ * Turn on the comma-separated items of -d and no others ("int,guest_errors";
+ * "none"; "trace:GLOB" for trace events; "help" and "?" print the list to
+ * stdout and set *helped).  False with `err` set when an item is unknown.
  */
 bool log_set_items(const char *items, bool *helped, GError **err);
 /* Send the debug log to `path`; "%d" in it becomes the process id. */
@@ -66,7 +73,7 @@ bool log_set_file(const char *path, GError **err);
 #define guest_error(who, ...)                                           \
     do {                                                                \
         static int64_t window_us_, count_;                              \
-        if (G_UNLIKELY(log_mask & LOG_GUEST_ERROR)                      \
+        if (log_on(LOG_GUEST_ERROR)                                     \
             && log_ratelimit(&window_us_, &count_)) {                   \
             log_guest_error(who, __VA_ARGS__);                          \
         }                                                               \

@@ -19,10 +19,20 @@ typedef enum { CLK_HOST, CLK_VIRTUAL, CLK_RTC, CLK_N } ClockId;
 /* Now, in ns, on that clock.  Any thread; no lock; monotonic but for CLK_RTC. */
 int64_t clock_ns(ClockId clk);
 
-/* Stop and start CLK_VIRTUAL (and CLK_RTC with clock=vm).  Machine lock. */
+/*
+ * Stop and start CLK_VIRTUAL (and CLK_RTC with clock=vm); it is stopped at
+ * first.  Timers of a stopped clock do not run.  Machine lock.
+ */
 void clock_stop(void);
 void clock_start(void);
 bool clock_running(void);
+
+/* -rtc: CLK_RTC shows `now_ns` now and moves on as `source` does (host, rt,
+ * vm).  It is the host's UTC at first. */
+typedef enum {
+    RTC_FROM_HOST, RTC_FROM_MONOTONIC, RTC_FROM_VIRTUAL
+} RtcSource;
+void clock_set_rtc(RtcSource source, int64_t now_ns);
 
 /*
  * For tests: from now on CLK_VIRTUAL and CLK_RTC move only by

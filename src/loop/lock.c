@@ -1,0 +1,31 @@
+/*
+ * The machine lock.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "loop/loop.h"
+
+#include <assert.h>
+#include <pthread.h>
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static __thread bool held;
+
+void machine_lock(void)
+{
+    assert(!held);              /* not recursive */
+    pthread_mutex_lock(&lock);
+    held = true;
+}
+
+void machine_unlock(void)
+{
+    assert(held);
+    held = false;
+    pthread_mutex_unlock(&lock);
+}
+
+bool machine_lock_held(void)
+{
+    return held;
+}
