@@ -60,6 +60,7 @@ struct X86Cpu {
     bool unplug;
     bool thread_idle;           /* in a host wait: kick must wake it */
     GQueue work;                /* of CpuWork */
+    bool in_run;                /* (A) between accel->run() and its return */
 
     uint64_t n_insns;           /* (V) guest instructions run, when counted */
 };
@@ -72,8 +73,14 @@ X86Cpu *cpu_create(Machine *m, unsigned index, GError **err);
 X86Cpu *cpu_current(void);
 X86Cpu *cpu_by_index(unsigned index);
 X86Cpu *cpu_by_apic_id(uint32_t apic_id);
+/* The A20 gate: false masks address bit 20.  Any thread. */
+bool cpu_a20(void);
 /* Create topo.cpus of them; used by boards. */
 bool cpus_create(Machine *m, GError **err);
+/* End their threads and free them (shutdown).  Without the machine lock. */
+void cpus_destroy(Machine *m);
+/* The APIC id of the `index`th possible vCPU, present or not. */
+uint32_t cpu_topology_apic_id(const CpuTopology *t, unsigned index);
 
 /* Set pending bits and make the vCPU look at them.  Any thread, no lock. */
 void cpu_interrupt(X86Cpu *cpu, uint32_t bits);
@@ -132,6 +139,10 @@ void cpu_model_list(void);                  /* -cpu help */
 void cpu_cpuid(X86Cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t r[4]);
 /* Does the model have this feature?  FEAT_* of cpu/features.h. */
 bool cpu_has(const X86Cpu *cpu, unsigned feature);
+/* All of them: N_FEATURE_WORDS words, constant. */
+const uint32_t *cpu_feature_words(const X86Cpu *cpu);
+/* The bits that XCR0 may have. */
+uint64_t cpu_xcr0_supported(const X86Cpu *cpu);
 
 /* --- accelerators ----------------------------------------------------------- */
 
@@ -161,6 +172,8 @@ struct AccelOps {
     void (*get_state)(X86Cpu *cpu);
     /* Features it can give a guest, FEAT_* words; see cpu/features.h. */
     void (*features)(uint32_t *words);
+    /* The A20 gate moved (machine lock); NULL when nothing is needed. */
+    void (*set_a20)(bool on);
     bool irqchip_in_kernel;
     bool no_cpus;               /* qtest: vCPU threads only wait */
 };

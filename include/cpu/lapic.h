@@ -36,6 +36,9 @@ void lapic_set_tpr(Lapic *apic, uint8_t tpr);
 uint64_t lapic_base_gpa(const Lapic *apic);
 bool lapic_enabled(const Lapic *apic);
 
+/* `info lapic` */
+void lapic_print(Lapic *apic, GString *out);
+
 /* Highest pending vector above the PPR, or -1. */
 int lapic_pending_vector(Lapic *apic);
 /* Move it from IRR to ISR: the vector, or the spurious vector. */
