@@ -63,11 +63,6 @@ typedef enum {
     SHUTDOWN_TRIPLE_FAULT, SHUTDOWN_HOST_RESET, SHUTDOWN_ERROR,
 } ShutdownCause;
 
-/* -action panic=: what to do when the guest says that it panicked. */
-typedef enum {
-    PANIC_SHUTDOWN, PANIC_PAUSE, PANIC_EXIT_FAILURE, PANIC_NONE
-} PanicAction;
-
 struct Machine {
     Object obj;
     const MachineType *type;
@@ -78,10 +73,6 @@ struct Machine {
     const char *cpu_model;      /* -cpu, whole, or the type's default */
     char *kernel, *initrd, *append, *dtb, *firmware;
     char *name;                 /* -name */
-    uint8_t uuid[16];           /* -uuid, as it is written; zero when not */
-    char *boot_order;           /* -boot order=, as "cdn"; NULL: the board's */
-    bool boot_menu;
-    PanicAction on_panic;
     bool no_reboot, no_shutdown, no_defaults;
     bool autostart;             /* false with -S */
     GPtrArray *serials;         /* of Chardev *, NULL for "none" */
@@ -133,6 +124,7 @@ void machine_request_exit(int status);
 /* The guest asked to power off by ACPI or to be woken by the button. */
 void machine_powerdown(void);                   /* press the power button */
 void machine_add_powerdown_hook(void (*fn)(void *opaque), void *opaque);
+void machine_remove_powerdown_hook(void (*fn)(void *opaque), void *opaque);
 
 /* What main() returns once the loop has quit. */
 int machine_exit_status(void);

@@ -32,6 +32,7 @@ typedef enum {
     STATE_KIND_BYTES,           /* `size` raw bytes */
     STATE_KIND_BUFFER,          /* uint8_t * with `count_offset` (uint32_t)
                                  * bytes used of at most `max` */
+    STATE_KIND_BLOCK,           /* the same, of a size fixed at realize */
 } StateKind;
 
 typedef struct StateField {

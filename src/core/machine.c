@@ -231,16 +231,21 @@ void machine_add_reset(ResetFn *fn, void *opaque)
     g_array_append_val(reset_hooks, hook);
 }
 
-void machine_remove_reset(ResetFn *fn, void *opaque)
+static void remove_hook(GArray *hooks, ResetFn *fn, void *opaque)
 {
-    for (unsigned i = 0; reset_hooks && i < reset_hooks->len; i++) {
-        ResetHook *hook = &g_array_index(reset_hooks, ResetHook, i);
+    for (unsigned i = 0; hooks && i < hooks->len; i++) {
+        ResetHook *hook = &g_array_index(hooks, ResetHook, i);
 
         if (hook->fn == fn && hook->opaque == opaque) {
-            g_array_remove_index(reset_hooks, i);
+            g_array_remove_index(hooks, i);
             return;
         }
     }
+}
+
+void machine_remove_reset(ResetFn *fn, void *opaque)
+{
+    remove_hook(reset_hooks, fn, opaque);
 }
 
 /* A device on a bus is reset by the bus's owner. */
@@ -274,20 +279,8 @@ static void do_shutdown(Machine *m, ShutdownCause why)
 {
     bool hold = m->no_shutdown && why != SHUTDOWN_HOST_QUIT
                 && why != SHUTDOWN_HOST_SIGNAL;
-    RunState then = RUN_STATE_SHUTDOWN;
 
-    if (why == SHUTDOWN_GUEST_PANIC) {
-        if (m->on_panic == PANIC_NONE) {
-            return;
-        }
-        if (m->on_panic == PANIC_EXIT_FAILURE) {
-            __atomic_store_n(&exit_status, 1, __ATOMIC_RELEASE);
-            hold = false;
-        }
-        hold |= m->on_panic == PANIC_PAUSE;
-        then = RUN_STATE_GUEST_PANICKED;
-    }
-    machine_stop(m, then);
+    machine_stop(m, RUN_STATE_SHUTDOWN);
     if (!hold) {
         loop_main_quit();
     }
@@ -372,6 +365,11 @@ void machine_add_powerdown_hook(void (*fn)(void *opaque), void *opaque)
         powerdown_hooks = g_array_new(FALSE, FALSE, sizeof(ResetHook));
     }
     g_array_append_val(powerdown_hooks, hook);
+}
+
+void machine_remove_powerdown_hook(void (*fn)(void *opaque), void *opaque)
+{
+    remove_hook(powerdown_hooks, fn, opaque);
 }
 
 void machine_powerdown(void)

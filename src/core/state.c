@@ -52,7 +52,8 @@ static void save_field(const StateField *f, void *dev, GByteArray *out)
     case STATE_KIND_BYTES:
         g_byte_array_append(out, at, f->size);
         break;
-    case STATE_KIND_BUFFER: {
+    case STATE_KIND_BUFFER:
+    case STATE_KIND_BLOCK: {
         uint32_t used = *(uint32_t *)((char *)dev + f->count_offset);
 
         put_be(out, used, 4);
@@ -176,6 +177,14 @@ static bool load_field(In *in, const State *st, const StateField *f, void *dev)
         }
         *(uint32_t *)((char *)dev + f->count_offset) = v;
         return get_bytes(in, st, *(uint8_t **)at, v);
+    case STATE_KIND_BLOCK:
+        if (!get_be(in, st, &v, 4)) {
+            return false;
+        }
+        if (v != *(uint32_t *)((char *)dev + f->count_offset)) {
+            return refuse(in, st, "a block is not of this device's size");
+        }
+        return get_bytes(in, st, *(uint8_t **)at, v);
     }
     return false;
 }
@@ -298,6 +307,7 @@ static void dump_field(const StateField *f, void *dev, const char *prefix,
         break;
     case STATE_KIND_BYTES:
     case STATE_KIND_BUFFER:
+    case STATE_KIND_BLOCK:
         g_string_append_printf(out, "%s.%s: bytes\n", prefix, f->name);
         break;
     }
