@@ -107,6 +107,8 @@ void object_unparent(Object *child);
 Object *object_root(void);
 Object *object_find(const char *path_or_id);
 char *object_path(const Object *);
+/* The folder /machine/ID; made when absent. */
+Object *object_folder(const char *id);
 
 /* --- devices ------------------------------------------------------------- */
 
@@ -144,6 +146,15 @@ bool device_load(Device *dev, const uint8_t **data, size_t *len,
 void device_delete(Device *dev);
 /* Every realized device below `root` (NULL: all), parents before children. */
 void device_foreach(Object *root, void (*fn)(Device *, void *), void *opaque);
+
+/*
+ * What -device and device_add do: a device of `dict`'s "driver", named "id",
+ * with the other keys as properties, plugged into the bus "bus" (else the
+ * first that fits) and realized, under /machine/peripheral.
+ */
+Device *device_add(Opt *dict, GError **err);
+/* The kind of bus a device of type `t` plugs into, or NULL. */
+const BusType *device_type_bus(const DeviceType *t);
 
 /* Input `n` (0 to n_inputs - 1) of `dev`, for a board to connect. */
 Irq device_in(Device *dev, int n);

@@ -63,6 +63,11 @@ typedef enum {
     SHUTDOWN_TRIPLE_FAULT, SHUTDOWN_HOST_RESET, SHUTDOWN_ERROR,
 } ShutdownCause;
 
+/* -action panic=: what to do when the guest says that it panicked. */
+typedef enum {
+    PANIC_SHUTDOWN, PANIC_PAUSE, PANIC_EXIT_FAILURE, PANIC_NONE
+} PanicAction;
+
 struct Machine {
     Object obj;
     const MachineType *type;
@@ -73,6 +78,10 @@ struct Machine {
     const char *cpu_model;      /* -cpu, whole, or the type's default */
     char *kernel, *initrd, *append, *dtb, *firmware;
     char *name;                 /* -name */
+    uint8_t uuid[16];           /* -uuid, as it is written; zero when not */
+    char *boot_order;           /* -boot order=, as "cdn"; NULL: the board's */
+    bool boot_menu;
+    PanicAction on_panic;
     bool no_reboot, no_shutdown, no_defaults;
     bool autostart;             /* false with -S */
     GPtrArray *serials;         /* of Chardev *, NULL for "none" */

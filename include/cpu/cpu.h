@@ -189,7 +189,8 @@ GPtrArray *accel_list(void);
 /* The one in use. */
 const AccelOps *accel(void);
 /* Choose from "kvm:tcg" (NULL: the default order) and initialise it.  The
- * choice, when there was one, is told in one line on stderr. */
+ * choice, when there was one, is told in one line on stderr.  `options` (may
+ * be NULL) holds for each accelerator's name the dict of its properties. */
 bool accel_select(Machine *m, const char *names, Opt *options, GError **err);
 
 #endif

@@ -30,7 +30,7 @@ Device *device_new(const DeviceType *t)
     return dev;
 }
 
-static Object *folder(const char *id)
+Object *object_folder(const char *id)
 {
     Object *root = object_root();
 
@@ -82,7 +82,7 @@ bool device_realize(Device *dev, Bus *bus, GError **err)
         return false;
     }
     if (!parented) {
-        object_add_child(folder("unattached"), object_ref(&dev->obj), NULL);
+        object_add_child(object_folder("unattached"), object_ref(&dev->obj), NULL);
         dev->obj.refs--;
     }
     dev->bus = bus;

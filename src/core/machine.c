@@ -279,8 +279,20 @@ static void do_shutdown(Machine *m, ShutdownCause why)
 {
     bool hold = m->no_shutdown && why != SHUTDOWN_HOST_QUIT
                 && why != SHUTDOWN_HOST_SIGNAL;
+    RunState then = RUN_STATE_SHUTDOWN;
 
-    machine_stop(m, RUN_STATE_SHUTDOWN);
+    if (why == SHUTDOWN_GUEST_PANIC) {
+        if (m->on_panic == PANIC_NONE) {
+            return;
+        }
+        if (m->on_panic == PANIC_EXIT_FAILURE) {
+            __atomic_store_n(&exit_status, 1, __ATOMIC_RELEASE);
+            hold = false;
+        }
+        hold |= m->on_panic == PANIC_PAUSE;
+        then = RUN_STATE_GUEST_PANICKED;
+    }
+    machine_stop(m, then);
     if (!hold) {
         loop_main_quit();
     }
