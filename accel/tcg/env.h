@@ -81,6 +81,7 @@ struct Env {
     int32_t exit;               /* a CpuRun + 1 to leave run() with, 0: none */
     uint8_t bounce[64] __attribute__((aligned(64)));   /* see mem_read() */
     uint64_t bounce_gva;
+    uint64_t ea;                /* scratch of handlers: a linear address */
     uint8_t bounce_size;
     bool exclusive;             /* this vCPU holds the exclusive section */
     bool locked_code;           /* mem_lock() gave RAM that holds code */
@@ -252,6 +253,14 @@ bool mem_sys_write(Env *env, uint64_t gva, const void *buf, unsigned size);
 
 /* --- memory operands ------------------------------------------------------- */
 
+/* Is the address in canonical form, 48 bits or 57 with LA57? */
+static inline bool mem_canonical(const Env *env, uint64_t gva)
+{
+    unsigned n = env->s.cr4 & CR4_LA57 ? 7 : 16;
+
+    return (uint64_t)((int64_t)(gva << n) >> n) == gva;
+}
+
 /* The offset of the memory operand in its segment. */
 static inline uint64_t insn_offset(const Env *env, const Insn *insn)
 {
@@ -409,13 +418,15 @@ void env_io_write(Env *env, uint16_t port, unsigned size, uint64_t val);
 /* Handler tables.  A row gives, for one op, the handler by operand size
  * (8, 16, 32, 64 bits; vectors: 128, 256) and by register or memory form.
  * Ops without sizes use column 0 for all.  Each file of interp/ exports rows
- * that end with op 0 and a NULL; interp_init() joins them; an empty place
+ * that end with op 0; interp_init() joins them (rows of the same op add up); an empty place
  * raises #UD, and a test lists those. */
 typedef struct HandlerRow {
     uint16_t op;
     InsnFn *reg[4];
     InsnFn *mem[4];
     InsnFn *lock[4];            /* memory, with LOCK; empty: #UD */
+    InsnFn *const *cond[4];     /* register form: 16 handlers, one for each
+                                 * condition in `aux`; NULL: reg[] serves all */
 } HandlerRow;
 
 /* The handler of a decoded instruction; never NULL.  interp/table.c */
