@@ -101,9 +101,6 @@ void cpu_run_work(X86Cpu *cpu, void (*fn)(X86Cpu *, void *), void *opaque);
 
 /* Processor reset (power-up or INIT) into `cpu->state`: SDM table 9-1. */
 void cpu_reset_state(X86Cpu *cpu, bool init_only);
-/* What the A20 gate leaves of a physical address: all ones, or bit 20 clear.
- * machine_set_a20 stores it and sets CPU_PEND_TLB in every vCPU.  (A) */
-extern uint64_t cpu_a20_mask;
 /* A register dump in the style of `info registers`. */
 void cpu_print_registers(X86Cpu *cpu, GString *out);
 const State *cpu_state_table(void);

@@ -1,0 +1,183 @@
+/*
+ * The emulator as an accelerator: `-accel tcg`.
+ *
+ * Locks: cpu_init and cpu_free under the machine lock; run in the vCPU's
+ * thread.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "accel/tcg/tcg.h"
+
+#include <stdlib.h>
+
+#include "base/opts.h"
+
+enum { THREAD_MULTI, THREAD_SINGLE };
+static const char *const thread_names[] = { "multi", "single", NULL };
+
+/* What -accel tcg,… sets. */
+typedef struct TcgOptions {
+    int thread;
+    uint64_t tb_size_mib;
+    bool jit;
+    bool one_insn;
+    bool split_wx;
+} TcgOptions;
+
+static const Property tcg_props[] = {
+    PROP_ENUM(TcgOptions, thread, "thread", THREAD_MULTI, thread_names,
+              "a host thread for each vCPU (single: accepted, not obeyed)"),
+    PROP_U64(TcgOptions, tb_size_mib, "tb-size", 0,
+             "memory for translated code in MiB; 0: chosen by us"),
+    PROP_BOOL(TcgOptions, jit, "jit", false, "translate hot code"),
+    PROP_BOOL(TcgOptions, one_insn, "one-insn-per-tb", false,
+              "a block for each instruction"),
+    PROP_BOOL(TcgOptions, split_wx, "split-wx", true,
+              "accepted; code is never writable and executable at once"),
+    {}
+};
+
+static void map_commit(MemListener *l)
+{
+    tcg_map_changed();
+}
+
+static void code_written(MemListener *l, RamBlock *rb, uint64_t offset,
+                         uint64_t len)
+{
+    cache_written_foreign(rb, offset, len);
+}
+
+static void dirty_cleared(MemListener *l, RamBlock *rb, uint64_t offset,
+                          uint64_t len)
+{
+    DropRequest req = { .start = rb->host + offset, .len = len };
+
+    tcg_request_drop(NULL, &req);
+}
+
+/* Every vCPU reads the gate again when it follows the map. */
+static void tcg_set_a20(bool on)
+{
+    tcg_map_changed();
+}
+
+static MemListener listener = {
+    .commit = map_commit, .code_written = code_written,
+    .dirty_cleared = dirty_cleared,
+};
+
+static bool tcg_available(GError **err)
+{
+    return true;
+}
+
+static bool tcg_init(Machine *m, Opt *options, GError **err)
+{
+    TcgOptions o = { .jit = false, .split_wx = true };
+    Opt *mine = options ? opt_get(options, "tcg") : NULL;
+
+    if (mine
+        && (!opt_get_enum(mine, "thread", thread_names, &o.thread, err)
+            || !opt_get_uint(mine, "tb-size", &o.tb_size_mib, 16 * KiB, err)
+            || !opt_get_bool(mine, "jit", &o.jit, err)
+            || !opt_get_bool(mine, "one-insn-per-tb", &o.one_insn, err)
+            || !opt_get_bool(mine, "split-wx", &o.split_wx, err))) {
+        return false;
+    }
+    interp_init();
+    tcg_one_insn = o.one_insn;
+    cache_init((o.tb_size_mib ? o.tb_size_mib : 32) * MiB);
+    as_add_listener(&as_memory, &listener);
+    return true;
+}
+
+static bool tcg_cpu_init(X86Cpu *cpu, GError **err)
+{
+    Env *env = aligned_alloc(64, ALIGN_UP(sizeof(Env), 64));
+    TcgCpu *t = g_new0(TcgCpu, 1);
+
+    memset(env, 0, sizeof(*env));
+    env->cpu = cpu;
+    env->tcg = t;
+    env->exc_vector = -1;
+    env->df = 1;
+    env->poll_mask = UINT32_MAX;
+    env->s.exception = -1;
+    t->env = env;
+    t->cpu = cpu;
+    if (!mmu_init(t)) {
+        g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_NOMEM,
+                    "out of memory for the TLB of CPU %u", cpu->index);
+        mmu_free(t);
+        g_free(t);
+        free(env);
+        return false;
+    }
+    cpu->state = &env->s;
+    cpu->accel_data = env;
+    tcg_add_cpu(t);
+    return true;
+}
+
+static void tcg_cpu_free(X86Cpu *cpu)
+{
+    Env *env = cpu->accel_data;
+    TcgCpu *t = env->tcg;
+
+    tcg_remove_cpu(t);
+    for (unsigned i = 0; i < N_LOOSE; i++) {
+        g_free(t->loose[i].block);
+    }
+    mmu_free(t);
+    g_free(t);
+    free(env);
+    cpu->state = NULL;
+    cpu->accel_data = NULL;
+}
+
+/* The width of physical addresses and 1 GiB pages, as CPUID tells them. */
+static void read_cpuid(Env *env)
+{
+    uint32_t r[4];
+
+    cpu_cpuid(env->cpu, 0x80000008, 0, r);
+    env->tcg->phys_bits = CLAMP(r[0] & 0xff, 32, 52);
+    cpu_cpuid(env->cpu, 0x80000001, 0, r);
+    env->tcg->has_1g = r[3] >> 26 & 1;
+}
+
+static void tcg_put_state(X86Cpu *cpu)
+{
+    Env *env = cpu->accel_data;
+
+    read_cpuid(env);
+    env_set_rflags(env, env->s.rflags);
+    env->s.gpr[R_ZERO] = 0;
+    env->exc_vector = -1;
+    env->exit = 0;
+    tlb_flush(env, true);
+    env_update_mode(env);
+}
+
+static void tcg_get_state(X86Cpu *cpu)
+{
+    Env *env = cpu->accel_data;
+
+    env->s.rflags = env_get_rflags(env);
+}
+
+static void tcg_kick(X86Cpu *cpu)
+{
+    /* The run loop polls cpu->pending. */
+}
+
+static const AccelOps tcg_accel = {
+    .name = "tcg", .doc = "emulation, on any host", .props = tcg_props,
+    .available = tcg_available, .init = tcg_init,
+    .cpu_init = tcg_cpu_init, .cpu_free = tcg_cpu_free,
+    .run = tcg_run, .kick = tcg_kick,
+    .put_state = tcg_put_state, .get_state = tcg_get_state,
+    .features = tcg_features, .set_a20 = tcg_set_a20,
+};
+ACCEL_TYPE(tcg_accel)

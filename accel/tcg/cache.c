@@ -1,0 +1,586 @@
+/*
+ * Decoded blocks, shared by all vCPUs.
+ *
+ * A block is up to 64 instructions of one page of RAM, keyed by the RAM's own
+ * address (so aliases share it and changes of the memory map leave it alone)
+ * and the decode mode.  Looking up takes no lock; making and invalidating take
+ * the cache mutex.
+ *
+ * Against stores (invariants 2 and 3 of tcg.h):
+ *   - who stores to a page with code stores first, then reads the page's map of
+ *     lines; who makes a block sets its lines first, then compares the bytes
+ *     it decoded with memory.  Both are read-modify-writes of the same word,
+ *     so one of them sees the other;
+ *   - stores through write tags that are older than the page's first block are
+ *     caught by comparing all its blocks once the tags are gone.
+ *
+ * An instruction that crosses a page, or lies outside RAM, has no shared block:
+ * each vCPU keeps a few of those and compares their bytes at each use.
+ *
+ * Locks: cache mutex for everything but lookups.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "accel/tcg/tcg.h"
+
+#include <stdio.h>
+
+#include "base/log.h"
+#include "base/qsbr.h"
+
+enum {
+    BLOCK_HASH_BITS = 16,
+    PAGE_HASH_BITS = 13,
+    IDLE_WRITES_MAX = 16,       /* a page without blocks is given up then */
+    MAX_INSN_BYTES = 15,
+};
+
+static GMutex mutex;
+static Block *blocks[1 << BLOCK_HASH_BITS];             /* (A) */
+static CodePage *pages[1 << PAGE_HASH_BITS];            /* (A) */
+static GQueue page_fifo = G_QUEUE_INIT;                 /* oldest first */
+static uint64_t n_blocks, n_bytes, max_bytes = 32 * MiB;
+
+uint64_t cache_n_invalidated;
+bool tcg_one_insn;
+
+/* --- tables ------------------------------------------------------------------ */
+
+static unsigned block_hash(uint64_t ram_addr, uint32_t mode)
+{
+    return ((ram_addr ^ (uint64_t)mode << 40) * UINT64_C(0x9e3779b97f4a7c15))
+           >> (64 - BLOCK_HASH_BITS);
+}
+
+static Block *block_find(uint64_t ram_addr, uint32_t mode)
+{
+    Block *b = __atomic_load_n(&blocks[block_hash(ram_addr, mode)],
+                               __ATOMIC_ACQUIRE);
+
+    while (b && (b->ram_addr != ram_addr || b->mode != mode)) {
+        b = __atomic_load_n(&b->hash_next, __ATOMIC_ACQUIRE);
+    }
+    return b;
+}
+
+static CodePage **page_slot(uint64_t ram_addr)
+{
+    return &pages[((ram_addr >> 12) * UINT64_C(0x9e3779b97f4a7c15))
+                  >> (64 - PAGE_HASH_BITS)];
+}
+
+static CodePage *page_find(uint64_t ram_addr)
+{
+    CodePage *p = __atomic_load_n(page_slot(ram_addr), __ATOMIC_ACQUIRE);
+
+    while (p && p->ram_addr != ram_addr) {
+        p = __atomic_load_n(&p->hash_next, __ATOMIC_ACQUIRE);
+    }
+    return p;
+}
+
+/* The lines that [offset, offset + len) of a page touches. */
+static uint64_t line_mask(unsigned offset, unsigned len)
+{
+    unsigned first = offset / LINE_BYTES;
+    unsigned last = (offset + len - 1) / LINE_BYTES;
+
+    return (~UINT64_C(0) << first) & (~UINT64_C(0) >> (63 - last));
+}
+
+static size_t block_bytes(unsigned n_insns, unsigned len)
+{
+    return sizeof(Block) + (n_insns + 1) * sizeof(Insn) + len;
+}
+
+/* --- instructions of our own ---------------------------------------------------- */
+
+/* Past the last instruction of a block that did not jump. */
+static const Insn *run_end(Env *env, const Insn *insn)
+{
+    uint64_t rip = insn_next_rip(env, insn);
+
+    return insn_jump(env, insn, env->mode & DM_CODE64 ? rip : (uint32_t)rip);
+}
+
+/* In the place of every instruction of a stale block. */
+static const Insn *run_stale(Env *env, const Insn *insn)
+{
+    env->s.rip = insn_rip(env, insn);
+    return NULL;
+}
+
+static const Insn *run_too_long(Env *env, const Insn *insn)
+{
+    return insn_raise_err(env, insn, EXC_GP, 0);
+}
+
+/* The end after `last`: its off and len give the next RIP. */
+static void make_end(Insn *end, const Insn *last)
+{
+    *end = (Insn) { .fn = run_end, .off = last->off, .len = last->len };
+}
+
+/* --- invalidation; all under the mutex -------------------------------------------- */
+
+static void block_unhash(Block *b)
+{
+    Block **at = &blocks[block_hash(b->ram_addr, b->mode)];
+
+    while (*at != b) {
+        at = &(*at)->hash_next;
+    }
+    __atomic_store_n(at, b->hash_next, __ATOMIC_RELEASE);
+}
+
+/* `b` has been taken off its page's list. */
+static void block_kill(Block *b)
+{
+    block_unhash(b);
+    __atomic_store_n(&b->stale, true, __ATOMIC_RELEASE);
+    for (unsigned i = 0; i < b->n_insns; i++) {
+        __atomic_store_n(&b->insns[i].fn, run_stale, __ATOMIC_RELEASE);
+    }
+    for (Block *o = b->page->blocks; o; o = o->page_next) {
+        for (unsigned i = 0; i < 2; i++) {
+            if (o->link[i] == b) {
+                __atomic_store_n(&o->link[i], NULL, __ATOMIC_RELEASE);
+            }
+        }
+    }
+    n_blocks--;
+    n_bytes -= block_bytes(b->n_insns, b->len);
+    __atomic_add_fetch(&cache_n_invalidated, 1, __ATOMIC_RELEASE);
+    qsbr_defer(g_free, b);
+}
+
+/* Drop the page's blocks that overlap [start, end), or no longer agree. */
+static void page_invalidate(CodePage *p, unsigned start, unsigned end,
+                            bool compare)
+{
+    uint64_t lines = 0;
+    Block **at = &p->blocks;
+
+    while (*at) {
+        Block *b = *at;
+
+        if (compare ? !block_agrees(b)
+            : b->off < end && b->off + b->len > start) {
+            *at = b->page_next;
+            block_kill(b);
+        } else {
+            lines |= line_mask(b->off, b->len);
+            at = &b->page_next;
+        }
+    }
+    __atomic_store_n(&p->lines, lines, __ATOMIC_SEQ_CST);
+}
+
+/* The page holds no code any more: stores may go straight to it again. */
+static void page_release(CodePage *p)
+{
+    CodePage **at = page_slot(p->ram_addr);
+
+    page_invalidate(p, 0, PAGE_BYTES, false);
+    while (*at != p) {
+        at = &(*at)->hash_next;
+    }
+    __atomic_store_n(at, p->hash_next, __ATOMIC_RELEASE);
+    g_queue_unlink(&page_fifo, &p->fifo);
+    __atomic_or_fetch(ram_dirty_byte(p->rb, p->rb_offset), DIRTY_CODE,
+                      __ATOMIC_SEQ_CST);
+    p->dead = true;
+    if (!p->n_acks) {
+        qsbr_defer(g_free, p);
+    }
+}
+
+static void page_written(CodePage *p, unsigned offset, unsigned len)
+{
+    if (p->dead) {
+        return;
+    }
+    if (p->lines & line_mask(offset, len)) {
+        page_invalidate(p, offset, offset + len, false);
+    } else if (!p->blocks && ++p->n_idle_writes > IDLE_WRITES_MAX) {
+        page_release(p);
+    }
+}
+
+void cache_written(RamBlock *rb, uint64_t offset, uint64_t len)
+{
+    while (len) {
+        unsigned at = PAGE_OFFSET(offset);
+        unsigned n = MIN(len, PAGE_BYTES - at);
+        CodePage *p = page_find(rb->ram_addr + offset - at);
+
+        if (p) {
+            uint64_t lines = __atomic_fetch_or(&p->lines, 0,
+                                               __ATOMIC_SEQ_CST);
+
+            if (!lines || lines & line_mask(at, n)) {
+                g_mutex_lock(&mutex);
+                page_written(p, at, n);
+                g_mutex_unlock(&mutex);
+            }
+        }
+        offset += n;
+        len -= n;
+    }
+}
+
+void cache_written_foreign(RamBlock *rb, uint64_t offset, uint64_t len)
+{
+    g_mutex_lock(&mutex);
+    while (len) {
+        unsigned at = PAGE_OFFSET(offset);
+        unsigned n = MIN(len, PAGE_BYTES - at);
+        CodePage *p = page_find(rb->ram_addr + offset - at);
+
+        if (p) {
+            /* The full barrier of invariant 2, between stores and lines. */
+            __atomic_fetch_or(&p->lines, 0, __ATOMIC_SEQ_CST);
+            page_written(p, at, n);
+        }
+        offset += n;
+        len -= n;
+    }
+    g_mutex_unlock(&mutex);
+}
+
+void cache_page_acked(CodePage *p)
+{
+    g_mutex_lock(&mutex);
+    if (p->n_acks == 1 && !p->dead) {
+        page_invalidate(p, 0, 0, true);
+    }
+    if (!__atomic_sub_fetch(&p->n_acks, 1, __ATOMIC_RELEASE) && p->dead) {
+        qsbr_defer(g_free, p);
+    }
+    g_mutex_unlock(&mutex);
+}
+
+bool block_agrees(const Block *b)
+{
+    return guest_equal(b->page->hva + b->off, b->bytes, b->len);
+}
+
+/* --- making ----------------------------------------------------------------------- */
+
+/* The page's record, made if need be; under the mutex, by a vCPU that is at a
+ * safe point itself. */
+static CodePage *page_get(TcgCpu *t, const FetchEntry *f)
+{
+    CodePage *p = page_find(f->rb->ram_addr + f->rb_offset), **slot;
+
+    if (p) {
+        return p;
+    }
+    p = g_new0(CodePage, 1);
+    p->rb = f->rb;
+    p->rb_offset = f->rb_offset;
+    p->ram_addr = f->rb->ram_addr + f->rb_offset;
+    p->hva = f->hva;
+    p->fifo.data = p;
+    g_queue_push_tail_link(&page_fifo, &p->fifo);
+
+    /* From here on nobody gets a new write tag; then the old ones go. */
+    __atomic_and_fetch(ram_dirty_byte(p->rb, p->rb_offset), ~DIRTY_CODE,
+                       __ATOMIC_SEQ_CST);
+    DropRequest req = { .start = p->hva, .len = PAGE_BYTES, .page = p };
+    mmu_drop_writes(t, &req);
+    p->n_acks = tcg_request_drop(t, &req);
+
+    slot = page_slot(p->ram_addr);
+    p->hash_next = *slot;
+    __atomic_store_n(slot, p, __ATOMIC_RELEASE);
+    return p;
+}
+
+static void evict(const CodePage *spare)
+{
+    GList *oldest;
+
+    while (n_bytes > max_bytes && (oldest = page_fifo.head)) {
+        CodePage *p = oldest->data;
+
+        if (p == spare) {
+            if (page_fifo.length == 1) {
+                return;
+            }
+            g_queue_unlink(&page_fifo, &p->fifo);
+            g_queue_push_tail_link(&page_fifo, &p->fifo);
+            continue;
+        }
+        page_release(p);
+    }
+}
+
+/* A block in the making. */
+typedef struct Draft {
+    Insn insns[BLOCK_MAX_INSNS];
+    unsigned n;
+    unsigned len;
+    uint8_t bytes[BLOCK_MAX_INSNS * MAX_INSN_BYTES + MAX_INSN_BYTES];
+} Draft;
+
+static bool one_insn(uint32_t mode)
+{
+    return tcg_one_insn || mode & (DM_TF | DM_SHADOW);
+}
+
+/* Decode `n` bytes at `p` as one instruction at page offset `off`.  False: it
+ * does not end there. */
+static bool decode_one(Env *env, Insn *insn, const uint8_t *p, unsigned n,
+                       unsigned off, uint32_t mode)
+{
+    memset(insn, 0, sizeof(*insn));
+    switch (insn_decode(insn, p, n, mode, cpu_feature_words(env->cpu))) {
+    case DECODE_MORE:
+        return false;
+    case DECODE_TOO_LONG:
+        insn->len = MAX_INSN_BYTES;
+        insn->flags |= INSN_END;
+        insn->fn = run_too_long;
+        break;
+    case DECODE_UD:
+        insn->flags |= INSN_END;
+        /* fall through */
+    case DECODE_OK:
+        insn->fn = interp_handler(insn);
+        break;
+    }
+    insn->off = off;
+    return true;
+}
+
+/* Decode from `off` of the page at `hva`; n stays 0 when the first
+ * instruction leaves the page. */
+static void draft_make(Env *env, Draft *d, const uint8_t *hva, unsigned off,
+                       uint32_t mode)
+{
+    unsigned max = one_insn(mode) ? 1 : BLOCK_MAX_INSNS;
+
+    d->n = d->len = 0;
+    while (d->n < max && off + d->len < PAGE_BYTES) {
+        unsigned at = off + d->len;
+        unsigned left = MIN(MAX_INSN_BYTES, PAGE_BYTES - at);
+        Insn *insn = &d->insns[d->n];
+
+        guest_copy(d->bytes + d->len, hva + at, left);
+        if (!decode_one(env, insn, d->bytes + d->len, left, at, mode)) {
+            break;
+        }
+        d->n++;
+        d->len += insn->len;
+        if (insn->flags & INSN_END) {
+            break;
+        }
+    }
+}
+
+static void log_block(const Block *b, uint64_t gva)
+{
+    log_write("IN: 0x%016" PRIx64 " mode 0x%x\n", gva, b->mode);
+    for (unsigned i = 0; i < b->n_insns; i++) {
+        const Insn *insn = &b->insns[i];
+        char hex[2 * MAX_INSN_BYTES + 1] = "";
+
+        for (unsigned j = 0; j < insn->len; j++) {
+            snprintf(hex + 2 * j, 3, "%02x", b->bytes[insn->off - b->off + j]);
+        }
+        log_write("0x%016" PRIx64 ": %-30s %s\n",
+                  gva - b->off + insn->off, hex, insn_op_name(insn->op));
+    }
+}
+
+static Block *block_new(const Draft *d, CodePage *p, unsigned off,
+                        uint32_t mode)
+{
+    Block *b = g_malloc(block_bytes(d->n, d->len)), **slot;
+
+    *b = (Block) {
+        .link_off = { UINT32_MAX, UINT32_MAX },
+        .n_insns = d->n, .off = off, .len = d->len,
+        .ram_addr = p->ram_addr + off, .mode = mode, .page = p,
+    };
+    b->bytes = (uint8_t *)&b->insns[d->n + 1];
+    memcpy(b->insns, d->insns, d->n * sizeof(Insn));
+    make_end(&b->insns[d->n], &d->insns[d->n - 1]);
+    memcpy(b->bytes, d->bytes, d->len);
+    b->page_next = p->blocks;
+    p->blocks = b;
+    p->n_idle_writes = 0;
+    slot = &blocks[block_hash(b->ram_addr, mode)];
+    b->hash_next = *slot;
+    __atomic_store_n(slot, b, __ATOMIC_RELEASE);
+    n_blocks++;
+    n_bytes += block_bytes(d->n, d->len);
+    return b;
+}
+
+/* NULL: the first instruction leaves the page, or memory will not hold still. */
+static Block *block_make(Env *env, const FetchEntry *f, uint64_t gva,
+                         uint32_t mode)
+{
+    unsigned off = PAGE_OFFSET(gva);
+    Block *b = NULL;
+    Draft d;
+
+    for (unsigned tries = 0; tries < 4 && !b; tries++) {
+        CodePage *p;
+
+        draft_make(env, &d, f->hva, off, mode);
+        if (!d.n) {
+            return NULL;
+        }
+        g_mutex_lock(&mutex);
+        b = block_find(f->rb->ram_addr + f->rb_offset + off, mode);
+        if (!b) {
+            p = page_get(env->tcg, f);
+            __atomic_fetch_or(&p->lines, line_mask(off, d.len),
+                              __ATOMIC_SEQ_CST);
+            if (guest_equal(f->hva + off, d.bytes, d.len)) {
+                b = block_new(&d, p, off, mode);
+                evict(p);
+            }
+        }
+        g_mutex_unlock(&mutex);
+    }
+    if (b && unlikely(log_mask & LOG_IN_ASM)) {
+        log_block(b, gva);
+    }
+    return b;
+}
+
+/* --- loose instructions -------------------------------------------------------------- */
+
+static void fetch_bytes(const FetchEntry *f, unsigned off, uint8_t *to,
+                        unsigned n)
+{
+    if (f->hva) {
+        guest_copy(to, f->hva + off, n);
+    } else {
+        as_read(&as_memory, f->gpa + off, to, n);
+    }
+}
+
+static const Block *loose_get(Env *env, const FetchEntry *f, uint64_t gva,
+                              uint32_t mode)
+{
+    LooseInsn *l = &env->tcg->loose[gva % N_LOOSE];
+    unsigned off = PAGE_OFFSET(gva);
+    unsigned here = MIN(MAX_INSN_BYTES, PAGE_BYTES - off);
+    bool known = l->block && l->gva == gva && l->mode == mode;
+    uint8_t bytes[MAX_INSN_BYTES];
+    unsigned n = here;
+    Insn insn;
+
+    fetch_bytes(f, off, bytes, here);
+    if (known ? l->n_bytes > here
+        : !decode_one(env, &insn, bytes, here, off, mode)) {
+        uint64_t next = PAGE_START(gva) + PAGE_BYTES;
+
+        f = mmu_fetch(env, mode & DM_CODE64 ? next : (uint32_t)next);
+        if (!f) {
+            return NULL;
+        }
+        fetch_bytes(f, 0, bytes + here, MAX_INSN_BYTES - here);
+        n = MAX_INSN_BYTES;
+        known = known && !memcmp(bytes, l->bytes, l->n_bytes);
+        if (!known) {
+            decode_one(env, &insn, bytes, n, off, mode);
+        }
+    } else if (known && memcmp(bytes, l->bytes, l->n_bytes)) {
+        /* What is there now may be longer or shorter: start afresh. */
+        l->gva = ~gva;
+        return loose_get(env, f, gva, mode);
+    }
+    if (known) {
+        return l->block;
+    }
+    if (!l->block) {
+        l->block = g_malloc0(block_bytes(1, 0));
+    }
+    *l->block = (Block) {
+        .link_off = { UINT32_MAX, UINT32_MAX },
+        .n_insns = 1, .off = off, .len = insn.len, .mode = mode,
+    };
+    l->block->insns[0] = insn;
+    make_end(&l->block->insns[1], &insn);
+    l->gva = gva;
+    l->mode = mode;
+    l->n_bytes = insn.len;
+    memcpy(l->bytes, bytes, insn.len);
+    return l->block;
+}
+
+/* --- lookup ---------------------------------------------------------------------------- */
+
+const Block *cache_get(Env *env, const FetchEntry *f, uint64_t gva,
+                       uint32_t mode)
+{
+    unsigned off = PAGE_OFFSET(gva);
+    Block *b;
+
+    env->tcg->n_lookups++;
+    if (f->hva) {
+        b = block_find(f->rb->ram_addr + f->rb_offset + off, mode);
+        if (b && unlikely(block_unsure(b)) && !block_agrees(b)) {
+            g_mutex_lock(&mutex);
+            if (!b->page->dead) {
+                page_invalidate(b->page, off, off + 1, false);
+            }
+            g_mutex_unlock(&mutex);
+            b = NULL;
+        }
+        if (!b) {
+            b = block_make(env, f, gva, mode);
+        }
+        if (b) {
+            return b;
+        }
+    }
+    return loose_get(env, f, gva, mode);
+}
+
+void cache_link(const Block *from_const, const Block *to)
+{
+    Block *from = (Block *)from_const;
+
+    if (!from->page || from->page != to->page || from->mode != to->mode
+        || log_mask & LOG_NOCHAIN) {
+        return;
+    }
+    g_mutex_lock(&mutex);
+    for (unsigned i = 0; i < 2 && !from->stale && !to->stale; i++) {
+        if (from->link_off[i] == UINT32_MAX || from->link_off[i] == to->off) {
+            __atomic_store_n(&from->link[i], (Block *)to, __ATOMIC_RELEASE);
+            __atomic_store_n(&from->link_off[i], to->off, __ATOMIC_RELEASE);
+            break;
+        }
+    }
+    g_mutex_unlock(&mutex);
+}
+
+void cache_stats(uint64_t *blocks_out, uint64_t *bytes_out)
+{
+    g_mutex_lock(&mutex);
+    *blocks_out = n_blocks;
+    *bytes_out = n_bytes;
+    g_mutex_unlock(&mutex);
+}
+
+void cache_init(uint64_t limit_bytes)
+{
+    max_bytes = limit_bytes;
+}
+
+void cache_exit(void)
+{
+    g_mutex_lock(&mutex);
+    while (page_fifo.head) {
+        page_release(page_fifo.head->data);
+    }
+    g_mutex_unlock(&mutex);
+}

@@ -1,0 +1,275 @@
+/*
+ * The emulator's core: softTLB, decoded blocks, run loop.  Private to
+ * accel/tcg; handlers need env.h only.  docs/emulator.md tells the story.
+ *
+ * Invariants:
+ *
+ *  1. A TLB, fetch TLB and jump cache are touched by their vCPU's thread while
+ *     it is `running`, else by whoever holds the sync mutex.
+ *  2. A page of RAM that holds decoded code has DIRTY_CODE clear in its dirty
+ *     byte, and then no TLB has a write tag for it, save those of vCPUs that
+ *     have not yet answered the request to drop it (CodePage.n_acks counts
+ *     them): until all have, blocks of that page are compared with memory each
+ *     time they are entered.
+ *  3. Block.insns never changes after publication but for `fn`, which
+ *     invalidation overwrites so that whoever is inside leaves at the next
+ *     instruction.  Memory of a block is freed by QSBR.
+ *  4. A link joins blocks of the same page and mode; it is set and cleared
+ *     under the cache mutex, and a stale block is linked from nowhere.
+ *
+ * Locks: cache mutex, then sync mutex; neither is held while waiting for the
+ * machine lock.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef TCG_TCG_H
+#define TCG_TCG_H
+
+#include "accel/tcg/env.h"
+#include "mem/mem.h"
+
+#define PAGE_BYTES UINT64_C(4096)
+#define PAGE_OFFSET(a) ((a) & (PAGE_BYTES - 1))
+#define PAGE_START(a) ((a) & ~(PAGE_BYTES - 1))
+
+/* --- softTLB: mmu.c ---------------------------------------------------------- */
+
+enum {                          /* TlbEntry.aux, below the physical page */
+    TLBE_VALID  = 1 << 0,
+    TLBE_SLOW   = 1 << 1,       /* not RAM by whole pages: `addend` is the gva
+                                 * page, both tags are empty */
+    TLBE_W      = 1 << 2,       /* may be written, and D is set */
+    TLBE_CODE   = 1 << 3,       /* no write tag: code was there at the fill */
+    TLBE_ROM    = 1 << 4,       /* no write tag: stores do not reach RAM */
+    TLBE_GLOBAL = 1 << 5,
+    TLBE_LARGE  = 1 << 6,       /* part of a 2M or 4M page */
+    TLBE_HUGE   = 1 << 7,       /* part of a 1G page */
+};
+
+/* Who accesses: also the index of the table. */
+enum { MMU_SUPER, MMU_SUPER_AC, MMU_USER, N_MMU };
+
+typedef struct Tlb {
+    TlbEntry e[TLB_SIZE];
+    /* Which entries were filled since the last flush: [1] global ones. */
+    uint16_t journal[2][TLB_SIZE];
+    unsigned n_journal[2];
+    uint64_t noted[2][TLB_SIZE / 64];
+} Tlb;
+
+enum { FETCH_BITS = 8, FETCH_SIZE = 1 << FETCH_BITS };
+
+/* Where instructions of a page come from. */
+typedef struct FetchEntry {
+    uint64_t page;              /* linear */
+    uint32_t gen;               /* valid if it is TcgCpu.gen */
+    hwaddr gpa;
+    uint8_t *hva;               /* NULL: not RAM by whole pages */
+    RamBlock *rb;
+    uint64_t rb_offset;
+} FetchEntry;
+
+enum { JUMP_BITS = 12, JUMP_SIZE = 1 << JUMP_BITS };
+
+typedef struct JumpEntry {
+    uint64_t rip;
+    uint64_t tag;               /* valid if it is Env.jump_tag */
+    const struct Block *block;
+    uint64_t pad;
+} JumpEntry;
+
+/* A decoded instruction that no shared block can hold: it crosses a page or
+ * is not in RAM.  Compared with memory each time. */
+typedef struct LooseInsn {
+    uint64_t gva;
+    uint32_t mode;
+    uint8_t n_bytes;
+    uint8_t bytes[15];
+    struct Block *block;
+} LooseInsn;
+
+enum { N_LOOSE = 64 };
+
+/* Drop write tags for host addresses [start, start + len). */
+typedef struct DropRequest {
+    uint8_t *start;
+    uint64_t len;
+    struct CodePage *page;      /* acknowledge to it; NULL: mark dirty */
+} DropRequest;
+
+/* One piece of an access that goes through env->bounce. */
+typedef struct BouncePart {
+    hwaddr gpa;
+    uint8_t *hva;               /* RAM or ROM; NULL: through as_*() */
+    bool readonly;              /* writes go through as_*() all the same */
+    unsigned len;
+} BouncePart;
+
+/* The outcome of a page walk. */
+typedef struct Walk {
+    hwaddr gpa;                 /* A20 applied */
+    unsigned shift;             /* log2 of the page size: 12, 21, 22, 30 */
+    bool user, write, no_exec, global;  /* rights joined over all levels */
+    bool dirty;
+    bool key_read, key_write;   /* protection keys allow it (super: WP) */
+} Walk;
+
+enum { ACC_PROBE = ACC_EXEC + 1 };      /* no rights, no A and D, no fault */
+
+typedef struct TcgCpu {
+    Env *env;
+    X86Cpu *cpu;
+    Tlb *tlb[N_MMU];
+    unsigned who;               /* MMU_* of the present CPL and AC */
+    bool check_alignment;       /* #AC: env->tlb is always empty */
+
+    uint32_t gen;               /* of the fetch TLB; never 0 */
+    uint32_t jump_gen;          /* of the jump cache; never 0 */
+    uint32_t map_gen;           /* memory map that the TLBs know */
+    uint64_t a20_mask;
+    uint64_t paging;            /* what the TLBs were filled under */
+    uint64_t n_invalidated;     /* blocks, as of the last look */
+    uint8_t phys_bits;
+    bool has_1g;
+
+    FetchEntry fetch[2][FETCH_SIZE];            /* by CPL == 3 */
+    uint64_t fetched[64];       /* pages in it since `gen`, as a filter */
+    uint64_t large[16], huge[16];   /* large pages in the TLBs, as filters */
+    JumpEntry jump[JUMP_SIZE];
+    LooseInsn loose[N_LOOSE];
+
+    const struct Block *link_from;  /* left it for want of a link */
+    BouncePart part[2];             /* of the access in env->bounce */
+    unsigned n_parts;
+    unsigned lock_size;             /* env->locked_code: of the access */
+
+    /* Under the sync mutex. */
+    bool running;               /* inside run(), not at a safe point */
+    GArray *drops;              /* of DropRequest */
+
+    uint64_t n_fills, n_lookups;    /* statistics */
+} TcgCpu;
+
+/* walk.c: false with #PF recorded (ACC_PROBE: without). */
+bool mmu_walk(Env *env, uint64_t gva, int acc, unsigned who, Walk *w);
+/* What backs the physical page at `gpa` (A20 applied): its range if all of it
+ * is RAM or ROM, else NULL. */
+const FlatRange *phys_page(TcgCpu *t, hwaddr gpa);
+/* Is `gva` canonical?  Always outside long mode. */
+bool mmu_canonical(const Env *env, uint64_t gva);
+
+/* What one page of linear addresses translates to, for instruction fetch.
+ * NULL with the exception recorded. */
+const FetchEntry *mmu_fetch(Env *env, uint64_t gva);
+/* Linear to physical as a debugger wants it: no fault, no A or D.  False when
+ * not mapped. */
+bool mmu_probe(Env *env, uint64_t gva, hwaddr *gpa);
+/* The rest of env_update_mode(): choose the table, flush after changes. */
+void mmu_update_mode(Env *env);
+bool mmu_init(TcgCpu *t);
+void mmu_free(TcgCpu *t);
+/* Do what other threads asked: drop write tags, note a new memory map. */
+void mmu_drop_writes(TcgCpu *t, const DropRequest *req);
+/* Flush if the memory map or A20 changed since. */
+void mmu_follow_map(Env *env);
+/* Guest RAM at `hva` was stored to by this vCPU: dirty log, decoded code. */
+void mmu_ram_written(uint8_t *hva, unsigned len);
+/* The page at `hva` was: dirty log only. */
+void mmu_mark_dirty(uint8_t *hva);
+/* tlb.c: enter a translation.  hva NULL: slow. */
+TlbEntry *tlb_enter(TcgCpu *t, unsigned who, uint64_t page, uint8_t *hva,
+                    bool direct_write, uint64_t aux);
+/* The jump cache is void; the fetch TLB and the jump cache are. */
+void tcg_new_jump_gen(TcgCpu *t);
+void tcg_new_gen(TcgCpu *t);
+
+/* Guest RAM, which other threads may write at any time. */
+void guest_copy(void *to, const void *from, unsigned len);
+bool guest_equal(const void *guest, const void *copy, unsigned len);
+
+/* --- decoded blocks: cache.c --------------------------------------------------- */
+
+enum { BLOCK_MAX_INSNS = 64, LINE_BYTES = 64 };
+
+typedef struct CodePage CodePage;
+
+typedef struct Block {
+    /* What insn_jump() reads, in one cache line. */
+    struct Block *link[2];      /* (A) in-page successors ... */
+    uint32_t link_off[2];       /* ... and their offsets; set once */
+    uint32_t n_insns;
+    uint16_t off, len;          /* bytes, in the page */
+
+    uint64_t ram_addr;          /* key: RamBlock.ram_addr + offset ... */
+    uint32_t mode;              /* ... and DM_* */
+    bool stale;                 /* (A) */
+    CodePage *page;             /* NULL: loose */
+    struct Block *hash_next;    /* (A) */
+    struct Block *page_next;
+    uint8_t *bytes;             /* as decoded */
+    Insn insns[];               /* n_insns and the end */
+} Block;
+
+struct CodePage {
+    CodePage *hash_next;        /* (A) */
+    RamBlock *rb;
+    uint64_t rb_offset;
+    uint64_t ram_addr;
+    uint8_t *hva;
+    uint64_t lines;             /* (A) that blocks cover, LINE_BYTES each */
+    Block *blocks;
+    unsigned n_acks;            /* (A) vCPUs that may have a write tag */
+    unsigned n_idle_writes;     /* since it has held no block */
+    bool dead;                  /* freed when n_acks is 0 */
+    GList fifo;
+};
+
+void cache_init(uint64_t max_bytes);
+void cache_exit(void);
+/* The block at `gva`, whose page is `f`; NULL with an exception recorded. */
+const Block *cache_get(Env *env, const FetchEntry *f, uint64_t gva,
+                       uint32_t mode);
+/* Make `to` the successor of `from` at its offset. */
+void cache_link(const Block *from, const Block *to);
+/* RAM was written: drop overlapping blocks.  vCPU threads; any other thread. */
+void cache_written(RamBlock *rb, uint64_t offset, uint64_t len);
+void cache_written_foreign(RamBlock *rb, uint64_t offset, uint64_t len);
+/* A vCPU has dropped its write tag. */
+void cache_page_acked(CodePage *page);
+/* Is the page still waiting for that? */
+static inline bool block_unsure(const Block *b)
+{
+    return b->page && __atomic_load_n(&b->page->n_acks, __ATOMIC_ACQUIRE);
+}
+/* Does the block still agree with memory? */
+bool block_agrees(const Block *b);
+/* Number of blocks ever invalidated: a change voids jump caches. */
+extern uint64_t cache_n_invalidated;    /* (A) */
+void cache_stats(uint64_t *n_blocks, uint64_t *n_bytes);
+
+/* Whether blocks hold one instruction each (-accel one-insn-per-tb). */
+extern bool tcg_one_insn;
+
+/* --- vCPUs together: run.c ------------------------------------------------------ */
+
+CpuRun tcg_run(X86Cpu *cpu);
+void tcg_add_cpu(TcgCpu *t);
+void tcg_remove_cpu(TcgCpu *t);
+/* Ask every vCPU but `self` to drop its write tags; returns how many will call
+ * cache_page_acked().  Those not running are served at once. */
+unsigned tcg_request_drop(TcgCpu *self, const DropRequest *req);
+/* Stop every other vCPU at a safe point; true memory state may differ on
+ * return: translate anew. */
+void tcg_exclusive_begin(Env *env);
+void tcg_exclusive_end(Env *env);
+/* The memory map changed: (A) generation, and tell all vCPUs. */
+extern uint32_t tcg_map_gen;
+void tcg_map_changed(void);
+void tcg_foreach_cpu(void (*fn)(TcgCpu *, void *), void *opaque);
+
+/* --- features.c ------------------------------------------------------------------ */
+
+/* What the emulator can give a guest: FEAT_* bits in N_FEATURE_WORDS words. */
+void tcg_features(uint32_t *words);
+
+#endif

@@ -1,0 +1,300 @@
+/*
+ * The tables of the softTLB: entering, dropping, flushing.
+ *
+ * A flush costs in proportion to what was filled: each table journals the
+ * indices of its entries, global ones apart, since Linux' kernel half survives
+ * every change of CR3.  Entries are 4 KiB even inside larger pages; filters by
+ * 2 MiB and 1 GiB remember where such pieces may be, for INVLPG.
+ *
+ * Locks: see invariant 1 in tcg.h.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "accel/tcg/tcg.h"
+
+#include <sys/mman.h>
+
+/* For a vCPU that must check alignment: nothing ever hits. */
+static TlbEntry tlb_none[TLB_SIZE];
+
+/* The tag that no address reaching entry `i` can match, see env.h. */
+static uint64_t empty_tag(unsigned i)
+{
+    return -((uint64_t)(i ^ 2) << 12);
+}
+
+static void entry_clear(TlbEntry *e, unsigned i)
+{
+    e->nrpage = e->nwpage = empty_tag(i);
+    e->aux = 0;
+}
+
+/*
+ * Zeroed memory is nearly an empty table: a tag of 0 names page 0, which only
+ * addresses of entry 0 are in and only those of the last entry can run into.
+ * So a new table costs no memory.
+ */
+static void table_init(TlbEntry *e)
+{
+    entry_clear(&e[0], 0);
+    entry_clear(&e[TLB_SIZE - 1], TLB_SIZE - 1);
+}
+
+/* --- entries ---------------------------------------------------------------- */
+
+static void journal_note(Tlb *tlb, unsigned i, bool global)
+{
+    uint64_t *word = &tlb->noted[global][i / 64];
+    uint64_t bit = BIT64(i % 64);
+
+    if (!(*word & bit)) {
+        *word |= bit;
+        tlb->journal[global][tlb->n_journal[global]++] = i;
+    }
+}
+
+static void filter_add(uint64_t *filter, uint64_t key)
+{
+    filter[key / 64 % 16] |= BIT64(key % 64);
+}
+
+static bool filter_has(const uint64_t *filter, uint64_t key)
+{
+    return filter[key / 64 % 16] & BIT64(key % 64);
+}
+
+TlbEntry *tlb_enter(TcgCpu *t, unsigned who, uint64_t page, uint8_t *hva,
+                    bool direct_write, uint64_t aux)
+{
+    unsigned i = page >> 12 & (TLB_SIZE - 1);
+    TlbEntry *e = &t->tlb[who]->e[i];
+
+    if (hva) {
+        e->nrpage = -page;
+        e->addend = (uintptr_t)hva - page;
+        e->nwpage = direct_write ? -page : empty_tag(i);
+    } else {
+        e->nrpage = e->nwpage = empty_tag(i);
+        e->addend = page;
+        aux |= TLBE_SLOW;
+    }
+    e->aux = aux | TLBE_VALID;
+    journal_note(t->tlb[who], i, aux & TLBE_GLOBAL);
+    if (aux & TLBE_LARGE) {
+        filter_add(t->large, page >> 21);
+    }
+    if (aux & TLBE_HUGE) {
+        filter_add(t->huge, page >> 30);
+    }
+    t->n_fills++;
+    return e;
+}
+
+/* The page an entry is for. */
+static uint64_t entry_page(const TlbEntry *e)
+{
+    return e->aux & TLBE_SLOW ? e->addend : -e->nrpage;
+}
+
+/* --- flushes ------------------------------------------------------------------ */
+
+/* 0 marks what was never filled; after a wrap nothing old may match. */
+void tcg_new_jump_gen(TcgCpu *t)
+{
+    if (++t->jump_gen == 0) {
+        memset(t->jump, 0, sizeof(t->jump));
+        t->jump_gen = 1;
+    }
+    t->env->jump_tag = (uint64_t)t->jump_gen << 32 | t->env->mode;
+}
+
+void tcg_new_gen(TcgCpu *t)
+{
+    if (++t->gen == 0) {
+        memset(t->fetch, 0, sizeof(t->fetch));
+        t->gen = 1;
+    }
+    memset(t->fetched, 0, sizeof(t->fetched));
+    tcg_new_jump_gen(t);
+}
+
+static void flush_journal(Tlb *tlb, bool global)
+{
+    for (unsigned n = 0; n < tlb->n_journal[global]; n++) {
+        unsigned i = tlb->journal[global][n];
+
+        tlb->noted[global][i / 64] = 0;
+        if (!(tlb->e[i].aux & TLBE_GLOBAL) == !global) {
+            entry_clear(&tlb->e[i], i);
+        }
+    }
+    tlb->n_journal[global] = 0;
+}
+
+void tlb_flush(Env *env, bool global)
+{
+    TcgCpu *t = env->tcg;
+
+    for (unsigned who = 0; who < N_MMU; who++) {
+        flush_journal(t->tlb[who], false);
+        if (global) {
+            flush_journal(t->tlb[who], true);
+        }
+    }
+    if (global) {
+        memset(t->large, 0, sizeof(t->large));
+        memset(t->huge, 0, sizeof(t->huge));
+    }
+    tcg_new_gen(t);
+}
+
+void tlb_flush_pcid(Env *env, uint16_t pcid, bool global)
+{
+    /* Entries carry no PCID and are those of the present one only. */
+    if (global || pcid == (env->s.cr3 & 0xfff)) {
+        tlb_flush(env, global);
+    }
+}
+
+void tlb_new_cr3(Env *env, bool keep)
+{
+    tlb_flush(env, false);
+}
+
+/* Drop entries that are pieces of a large page around `gva`. */
+static void flush_pieces(TcgCpu *t, uint64_t gva, unsigned shift, uint64_t kind)
+{
+    for (unsigned who = 0; who < N_MMU; who++) {
+        Tlb *tlb = t->tlb[who];
+
+        for (unsigned g = 0; g < 2; g++) {
+            for (unsigned n = 0; n < tlb->n_journal[g]; n++) {
+                unsigned i = tlb->journal[g][n];
+                TlbEntry *e = &tlb->e[i];
+
+                if (e->aux & kind && (entry_page(e) ^ gva) >> shift == 0) {
+                    entry_clear(e, i);
+                }
+            }
+        }
+    }
+    tcg_new_gen(t);
+}
+
+void tlb_flush_page(Env *env, uint64_t gva)
+{
+    TcgCpu *t = env->tcg;
+    uint64_t page = PAGE_START(gva);
+    unsigned i = page >> 12 & (TLB_SIZE - 1);
+
+    for (unsigned who = 0; who < N_MMU; who++) {
+        TlbEntry *e = &t->tlb[who]->e[i];
+
+        if (e->aux & TLBE_VALID && entry_page(e) == page) {
+            entry_clear(e, i);
+        }
+    }
+    /* A 4M page is two stretches of 2M; a piece of one may be anywhere. */
+    if (filter_has(t->large, gva >> 21) || filter_has(t->large, gva >> 21 ^ 1)) {
+        flush_pieces(t, gva, env->s.cr4 & CR4_PAE ? 21 : 22, TLBE_LARGE);
+    }
+    if (filter_has(t->huge, gva >> 30)) {
+        flush_pieces(t, gva, 30, TLBE_HUGE);
+    }
+    if (t->fetched[page >> 18 & 63] & BIT64(page >> 12 & 63)) {
+        tcg_new_gen(t);
+    }
+}
+
+void mmu_drop_writes(TcgCpu *t, const DropRequest *req)
+{
+    for (unsigned who = 0; who < N_MMU; who++) {
+        Tlb *tlb = t->tlb[who];
+
+        for (unsigned g = 0; g < 2; g++) {
+            for (unsigned n = 0; n < tlb->n_journal[g]; n++) {
+                unsigned i = tlb->journal[g][n];
+                TlbEntry *e = &tlb->e[i];
+                uint8_t *hva = (uint8_t *)(e->addend - e->nrpage);
+
+                if (!(e->aux & TLBE_VALID) || e->aux & TLBE_SLOW
+                    || e->nwpage != e->nrpage
+                    || (uint64_t)(hva - req->start) >= req->len) {
+                    continue;
+                }
+                /* Walk again at the next store: D is set, so this costs
+                 * no more than a fill. */
+                e->nwpage = empty_tag(i);
+                e->aux &= ~(uint64_t)TLBE_W;
+                if (!req->page) {
+                    /* It may have been written since the log was cleared. */
+                    mmu_mark_dirty(hva);
+                }
+            }
+        }
+    }
+}
+
+/* --- modes ---------------------------------------------------------------------- */
+
+void mmu_follow_map(Env *env)
+{
+    TcgCpu *t = env->tcg;
+    uint32_t gen = __atomic_load_n(&tcg_map_gen, __ATOMIC_ACQUIRE);
+    uint64_t a20 = cpu_a20() ? ~UINT64_C(0) : ~BIT64(20);
+
+    if (unlikely(gen != t->map_gen || a20 != t->a20_mask)) {
+        t->map_gen = gen;
+        t->a20_mask = a20;
+        tlb_flush(env, true);
+    }
+}
+
+void mmu_update_mode(Env *env)
+{
+    TcgCpu *t = env->tcg;
+    const X86State *s = &env->s;
+    uint64_t paging = (s->cr0 & (CR0_PG | CR0_WP))
+                      | (s->efer & (EFER_LMA | EFER_NXE))
+                      | (s->cr4 & (CR4_PSE | CR4_PAE | CR4_PGE | CR4_LA57
+                                   | CR4_PCIDE | CR4_SMEP | CR4_SMAP
+                                   | CR4_PKE)) << 32;
+
+    if (unlikely(paging != t->paging)) {
+        t->paging = paging;
+        tlb_flush(env, true);
+    }
+    t->who = env->cpl == 3 ? MMU_USER
+             : s->cr4 & CR4_SMAP && s->rflags & FL_AC ? MMU_SUPER_AC
+             : MMU_SUPER;
+    t->check_alignment = env->cpl == 3 && s->cr0 & CR0_AM
+                         && s->rflags & FL_AC;
+    env->tlb = t->check_alignment ? tlb_none : t->tlb[t->who]->e;
+    env->jump_tag = (uint64_t)t->jump_gen << 32 | env->mode;
+}
+
+bool mmu_init(TcgCpu *t)
+{
+    table_init(tlb_none);
+    for (unsigned who = 0; who < N_MMU; who++) {
+        t->tlb[who] = mmap(NULL, sizeof(Tlb), PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (t->tlb[who] == MAP_FAILED) {
+            t->tlb[who] = NULL;
+            return false;
+        }
+        table_init(t->tlb[who]->e);
+    }
+    t->gen = t->jump_gen = 1;
+    t->a20_mask = ~UINT64_C(0);
+    return true;
+}
+
+void mmu_free(TcgCpu *t)
+{
+    for (unsigned who = 0; who < N_MMU; who++) {
+        if (t->tlb[who]) {
+            munmap(t->tlb[who], sizeof(Tlb));
+        }
+    }
+}
