@@ -19,6 +19,10 @@
 void log_set_program(const char *argv0);
 const char *log_program(void);
 
+/* -msg: the time, and the guest's name (copied), before each message. */
+extern bool log_timestamps;
+void log_set_guest_name(const char *name);
+
 void warn(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
 void info(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
 

@@ -95,6 +95,9 @@ struct Machine {
     RunState state;
 };
 
+/* The switches that every type has, into Machine. */
+extern const Property machine_common_props[];
+
 /* The one machine, or NULL before it is made. */
 Machine *machine(void);
 Machine *machine_new(const MachineType *t);

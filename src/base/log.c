@@ -11,6 +11,7 @@
  */
 #include "base/log.h"
 #include "base/bits.h"
+#include "base/opts.h"
 #include "base/trace.h"
 
 #include <errno.h>
@@ -23,7 +24,10 @@
 
 uint32_t log_mask;
 
+bool log_timestamps;
+
 static char program_name[64] = "rhea";
+static char *guest_name;        /* before messages, or NULL */
 static pthread_mutex_t file_lock = PTHREAD_MUTEX_INITIALIZER;
 static FILE *log_file;          /* NULL: stderr */
 
@@ -70,11 +74,35 @@ const char *log_program(void)
     return program_name;
 }
 
+void log_set_guest_name(const char *name)
+{
+    g_free(guest_name);
+    guest_name = g_strdup(name);
+}
+
+/* "2024-12-31T23:59:59.123456Z ", as QEMU writes it, or "". */
+static char *timestamp(void)
+{
+    g_autoptr(GDateTime) now = NULL;
+    g_autofree char *text = NULL;
+
+    if (!log_timestamps) {
+        return g_strdup("");
+    }
+    now = g_date_time_new_now_utc();
+    text = g_date_time_format(now, "%Y-%m-%dT%H:%M:%S");
+    return g_strdup_printf("%s.%06dZ ", text,
+                           g_date_time_get_microsecond(now));
+}
+
 static void message(const char *kind, const char *fmt, va_list ap)
 {
     g_autofree char *text = g_strdup_vprintf(fmt, ap);
+    g_autofree char *stamp = timestamp();
     g_autofree char *line =
-        g_strdup_printf("%s: %s%s\n", program_name, kind, text);
+        g_strdup_printf("%s%s%s%s: %s%s\n", stamp,
+                        guest_name ? guest_name : "", guest_name ? " " : "",
+                        program_name, kind, text);
 
     fputs(line, stderr);
 }
@@ -161,7 +189,13 @@ static uint32_t all_items(void)
 static bool add_item(const char *name, uint32_t *mask, GError **err)
 {
     const LogItem *item = find_item(name);
+    const char *names[G_N_ELEMENTS(log_items) + 1];
+    const char *near;
 
+    for (size_t i = 0; i < G_N_ELEMENTS(log_items); i++) {
+        names[i] = log_items[i].name;
+    }
+    names[G_N_ELEMENTS(log_items)] = NULL;
     if (item) {
         *mask |= item->mask;
         return true;
@@ -176,8 +210,11 @@ static bool add_item(const char *name, uint32_t *mask, GError **err)
         }
         return true;
     }
+    near = nearest_name(name, names);
     g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_INVAL,
-                "-d: unknown log item '%s' ('-d help' lists them)", name);
+                "-d: unknown log item '%s'%s%s%s ('-d help' lists them)",
+                name, near ? "; did you mean '" : "", near ? near : "",
+                near ? "'?" : "");
     return false;
 }
 

@@ -72,11 +72,16 @@ Machine *machine(void)
     return the_machine;
 }
 
-static const Property machine_props[] = {
+const Property machine_common_props[] = {
     PROP_BOOL(Machine, acpi, "acpi", true, "describe the machine by ACPI"),
     PROP_BOOL(Machine, hpet, "hpet", true, "an HPET"),
     PROP_BOOL(Machine, smm, "smm", true, "system management mode"),
     {}
+};
+
+static const Type common_type = {
+    .name = "machine", .parent = &object_type, .size = sizeof(Machine),
+    .abstract = true, .props = machine_common_props,
 };
 
 /* Each MachineType becomes the object type of its one instance. */
@@ -88,13 +93,10 @@ Machine *machine_new(const MachineType *t)
 
     g_assert(!the_machine && t->size >= sizeof(Machine));
     instance_type = (Type) {
-        .name = t->name, .doc = t->doc, .parent = &object_type,
+        .name = t->name, .doc = t->doc, .parent = &common_type,
         .size = t->size, .internal = true, .props = t->props,
     };
     m = container_of(object_new(&instance_type), Machine, obj);
-    for (const Property *p = machine_props; p->name; p++) {
-        *(bool *)((char *)m + p->offset) = p->def.u;
-    }
     m->type = t;
     m->ram_bytes = t->default_ram_bytes;
     m->topo = (CpuTopology) { 1, 1, 1, 1, 1, 1 };

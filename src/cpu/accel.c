@@ -76,9 +76,11 @@ static bool unknown_accel(const char *name, GError **err)
 static bool try_accel(Machine *m, const AccelOps *ops, Opt *options,
                       GError **err)
 {
+    Opt *own = options ? opt_get(options, ops->name) : NULL;
+
     chosen = ops;
     if ((ops->available && !ops->available(err))
-        || (ops->init && !ops->init(m, options, err))) {
+        || (ops->init && !ops->init(m, own, err))) {
         chosen = NULL;
         return false;
     }

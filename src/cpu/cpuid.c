@@ -472,7 +472,7 @@ static void leaf_1(X86Cpu *cpu, uint32_t r[4])
 
     r[0] = signature(m);
     r[1] = cpu->apic_id << 24 | per_socket() << 16 | 8 << 8;
-    r[2] = m->words[FW_1_ECX];
+    r[2] = m->words[FW_1_ECX] & ~(BIT(27) | BIT(31));
     r[3] = m->words[FW_1_EDX];
     if (m->hypervisor) {
         r[2] |= BIT(31);
@@ -752,7 +752,7 @@ void cpu_cpuid(X86Cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t r[4])
         if (subleaf == 0) {
             r[0] = m->words[FW_7_1_EAX] ? 1 : 0;
             r[1] = m->words[FW_7_0_EBX];
-            r[2] = m->words[FW_7_0_ECX];
+            r[2] = m->words[FW_7_0_ECX] & ~BIT(4);
             r[3] = m->words[FW_7_0_EDX];
             r[2] |= cpu->state->cr4 & CR4_PKE ? BIT(4) : 0;
         } else if (subleaf == 1) {

@@ -1,0 +1,161 @@
+/*
+ * Booting without firmware: kernels entered as their boot protocols say.
+ *
+ * A loader reads a file, decides where everything goes and notes it in a
+ * BootImage: pieces of guest memory and the state in which the boot CPU
+ * starts.  At each reset, after the CPUs', the image is put in place: the
+ * platform is set up as firmware would have left it, the pieces are written,
+ * the boot CPU gets its entry state.
+ *
+ *      boot_load() -> linux/pvh/multiboot_load() -> BootImage
+ *      reset       -> boot_platform_setup(), pieces, entry state
+ *
+ * Low memory, for all protocols:
+ *
+ *      00400  BIOS data area (two words)
+ *      01000  GDT
+ *      02000  page tables: identity, 4 GiB, 6 pages
+ *      08000  boot_params, hvm_start_info or multiboot information
+ *      0a000  setup_data, memory maps
+ *      10000  command lines and strings, 64 KiB
+ *      9fc00  EBDA: reserved
+ *      e0000  ACPI and SMBIOS tables, when they fit: reserved
+ *
+ * Locks: machine lock.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef HW_BOOT_BOOT_H
+#define HW_BOOT_BOOT_H
+
+#include "core/machine.h"
+
+#define BOOT_ERROR g_quark_from_static_string("boot-error")
+enum { BOOT_ERROR_OPEN, BOOT_ERROR_FORMAT, BOOT_ERROR_NO_ROOM };
+
+enum {
+    BOOT_GDT_GPA = 0x1000, BOOT_PAGES_GPA = 0x2000, BOOT_INFO_GPA = 0x8000,
+    BOOT_DATA_GPA = 0xa000, BOOT_DATA_BYTES = 0x6000,
+    BOOT_STRINGS_GPA = 0x10000, BOOT_STRINGS_BYTES = 0x10000,
+    BOOT_EBDA_GPA = 0x9fc00, BOOT_TABLES_GPA = 0xe0000,
+    BOOT_TABLES_END = 0x100000,
+};
+
+/* --- the board's whole interface ------------------------------------------- */
+
+/*
+ * In the board's done(), all devices realized: load m->kernel (with initrd and
+ * command line) for direct entry, and m->firmware as ROM below 4 GiB.  Does
+ * nothing when neither is given.
+ */
+bool boot_load(Machine *m, GError **err);
+/* Map a firmware image so that it ends at 4 GiB, with its last 128K below
+ * 1 MiB as well, in `memory` (what lies behind RAM). */
+bool boot_load_firmware(Machine *m, Region *memory, const char *path,
+                        GError **err);
+
+/* --- memory maps ------------------------------------------------------------- */
+
+typedef enum {
+    E820_RAM = 1, E820_RESERVED = 2, E820_ACPI = 3, E820_NVS = 4,
+} E820Type;
+
+typedef struct E820Entry {
+    uint64_t start, len;
+    uint32_t type;
+} __attribute__((packed)) E820Entry;    /* as guests see it */
+
+/* The machine's RAM as it is mapped now, sorted, without [A0000h, 1 MiB);
+ * free with g_array_unref(). */
+GArray *e820_from_map(Machine *m);
+/* Give [start, start + len) another type, splitting RAM around it. */
+void e820_set(GArray *e820, uint64_t start, uint64_t len, E820Type type);
+/* Is all of it one entry of RAM? */
+bool e820_is_ram(const GArray *e820, uint64_t start, uint64_t len);
+/* End of the RAM that starts at 1 MiB; of RAM above 4 GiB, or 4 GiB. */
+uint64_t e820_low_end(const GArray *e820);
+uint64_t e820_high_end(const GArray *e820);
+
+/* --- files -------------------------------------------------------------------- */
+
+typedef struct BootFile {
+    char *path;
+    int fd;                     /* -1: in memory */
+    const uint8_t *data;        /* not owned */
+    uint64_t size_bytes;
+} BootFile;
+
+BootFile *boot_file_open(const char *path, GError **err);
+/* For tests; `data` must live as long. */
+BootFile *boot_file_from_memory(const char *name, const void *data,
+                                size_t len);
+void boot_file_free(BootFile *f);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(BootFile, boot_file_free)
+/* All `len` bytes from `at`, or false. */
+bool boot_file_read(BootFile *f, uint64_t at, void *buf, size_t len);
+
+/* --- images -------------------------------------------------------------------- */
+
+typedef struct BootPiece {
+    uint64_t gpa, len;
+    BootFile *file;             /* or NULL; owned by the image */
+    uint64_t file_at;
+    uint8_t *data;              /* owned; NULL with no file: zeros */
+} BootPiece;
+
+typedef enum {
+    BOOT_ENTRY_NONE, BOOT_ENTRY_PROT32, BOOT_ENTRY_LONG64
+} BootEntryMode;
+
+typedef struct BootImage {
+    Machine *m;
+    GArray *e820;
+    GArray *pieces;             /* of BootPiece */
+    GPtrArray *files;           /* of BootFile * */
+    uint64_t strings_end;       /* next free byte at BOOT_STRINGS_GPA */
+    uint64_t data_end;          /* next free byte at BOOT_DATA_GPA */
+    uint64_t rsdp_gpa;          /* 0: no ACPI tables */
+
+    BootEntryMode mode;
+    uint64_t entry;
+    uint64_t rax, rbx, rsi;
+} BootImage;
+
+BootImage *boot_image_new(Machine *m);
+void boot_image_free(BootImage *img);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(BootImage, boot_image_free)
+
+/* The image takes the file over. */
+void boot_add_file(BootImage *img, BootFile *f);
+/*
+ * Note a piece: `len` bytes of `file` from `file_at`, or of `data` (copied), or
+ * zeros.  False when it is not all RAM or runs over another piece; `what`
+ * names it in the message.
+ */
+bool boot_add(BootImage *img, const char *what, uint64_t gpa, uint64_t len,
+              BootFile *file, uint64_t file_at, const void *data,
+              GError **err);
+/* The highest `align`ed place for `len` bytes below `limit`, in RAM from 1 MiB
+ * and clear of every piece; 0 when there is none. */
+uint64_t boot_find_high(const BootImage *img, uint64_t len, uint64_t align,
+                        uint64_t limit);
+/* Copy to the low areas; the address, or 0 when the area is full. */
+uint64_t boot_add_string(BootImage *img, const char *s);
+uint64_t boot_add_data(BootImage *img, const void *data, size_t len);
+
+/* Loaders; each fails with "reason" only.  `first` is the file's start. */
+bool linux_probe(const uint8_t *first, size_t len);
+bool linux_load(BootImage *img, BootFile *kernel, BootFile *initrd,
+                const char *cmdline, GError **err);
+
+/* --- stages of a reset ------------------------------------------------------------ */
+
+/* What firmware leaves behind: PAM, PIRQs, ACPI ports, BARs, MTRRs, virtual
+ * wire, BIOS data area.  hw/boot/platform.c */
+void boot_platform_setup(Machine *m);
+/* Write the pieces; false, having reported it, when a file changed. */
+bool boot_image_write(const BootImage *img);
+/* The entry state of the boot CPU.  hw/boot/entry.c */
+void boot_enter(const BootImage *img);
+
+#endif

@@ -1,0 +1,64 @@
+/*
+ * -global, -device and -object.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "cli.h"
+
+#include <string.h>
+
+#include "base/log.h"
+
+bool globals_setup(Options *o, GError **err)
+{
+    Opt *list = options_get(o, "global");
+
+    for (unsigned i = 0; list && i < opt_len(list); i++) {
+        Opt *dict = opt_at(list, i);
+        const char *driver = NULL, *property = NULL, *value = NULL;
+
+        if (!opt_get_string(dict, "driver", &driver, err)
+            || !opt_get_string(dict, "property", &property, err)
+            || !opt_get_string(dict, "value", &value, err)
+            || !opt_all_read(dict, "-global", NULL, err)
+            || ((!driver || !property || !value)
+                && !options_fail(err, "driver.property=value expected"))) {
+            return options_at(o, dict, err);
+        }
+        prop_add_global(driver, property, value, true);
+    }
+    return true;
+}
+
+static bool setup_objects(Options *o, GError **err)
+{
+    Opt *list = options_get(o, "object");
+
+    for (unsigned i = 0; list && i < opt_len(list); i++) {
+        Opt *dict = opt_at(list, i);
+        const char *type = NULL;
+
+        if (opt_get_string(dict, "qom-type", &type, err)) {
+            options_fail(err, "there is no object type '%s' yet; -object help "
+                         "lists them", type ? type : "");
+        }
+        return options_at(o, dict, err);
+    }
+    return true;
+}
+
+bool devices_setup(Options *o, GError **err)
+{
+    Opt *list = options_get(o, "device");
+
+    if (!setup_objects(o, err)) {
+        return false;
+    }
+    for (unsigned i = 0; list && i < opt_len(list); i++) {
+        if (!device_add(opt_at(list, i), err)) {
+            return options_at(o, opt_at(list, i), err);
+        }
+    }
+    prop_warn_unused_globals();
+    return true;
+}
