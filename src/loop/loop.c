@@ -129,6 +129,7 @@ void loop_call(Loop *loop, void (*fn)(void *opaque), void *opaque)
 
 typedef struct FdSource {
     GSource source;
+    Loop *loop;
     LoopFdFn *fn;
     void *opaque;
     int fd;
@@ -159,6 +160,7 @@ GSource *loop_watch(Loop *loop, int fd, GIOCondition events, LoopFdFn *fn,
     FdSource *s = (FdSource *)source;
 
     pthread_mutex_lock(&loop->call_lock);
+    s->loop = loop;
     s->fn = fn;
     s->opaque = opaque;
     s->fd = fd;
@@ -168,10 +170,23 @@ GSource *loop_watch(Loop *loop, int fd, GIOCondition events, LoopFdFn *fn,
     return source;
 }
 
+static void unref_source(void *opaque)
+{
+    g_source_unref(opaque);
+}
+
 void loop_unwatch(GSource *source)
 {
-    if (source) {
-        g_source_destroy(source);
+    Loop *loop;
+
+    if (!source) {
+        return;
+    }
+    loop = ((FdSource *)source)->loop;
+    g_source_destroy(source);
+    if (loop->thread && current != loop) {
+        loop_call(loop, unref_source, source);  /* it may be looking at it */
+    } else {
         g_source_unref(source);
     }
 }
@@ -275,7 +290,8 @@ void loop_free(Loop *loop)
     g_thread_join(loop->thread);
     unlist(loop);
     loop_timers_free(loop);
-    loop_unwatch(loop->call_source);
+    g_source_destroy(loop->call_source);
+    g_source_unref(loop->call_source);
     close(loop->call_fd);
     pthread_mutex_destroy(&loop->call_lock);
     g_main_context_unref(loop->context);
