@@ -35,6 +35,9 @@ struct CharFrontend {
     void (*event)(void *opaque, CharEvent ev);      /* may be NULL */
     void *opaque;
     Chardev *chr;               /* set by chr_attach() */
+
+    void (*writable)(void *opaque);     /* private: chr_wait_writable() */
+    void *writable_opaque;
 };
 
 /* Take `chr` for `fe`, whose callbacks are filled in.  Fails when it is taken
@@ -45,7 +48,8 @@ void chr_detach(CharFrontend *fe);
 /* Write without blocking; how many bytes were taken (len when no chardev is
  * attached or the peer is gone). */
 size_t chr_write(CharFrontend *fe, const uint8_t *buf, size_t len);
-/* Write everything, waiting for the host as long as it takes data. */
+/* Write everything, waiting for the host as long as it takes data: what it
+ * does not take within two seconds is dropped. */
 void chr_write_all(CharFrontend *fe, const uint8_t *buf, size_t len);
 /* Call fn(opaque) once when chr_write() may take bytes again; NULL cancels. */
 void chr_wait_writable(CharFrontend *fe, void (*fn)(void *opaque),
@@ -58,19 +62,24 @@ void chr_set_break(CharFrontend *fe, bool on);
 void chr_set_serial_params(CharFrontend *fe, unsigned baud, char parity,
                            unsigned data_bits, unsigned stop_bits);
 
-/* From -chardev or chardev-add: a dict with "backend", "id", …. */
+/* From -chardev or chardev-add: a dict with "backend", "id", ….  With
+ * "mux=on" the result is the multiplexer, over a back end named "ID-base". */
 Chardev *chr_new(Opt *dict, GError **err);
 /* From the short forms of -serial and -monitor: "stdio", "mon:stdio",
- * "file:x", "unix:p,server,nowait", "chardev:id", "none" (*chr is NULL). */
+ * "file:x", "unix:p,server,nowait", "chardev:id", "none" (*chr is NULL).
+ * "mon:" makes a multiplexer, to which the caller adds a monitor. */
 bool chr_new_from_short(const char *text, const char *id, Chardev **chr,
                         GError **err);
 Chardev *chr_find(const char *id);
 const char *chr_id(const Chardev *chr);
+bool chr_is_mux(const Chardev *chr);
 void chr_free(Chardev *chr);
 /* "stdio", "mux", …: NULL-terminated, for `-chardev help`. */
 const char *const *chr_backend_names(void);
 /* `info chardev` */
 void chr_print(GString *out);
+/* A ringbuf's oldest bytes, at most `max`, taken out; NULL when `chr` is none. */
+GByteArray *chr_ringbuf_take(Chardev *chr, size_t max);
 
 /* Every buffered byte out to the host, as far as it takes them; close files;
  * restore the terminal.  Called on every way out of the process. */
@@ -80,7 +89,8 @@ void chr_restore_terminal(void);
 
 /* For mux: what C-a does besides switching; set by src/cli. */
 extern void (*chr_mux_quit)(void);          /* C-a x */
-extern void (*chr_mux_break)(void);         /* C-a b */
+extern void (*chr_mux_save)(void);          /* C-a s */
+extern void (*chr_mux_break)(void);         /* C-a b, with CHR_BREAK */
 extern unsigned char chr_escape;            /* C-a unless -echr */
 
 #endif

@@ -32,6 +32,8 @@ bool loop_is_current(Loop *loop);
 void loop_main_run(void);
 /* Any thread, and signal handlers. */
 void loop_main_quit(void);
+/* Has it been asked to, and not yet done so? */
+bool loop_main_quitting(void);
 /* Dispatch what is ready; wait for something when `block`.  Tests use this. */
 bool loop_iterate(Loop *loop, bool block);
 

@@ -322,6 +322,11 @@ void loop_main_quit(void)
     }
 }
 
+bool loop_main_quitting(void)
+{
+    return should_quit(loop_main());
+}
+
 bool loop_iterate(Loop *loop, bool block)
 {
     bool take_lock = loop == loop_main() && !machine_lock_held();
