@@ -10,6 +10,11 @@
  */
 #include "hw/pci/pci.h"
 
+static uint16_t flags_of(const PciDevice *pci)
+{
+    return pci_get16(pci, pci->msi_cap + PCI_MSI_FLAGS);
+}
+
 /* Offsets in the capability; those behind the address depend on its width. */
 static unsigned data_at(const PciDevice *pci, unsigned cap)
 {
@@ -62,14 +67,13 @@ bool msi_init(PciDevice *pci, unsigned n_vectors, bool addr64, bool maskable)
 
 bool msi_enabled(const PciDevice *pci)
 {
-    return pci->msi_cap
-           && pci->config[pci->msi_cap + PCI_MSI_FLAGS] & PCI_MSI_FLAGS_ENABLE;
+    return pci->msi_cap && flags_of(pci) & PCI_MSI_FLAGS_ENABLE;
 }
 
 /* Messages the guest enabled, at most what the device asked for. */
 static unsigned n_enabled(const PciDevice *pci)
 {
-    uint8_t flags = pci->config[pci->msi_cap + PCI_MSI_FLAGS];
+    uint16_t flags = flags_of(pci);
 
     return 1u << MIN(flags >> 4 & 7, flags >> 1 & 7);
 }
@@ -80,7 +84,7 @@ static void send(PciDevice *pci, unsigned vector)
     uint64_t addr = load(pci, cap + PCI_MSI_ADDRESS_LO);
     uint32_t data = load_le16(pci->config + data_at(pci, cap));
 
-    if (pci->config[cap + PCI_MSI_FLAGS] & PCI_MSI_FLAGS_64BIT) {
+    if (flags_of(pci) & PCI_MSI_FLAGS_64BIT) {
         addr |= (uint64_t)load(pci, cap + PCI_MSI_ADDRESS_HI) << 32;
     }
     /* A message is a memory write: it needs the bus. */
@@ -107,7 +111,7 @@ void msi_notify(PciDevice *pci, unsigned vector)
         return;
     }
     vector &= n_enabled(pci) - 1;
-    if (!(pci->config[pci->msi_cap + PCI_MSI_FLAGS] & PCI_MSI_FLAGS_MASKBIT)) {
+    if (!(flags_of(pci) & PCI_MSI_FLAGS_MASKBIT)) {
         send(pci, vector);
         return;
     }
@@ -130,7 +134,7 @@ void msi_config_written(PciDevice *pci, unsigned at, unsigned size)
     unsigned cap = pci->msi_cap, mask;
 
     if (at + size <= cap || at >= cap + 24 || !msi_enabled(pci)
-        || !(pci->config[cap + PCI_MSI_FLAGS] & PCI_MSI_FLAGS_MASKBIT)) {
+        || !(flags_of(pci) & PCI_MSI_FLAGS_MASKBIT)) {
         return;
     }
     mask = load(pci, mask_at(pci, cap));

@@ -81,7 +81,9 @@ Device *pc_add_pci(PcTest *t, const char *type, const char *addr,
 
     g_assert_nonnull(ty);
     dev = device_new(ty);
-    prop_set(&dev->obj, "addr", addr, &err);
+    if (addr) {
+        prop_set(&dev->obj, "addr", addr, &err);
+    }
     g_assert_no_error(err);
     for (unsigned i = 0; list[i]; i++) {
         char *eq = strchr(list[i], '=');

@@ -24,7 +24,7 @@ typedef struct PcTest {
 /* RAM below E0000000h and from 4 GiB; g_test_init(), clock by hand. */
 PcTest *pc_test_init(int *argc, char ***argv, uint64_t ram_bytes);
 
-/* A realized device at `addr` ("03.0") with "name=val,..." properties. */
+/* A realized device at `addr` ("03.0"; NULL: anywhere) with "name=val,..." properties. */
 Device *pc_add_pci(PcTest *t, const char *type, const char *addr,
                    const char *props);
 
