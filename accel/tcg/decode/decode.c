@@ -158,7 +158,6 @@ static inline DecodeResult decode(Insn *out, const uint8_t *p, unsigned n,
             p66 = 0;
             if (!code64) {
                 rex = w = 0;
-                vvvv &= 7;
             }
         }
     } else {
@@ -289,7 +288,7 @@ static inline DecodeResult decode(Insn *out, const uint8_t *p, unsigned n,
     case RK_GPR: reg = (modrm >> 3 & 7) | r; break;
     case RK_GPR8: reg = byte_reg((modrm >> 3 & 7) | r, rex); break;
     case RK_LOW3: reg = modrm >> 3 & 7; break;
-    case RK_VVVV: reg = vvvv; break;
+    case RK_VVVV: reg = vvvv & (code64 ? 15 : 7); break;
     case RK_AUX: reg = row->aux; break;
     case RK_SEG:
     case RK_SEGW:
@@ -392,9 +391,11 @@ static inline DecodeResult decode(Insn *out, const uint8_t *p, unsigned n,
     }
     aux = row->aux;
     if (vex) {
+        /* Outside 64-bit mode the top bit is ignored, but not when unused. */
         if (!(row->attr & A_VVVV) && vvvv) {
             goto undefined;
         }
+        vvvv &= code64 ? 15 : 7;
         if (row->rm == MK_VSIB
             && (reg == index || reg == vvvv || index == vvvv)) {
             goto undefined;
@@ -496,7 +497,9 @@ unsigned insn_mem_size(const Insn *insn)
     case MS_HALF: return insn->size / 2;
     case MS_QUARTER: return insn->size / 4;
     case MS_EIGHTH: return insn->size / 8;
+    case MS_Z: return insn->size == 2 ? 2 : 4;
     case MS_DDUP: return insn->size == 32 ? 32 : 8;
+    case MS_DTR: return insn->size == 8 ? 10 : 6;
     case MS_FAR: return insn->size + 2;
     case MS_TWICE: return insn->size * 2;
     case MS_ENV:

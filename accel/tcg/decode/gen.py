@@ -29,8 +29,8 @@ MEMORY = {'load': 'MEM_LOAD', 'store': 'MEM_STORE', 'rmw': 'MEM_RMW',
 EMIT = {'copy': 'EMIT_COPY', 'special': 'EMIT_SPECIAL',
         'fallback': 'EMIT_FALLBACK'}
 # What the memory operand's size is where it is not the instruction's `size`.
-MEMSIZE = {'far': 'MS_FAR', 'm2': 'MS_TWICE', 'env': 'MS_ENV',
-           'ddup': 'MS_DDUP'}
+MEMSIZE = {'far': 'MS_FAR', 'dtr': 'MS_DTR', 'm2': 'MS_TWICE',
+           'env': 'MS_ENV', 'ddup': 'MS_DDUP'}
 
 
 class Bad(Exception):
@@ -79,8 +79,8 @@ class Row:
                      r'(?:(?P<map>0F|0F38|0F3A)\.)?'
                      r'(?:(?P<W>W0|W1|WIG|Wy)\.)?'
                      r'(?P<opc>[0-9A-F]{2})'
-                     r'(?:/(?P<reg>[r0-7])|\+(?P<plus>r|cc)'
-                     r'|:(?P<modrm>[0-9A-F]{2}))?$', enc)
+                     r'(?:\+(?P<plus>r|cc))?'
+                     r'(?:/(?P<reg>[r0-7])|:(?P<modrm>[0-9A-F]{2}))?$', enc)
         if not m:
             raise Bad(f'bad encoding "{enc}"')
         self.vex = m['L'] is not None
@@ -243,7 +243,7 @@ class Row:
     def width(self, w):
         """W_* of an operand: a fixed width, or the instruction's size."""
         if w == self.size_letter or w not in WIDTH:
-            return ''
+            return ' | W_Z' if (w, self.size) == ('z', 'SZ_V') else ''
         return f' | W_{WIDTH[w]}'
 
     def find_memory(self):
@@ -259,6 +259,8 @@ class Row:
             self.mem = 'MEM_RMW' if rmw else 'MEM_LOAD'
             if w in VECTOR_WIDTH:
                 self.mem_size = VECTOR_WIDTH[w]
+            elif w == 'z' and self.size == 'SZ_V':
+                self.mem_size = 'MS_Z'
             elif w in WIDTH and w != self.size_letter:
                 self.mem_size = str(WIDTH[w])
             if w in ('x', 'dq') and not self.vex \

@@ -22,8 +22,10 @@ enum { MEM_NONE, MEM_LOAD, MEM_STORE, MEM_RMW, MEM_ADDR };
 enum {                          /* InsnInfo.mem_size, when not a number */
     MS_SIZE = 0,                /* Insn.size */
     MS_HALF = 0x8000, MS_QUARTER, MS_EIGHTH,    /* of Insn.size */
+    MS_Z,                       /* Insn.size, but at most 4 */
     MS_DDUP,                    /* 8 bytes of 128 bits, 32 of 256 */
-    MS_FAR,                     /* far pointer, pseudo-descriptor: size + 2 */
+    MS_FAR,                     /* far pointer: size + 2 */
+    MS_DTR,                     /* limit and base of a table: 6, 10 */
     MS_TWICE,                   /* BOUND: two of Insn.size */
     MS_ENV,                     /* x87 environment or, FNSAVE, all of it */
 };
@@ -49,7 +51,7 @@ enum {
     OPD_IMM, OPD_REL, OPD_FAR, OPD_MOFFS,
     OPD_KIND = 0x1f,
     W_1 = 1 << 5, W_2 = 2 << 5, W_4 = 3 << 5, W_8 = 4 << 5, W_10 = 5 << 5,
-    W_16 = 6 << 5, OPD_WIDTH = 7 << 5,
+    W_16 = 6 << 5, W_Z = 7 << 5, OPD_WIDTH = 7 << 5,
 };
 
 typedef struct InsnInfo {

@@ -42,6 +42,9 @@ static unsigned operand_width(const Insn *insn, unsigned opnd)
 {
     static const uint8_t widths[8] = { 0, 1, 2, 4, 8, 10, 16, 0 };
 
+    if ((opnd & OPD_WIDTH) == W_Z) {
+        return insn->size == 2 ? 2 : 4;
+    }
     return opnd & OPD_WIDTH ? widths[opnd >> 5] : insn->size;
 }
 

@@ -1,0 +1,26 @@
+/*
+ * One instruction through our decoder and through Zydis.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef DECODE_COMPARE_H
+#define DECODE_COMPARE_H
+
+#include "accel/tcg/decode/tables.h"
+
+typedef enum { MODE_64, MODE_32, MODE_16, MODE_REAL, N_MODES } TestMode;
+
+void compare_init(void);
+
+/* Decode the `n` bytes at `p`.  NULL when both agree (or differ in a way that
+ * docs/decoder.md explains), else what they differ in; valid to the next call.
+ * Marks the row as hit. */
+const char *compare(const uint8_t *p, unsigned n, TestMode mode);
+
+/* What one mode is as DM_* bits. */
+unsigned compare_dm(TestMode mode);
+
+/* Rows that compare() came to. */
+extern bool compare_row_hit[4096];
+
+#endif
