@@ -1,0 +1,123 @@
+/*
+ * Guest instructions a second of the interpreter, by kind of code.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "../unit/tcg/guest.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { CODE = 0x10000, TABLES = 0x100000 };
+
+GUEST_CODE(k_alu, "64",
+    "mov $20000000, %ecx\n"
+    "1: add %rcx, %rax\n xor %rax, %rbx\n lea 3(%rbx,%rax,2), %rdx\n"
+    "dec %ecx\n jnz 1b\n" GUEST_EXIT);
+
+GUEST_CODE(k_sieve, "64",
+    "mov $60, %r8d\n"
+    "0: mov $0x200000, %edi\n mov $0x10000, %ecx\n mov $1, %al\n rep stosb\n"
+    "mov $2, %esi\n"
+    "1: cmpb $0, 0x200000(%rsi)\n je 3f\n"
+    "lea (%rsi,%rsi), %edx\n"
+    "2: cmp $0x10000, %edx\n jae 3f\n movb $0, 0x200000(%rdx)\n"
+    "add %esi, %edx\n jmp 2b\n"
+    "3: inc %esi\n cmp $0x10000, %esi\n jb 1b\n"
+    "dec %r8d\n jnz 0b\n" GUEST_EXIT);
+
+GUEST_CODE(k_crc, "64",
+    "xor %eax, %eax\n mov $10000000, %ecx\n mov $0x300000, %edi\n"
+    "1: movzbl (%rdi), %edx\n xor %al, %dl\n movzbl %dl, %edx\n shr $8, %eax\n"
+    "xor 0x200000(,%rdx,4), %eax\n inc %rdi\n and $0x30ffff, %edi\n"
+    "dec %ecx\n jnz 1b\n" GUEST_EXIT);
+
+GUEST_CODE(k_fib, "64",
+    "mov $30, %edi\n call 1f\n" GUEST_EXIT
+    "1: cmp $2, %edi\n jb 2f\n push %rdi\n dec %edi\n call 1b\n"
+    "mov (%rsp), %edi\n mov %rax, (%rsp)\n sub $2, %edi\n call 1b\n"
+    "pop %rdx\n add %rdx, %rax\n ret\n"
+    "2: mov %edi, %eax\n ret\n");
+
+/* A computed goto over eight little routines in a 4 KiB program. */
+GUEST_CODE(k_goto, "64",
+    "mov $6000000, %ecx\n mov $0x200000, %esi\n mov %rsi, %rdi\n"
+    "lea 9f(%rip), %r8\n"
+    "mov $4095, %edx\n mov $12345, %eax\n"
+    "1: imul $1103515245, %eax, %eax\n add $12345, %eax\n mov %eax, %ebx\n"
+    "shr $16, %ebx\n and $7, %bl\n mov %bl, (%rdi,%rdx)\n dec %edx\n jns 1b\n"
+    "xor %edx, %edx\n"
+    ".macro dispatch\n movzbl (%rsi,%rdx), %ebx\n inc %edx\n and $4095, %edx\n"
+    "dec %ecx\n jz 8f\n shl $6, %ebx\n add %r8, %rbx\n jmp *%rbx\n .endm\n"
+    "dispatch\n"
+    ".balign 64\n9:\n"
+    "add %rdx, %rax\n dispatch\n .balign 64\n"
+    "sub %rdx, %rax\n dispatch\n .balign 64\n"
+    "xor %rdx, %rax\n dispatch\n .balign 64\n"
+    "lea (%rax,%rdx), %rax\n dispatch\n .balign 64\n"
+    "or %rdx, %rax\n dispatch\n .balign 64\n"
+    "rol $3, %rax\n dispatch\n .balign 64\n"
+    "not %rax\n dispatch\n .balign 64\n"
+    "neg %rax\n dispatch\n .balign 64\n"
+    "8:\n" GUEST_EXIT);
+
+GUEST_CODE(k_chase, "64",
+    /* A cycle through 1024 pages, 4 nodes a page. */
+    "mov $0x400000, %edi\n mov $0, %ecx\n"
+    "1: lea 2347(%rcx), %edx\n and $4095, %edx\n"
+    "mov %ecx, %eax\n shl $10, %eax\n mov %edx, %ebx\n shl $10, %ebx\n"
+    "add %edi, %ebx\n mov %rbx, (%rdi,%rax)\n mov %edx, %ecx\n test %ecx, %ecx\n"
+    "jnz 1b\n"
+    "mov $10000000, %ecx\n mov %rdi, %rax\n"
+    "2: mov (%rax), %rax\n dec %ecx\n jnz 2b\n" GUEST_EXIT);
+
+GUEST_CODE(k_movsb, "64",
+    "mov $20000, %r8d\n"
+    "1: mov $0x200000, %esi\n mov $0x280000, %edi\n mov $0x10000, %ecx\n"
+    "rep movsb\n dec %r8d\n jnz 1b\n" GUEST_EXIT);
+
+static const struct {
+    const char *name;
+    const uint8_t *code, *end;
+    uint64_t bytes;             /* moved, in place of instructions */
+} kernels[] = {
+    { "alu", k_alu, k_alu_end },
+    { "sieve", k_sieve, k_sieve_end },
+    { "crc", k_crc, k_crc_end },
+    { "fib", k_fib, k_fib_end },
+    { "goto", k_goto, k_goto_end },
+    { "chase", k_chase, k_chase_end },
+    { "movsb", k_movsb, k_movsb_end, UINT64_C(20000) * 65536 },
+};
+
+int main(int argc, char **argv)
+{
+    guest_init(1);
+    for (unsigned i = 0; i < G_N_ELEMENTS(kernels); i++) {
+        int64_t start;
+        uint64_t n;
+        double us;
+
+        if (argc > 1 && strcmp(argv[1], kernels[i].name)) {
+            continue;
+        }
+        guest_reset();
+        guest_load(CODE, kernels[i].code, kernels[i].end);
+        guest_long(0, CODE, TABLES);
+        n = guest_insns();
+        start = g_get_monotonic_time();
+        guest_run(1);
+        us = g_get_monotonic_time() - start;
+        n = guest_insns() - n;
+        if (kernels[i].bytes) {
+            printf("%-6s %7.0f MB/s\n", kernels[i].name,
+                   kernels[i].bytes / us);
+        } else {
+            printf("%-6s %7.0f M/s  (%" PRIu64 " instructions)\n",
+                   kernels[i].name, n / us, n);
+        }
+        fflush(stdout);
+    }
+    guest_free();
+    return 0;
+}
