@@ -159,12 +159,18 @@ static void fp_signal(int sig, siginfo_t *info, void *opaque)
         }
     }
     /* Not the guest's: as if we were not here. */
-    sigaction(SIGFPE, &fp_other, NULL);
+    if (fp_other.sa_flags & SA_SIGINFO) {
+        fp_other.sa_sigaction(sig, info, opaque);
+    } else {
+        sigaction(SIGFPE, &fp_other, NULL);
+    }
 }
 
 static gpointer fp_install(gpointer unused)
 {
-    struct sigaction sa = { .sa_sigaction = fp_signal, .sa_flags = SA_SIGINFO };
+    struct sigaction sa = {
+        .sa_sigaction = fp_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK,
+    };
 
     sigemptyset(&sa.sa_mask);
     sigaction(SIGFPE, &sa, &fp_other);

@@ -216,7 +216,7 @@ static unsigned env_unpack(Env *env, const uint8_t *b, bool wide)
 static bool store_env(Env *env, const Insn *insn, bool save)
 {
     uint8_t b[ENV_32 + 80];
-    bool wide = insn->size == ENV_32 || insn->size == ENV_32 + 80;
+    bool wide = insn->size != 2;
     unsigned n = env_pack(env, b, wide);
     uint64_t gva;
 
@@ -231,7 +231,7 @@ static bool store_env(Env *env, const Insn *insn, bool save)
 static bool load_env(Env *env, const Insn *insn, bool restore)
 {
     uint8_t b[ENV_32 + 80];
-    bool wide = insn->size == ENV_32 || insn->size == ENV_32 + 80;
+    bool wide = insn->size != 2;
     unsigned n = (wide ? ENV_32 : ENV_16) + (restore ? 80 : 0);
     uint64_t gva;
 

@@ -119,8 +119,8 @@ static void pops(Env *env, int pop)
 
 static const Insn *compare_underflow(Env *env, const Insn *insn, int pop)
 {
+    env->s.fsw |= FSW_C3 | FSW_C2 | FSW_C0;
     if (x87_stack_fault(env, false)) {
-        env->s.fsw |= FSW_C3 | FSW_C2 | FSW_C0;
         pops(env, pop);
     }
     NEXT(env, insn);
@@ -184,13 +184,13 @@ static const Insn *compare_underflow(Env *env, const Insn *insn, int pop)
 #define COMPARE_FLAGS(NAME, mnem, pop)                                      \
     static const Insn *NAME(Env *env, const Insn *insn)                     \
     {                                                                       \
-        bool z, p, c, masked;                                               \
+        bool z, p, c, ok;                                                   \
         uint16_t sw;                                                        \
                                                                             \
         NEED_X87(env, insn);                                                \
         x87_note(env, insn);                                                \
         if (unlikely(x87_empty(env, 0) || x87_empty(env, insn->rm))) {      \
-            masked = x87_stack_fault(env, false);                           \
+            ok = x87_stack_fault(env, false);                               \
             z = p = c = true;                                               \
         } else {                                                            \
             x87_begin(env);                                                 \
@@ -201,11 +201,10 @@ static const Insn *compare_underflow(Env *env, const Insn *insn, int pop)
                            "m"(*x87_st(env, insn->rm)), "m"(env->s.fcw));   \
             x87_end(sw);                                                    \
             asm volatile("fstp %st(0)\n\tfstp %st(0)");                     \
-            masked = x87_merge(env, sw, FSW_C1);                            \
+            ok = x87_merge(env, sw, x87_c1_if_intel());                     \
         }                                                                   \
-        if (likely(masked)) {                                               \
-            cc_set(env, (z ? FL_ZF : 0) | (p ? FL_PF : 0)                   \
-                        | (c ? FL_CF : 0));                                 \
+        cc_set(env, (z ? FL_ZF : 0) | (p ? FL_PF : 0) | (c ? FL_CF : 0));   \
+        if (likely(ok)) {                                                   \
             pops(env, pop);                                                 \
         }                                                                   \
         NEXT(env, insn);                                                    \
@@ -273,6 +272,7 @@ static const Insn *FXAM(Env *env, const Insn *insn)
         NEED_X87(env, insn);                                                \
         x87_note(env, insn);                                                \
         if (unlikely(x87_empty(env, 0))) {                                  \
+            env->s.fsw &= ~((cc) & FSW_C2);                                 \
             return underflow(env, insn, 0, POP_NONE);                       \
         }                                                                   \
         x87_begin(env);                                                     \
@@ -301,6 +301,7 @@ UNARY_OPS(X)
         NEED_X87(env, insn);                                                \
         x87_note(env, insn);                                                \
         if (unlikely(x87_empty(env, 0) || x87_empty(env, 1))) {             \
+            env->s.fsw &= ~((cc) & FSW_C2);                                 \
             return underflow(env, insn, 0, POP_NONE);                       \
         }                                                                   \
         x87_begin(env);                                                     \
@@ -311,7 +312,9 @@ UNARY_OPS(X)
                        "m"(env->s.fcw));                                    \
         x87_end(sw);                                                        \
         asm volatile("fstpt %0\n\tfstp %%st(0)" : "=m"(*x87_st(env, 0)));   \
-        x87_merge(env, sw, cc);                                             \
+        x87_merge(env, sw, x87_is_nan(x87_st(env, 0))                       \
+                           || (sw & FSW_ES && sw & ~env->s.fcw & FSW_PRE)   \
+                           ? (cc) & (FSW_C1 | FSW_C2) : (cc));              \
         NEXT(env, insn);                                                    \
     }
 BINARY_OPS(X)
@@ -527,14 +530,14 @@ static const Insn *FLD_STi(Env *env, const Insn *insn)
 
     NEED_X87(env, insn);
     x87_note(env, insn);
-    if (unlikely(!x87_empty(env, 7))) {
-        return overflow(env, insn);
-    }
     if (unlikely(x87_empty(env, insn->rm))) {
         if (x87_stack_fault(env, false)) {
             x87_indefinite(x87_push(env));
         }
         NEXT(env, insn);
+    }
+    if (unlikely(!x87_empty(env, 7))) {
+        return overflow(env, insn);
     }
     *x87_push(env) = *s;
     env->s.fsw &= ~FSW_C1;
@@ -620,6 +623,12 @@ STORE_OPS(X)
 static const Insn *fst_sti(Env *env, const Insn *insn, int pop)
 {
     if (unlikely(x87_empty(env, 0))) {
+        /* D9 D8+i, "FSTPNCE", drops the register without complaint. */
+        if ((insn->imm & 0x700) == 0x100) {
+            env->s.fsw &= ~FSW_C1;
+            x87_pop(env);
+            NEXT(env, insn);
+        }
         return underflow(env, insn, insn->rm, pop);
     }
     *x87_st(env, insn->rm) = *x87_st(env, 0);
@@ -682,7 +691,7 @@ static const Insn *FCMOVCC_ST0_STi(Env *env, const Insn *insn)
     if (cc_cond(env, insn->aux)) {
         *x87_st(env, 0) = *x87_st(env, insn->rm);
     }
-    env->s.fsw &= ~FSW_C1;
+    env->s.fsw &= ~x87_c1_if_intel();
     NEXT(env, insn);
 }
 
@@ -691,6 +700,7 @@ static const Insn *FFREE_STi(Env *env, const Insn *insn)
     NEED_X87(env, insn);
     x87_note(env, insn);
     env->s.ftw &= ~(1 << x87_phys(env, insn->rm));
+    env->s.fsw &= ~FSW_C1;
     NEXT(env, insn);
 }
 
@@ -699,6 +709,7 @@ static const Insn *FFREEP_STi(Env *env, const Insn *insn)
     NEED_X87(env, insn);
     x87_note(env, insn);
     env->s.ftw &= ~(1 << x87_phys(env, insn->rm));
+    env->s.fsw &= ~FSW_C1;
     x87_pop(env);
     NEXT(env, insn);
 }
@@ -721,8 +732,15 @@ static const Insn *FINCSTP(Env *env, const Insn *insn)
     NEXT(env, insn);
 }
 
+/* Also what were FENI, FDISI and FSETPM (DB E0, E1, E4), which do not wait. */
 static const Insn *FNOP(Env *env, const Insn *insn)
 {
+    if ((insn->imm & 0x700) == 0x300) {
+        if (env->s.cr0 & (CR0_EM | CR0_TS)) {
+            return insn_raise(env, insn, EXC_NM);
+        }
+        NEXT(env, insn);
+    }
     NEED_X87(env, insn);
     x87_note(env, insn);
     NEXT(env, insn);

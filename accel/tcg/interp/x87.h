@@ -64,6 +64,11 @@ static inline void x87_indefinite(X86Fp *r)
     r->exp_sign = 0xffff;
 }
 
+static inline bool x87_is_nan(const X86Fp *r)
+{
+    return (r->exp_sign & 0x7fff) == 0x7fff && r->mant << 1;
+}
+
 /* --- status ------------------------------------------------------------------ */
 
 /* ES and B follow from flags and masks. */
@@ -84,6 +89,19 @@ static inline bool x87_stack_fault(Env *env, bool overflow)
     return env->s.fcw & MX_IE;
 }
 
+/* Where the manuals leave something open the host's family decides:
+ * docs/undefined-flags.md. */
+static inline bool x87_host_is_amd(void)
+{
+    return __builtin_cpu_is("amd");
+}
+
+/* What FCOMI and FCMOVcc clear: Intel's C1, AMD's nothing. */
+static inline unsigned x87_c1_if_intel(void)
+{
+    return x87_host_is_amd() ? 0 : FSW_C1;
+}
+
 /*
  * Take over the host's status word after an instruction: the exceptions, and
  * the condition codes in `cc`.  False: an unmasked exception found before
@@ -91,16 +109,9 @@ static inline bool x87_stack_fault(Env *env, bool overflow)
  */
 static inline bool x87_merge(Env *env, unsigned sw, unsigned cc)
 {
-    bool es = sw & FSW_ES;
-
-    if (unlikely(es && sw & ~env->s.fcw & FSW_PRE)) {
-        env->s.fsw |= (sw & FCW_MASKS) | FSW_ES | FSW_B;
-        env->s.fsw &= ~FSW_C1;
-        return false;
-    }
-    env->s.fsw = (env->s.fsw & ~cc) | (sw & (FCW_MASKS | cc))
-                 | (es ? FSW_ES | FSW_B : 0);
-    return true;
+    env->s.fsw = (env->s.fsw & ~cc)
+                 | (sw & (FCW_MASKS | FSW_ES | FSW_B | cc));
+    return likely(!(sw & FSW_ES)) || !(sw & ~env->s.fcw & FSW_PRE);
 }
 
 /* Set the words, with what follows from them; x87-env.c. */
