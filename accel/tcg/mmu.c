@@ -323,10 +323,9 @@ static void *resolve(Env *env, uint64_t gva, unsigned size, int acc)
         exc_set(env, EXC_AC, true, 0);
         return NULL;
     }
-    if (likely(!e2)) {
-        if (acc == ACC_READ ? !(e->aux & TLBE_SLOW) : e->nwpage == e->nrpage) {
-            return (void *)(gva + e->addend);
-        }
+    if (likely(!e2) && !(e->aux & TLBE_SLOW)
+        && (acc == ACC_READ || e->nwpage == e->nrpage)) {
+        return (void *)(gva + e->addend);
     }
     t->n_parts = 0;
     add_part(t, e, gva, first);

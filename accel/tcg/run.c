@@ -155,18 +155,20 @@ static bool others_running(const TcgCpu *self)
 void tcg_exclusive_begin(Env *env)
 {
     TcgCpu *t = env->tcg;
+    bool running;
 
     if (env->exclusive) {
         return;
     }
     g_mutex_lock(&mutex);
+    running = t->running;
     while (owner) {
         t->running = false;
         g_cond_broadcast(&changed);
         g_cond_wait(&changed, &mutex);
     }
     owner = t;
-    t->running = true;
+    t->running = running;
     for (unsigned i = 0; i < cpus->len; i++) {
         TcgCpu *o = g_ptr_array_index(cpus, i);
 
