@@ -46,6 +46,15 @@ unsigned compare_dm(TestMode mode)
     return modes[mode].dm;
 }
 
+bool compare_is_invalid(const uint8_t *p, unsigned n)
+{
+    ZydisDecodedInstruction z;
+    ZydisDecodedOperand zo[ZYDIS_MAX_OPERAND_COUNT];
+
+    return !ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoders[MODE_64], p, n, &z,
+                                                zo));
+}
+
 /* Instruction sets that Zydis knows and we do not have: #UD here. */
 static bool not_ours(const ZydisDecodedInstruction *z)
 {

@@ -17,6 +17,9 @@ void compare_init(void);
  * Marks the row as hit. */
 const char *compare(const uint8_t *p, unsigned n, TestMode mode);
 
+/* Zydis, too, knows no such instruction in 64-bit mode. */
+bool compare_is_invalid(const uint8_t *p, unsigned n);
+
 /* What one mode is as DM_* bits. */
 unsigned compare_dm(TestMode mode);
 
