@@ -66,6 +66,8 @@ void log_line(const char *text);
  * stdout and set *helped).  False with `err` set when an item is unknown.
  */
 bool log_set_items(const char *items, bool *helped, GError **err);
+/* The list that "help" prints; g_free(). */
+char *log_items_help(void);
 /* Send the debug log to `path`; "%d" in it becomes the process id. */
 bool log_set_file(const char *path, GError **err);
 

@@ -34,6 +34,7 @@ struct CharFrontend {
     void (*read)(void *opaque, const uint8_t *buf, size_t len);
     void (*event)(void *opaque, CharEvent ev);      /* may be NULL */
     void *opaque;
+    bool keeps_back;            /* on a mux: leaves the keyboard to others */
     Chardev *chr;               /* set by chr_attach() */
 
     void (*writable)(void *opaque);     /* private: chr_wait_writable() */
@@ -73,6 +74,8 @@ bool chr_new_from_short(const char *text, const char *id, Chardev **chr,
 Chardev *chr_find(const char *id);
 const char *chr_id(const Chardev *chr);
 bool chr_is_mux(const Chardev *chr);
+/* To the front end, as if the peer had sent one. */
+void chr_send_break(Chardev *chr);
 void chr_free(Chardev *chr);
 /* "stdio", "mux", …: NULL-terminated, for `-chardev help`. */
 const char *const *chr_backend_names(void);

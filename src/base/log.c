@@ -155,14 +155,26 @@ void log_write(const char *fmt, ...)
     log_line(text);
 }
 
+char *log_items_help(void)
+{
+    GString *text = g_string_new("Log items (comma separated):\n");
+
+    for (size_t i = 0; i < G_N_ELEMENTS(log_items); i++) {
+        g_string_append_printf(text, "%-15s %s\n", log_items[i].name,
+                               log_items[i].doc);
+    }
+    g_string_append_printf(text, "%-15s %s\n", "trace:PATTERN",
+                           "trace events that match PATTERN");
+    g_string_append_printf(text, "%-15s %s\n", "all",
+                           "every item but trace events");
+    return g_string_free(text, FALSE);
+}
+
 static void print_items(void)
 {
-    printf("Log items (comma separated):\n");
-    for (size_t i = 0; i < G_N_ELEMENTS(log_items); i++) {
-        printf("%-15s %s\n", log_items[i].name, log_items[i].doc);
-    }
-    printf("%-15s %s\n", "trace:PATTERN", "trace events that match PATTERN");
-    printf("%-15s %s\n", "all", "every item but trace events");
+    g_autofree char *text = log_items_help();
+
+    fputs(text, stdout);
 }
 
 static const LogItem *find_item(const char *name)

@@ -41,7 +41,9 @@ typedef struct CharBackend {
     void (*set_break)(Chardev *chr, bool on);
     void (*set_params)(Chardev *chr, unsigned baud, char parity,
                        unsigned data_bits, unsigned stop_bits);
-    bool (*attach)(Chardev *chr, CharFrontend *fe);     /* mux only */
+    /* For the mux: */
+    void (*send_break)(Chardev *chr);
+    bool (*attach)(Chardev *chr, CharFrontend *fe);
     void (*detach)(Chardev *chr, CharFrontend *fe);
     void (*fe_accept_input)(Chardev *chr, CharFrontend *fe);
 } CharBackend;

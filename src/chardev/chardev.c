@@ -211,6 +211,15 @@ void chr_event(Chardev *chr, CharEvent ev)
     }
 }
 
+void chr_send_break(Chardev *chr)
+{
+    if (chr->ops->send_break) {
+        chr->ops->send_break(chr);
+    } else {
+        chr_event(chr, CHR_BREAK);
+    }
+}
+
 void chr_set_opened(Chardev *chr, bool opened)
 {
     if (chr->opened == opened) {

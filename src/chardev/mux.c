@@ -204,9 +204,9 @@ static void quit(Mux *m)
     }
 }
 
-static void send_break(Mux *m)
+static void mux_send_break(Chardev *chr)
 {
-    tell(focused(m), CHR_BREAK);
+    tell(focused(mux_of(chr)), CHR_BREAK);
     if (chr_mux_break) {
         chr_mux_break();
     }
@@ -231,7 +231,7 @@ static void command(Mux *m, uint8_t c)
         m->started_ns = clock_ns(CLK_HOST);
         break;
     case 'b':
-        send_break(m);
+        mux_send_break(&m->chr);
         break;
     case 'c':
         if (m->n_users > 1) {
@@ -326,7 +326,8 @@ static void mux_fe_accept_input(Chardev *chr, CharFrontend *fe)
 
 /* --- users --------------------------------------------------------------- */
 
-/* The last to come gets the keyboard: with -nographic, the serial port. */
+/* The last to come gets the keyboard, but for a monitor: with -nographic, the
+ * serial port, whichever comes first. */
 static bool mux_attach(Chardev *chr, CharFrontend *fe)
 {
     Mux *m = mux_of(chr);
@@ -340,7 +341,11 @@ static bool mux_attach(Chardev *chr, CharFrontend *fe)
     if (chr->opened) {
         tell(&m->users[m->n_users - 1], CHR_OPENED);
     }
-    set_focus(m, m->n_users - 1);
+    if (m->n_users == 1 || !fe->keeps_back) {
+        set_focus(m, m->n_users - 1);
+    } else {
+        tell(&m->users[m->n_users - 1], CHR_MUX_OUT);
+    }
     return true;
 }
 
@@ -404,7 +409,8 @@ const CharBackend chr_mux = {
     .open = mux_open, .close = mux_close, .write = mux_write,
     .want_writable = mux_want_writable, .wait = mux_wait,
     .set_break = mux_set_break, .set_params = mux_set_params,
-    .attach = mux_attach, .detach = mux_detach,
+    .send_break = mux_send_break, .attach = mux_attach,
+    .detach = mux_detach,
     .fe_accept_input = mux_fe_accept_input,
 };
 
