@@ -10,6 +10,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "base/opts.h"
+#include "core/machine.h"
 #include "hw/isa/isa.h"
 
 #define ISA_N_PORTS 0x10000
@@ -76,6 +77,23 @@ bool isa_map_io(IsaDevice *isa, uint32_t port, Region *r, const IoOps *ops,
 void isa_unmap_io(IsaDevice *isa, Region *r)
 {
     region_destroy(r);
+}
+
+/* --- A20 gate ------------------------------------------------------------ */
+
+static bool a20 = true;
+
+void isa_set_a20(bool on)
+{
+    a20 = on;
+    if (machine_set_a20) {
+        machine_set_a20(on);
+    }
+}
+
+bool isa_a20(void)
+{
+    return a20;
 }
 
 const BusType isa_bus_type = { .name = "ISA" };

@@ -46,4 +46,8 @@ void isa_irq_release(IsaDevice *isa, Irq *irq);
 /* The same for something that is no ISA device: a PCI interrupt router. */
 Irq isa_bus_irq(IsaBus *bus, unsigned irq);
 
+/* The A20 gate: one gate, which the 8042 and port 92h both turn and read. */
+void isa_set_a20(bool on);
+bool isa_a20(void);
+
 #endif
