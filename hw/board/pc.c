@@ -1,0 +1,264 @@
+/*
+ * The PC with an i440FX and a PIIX: machine types "pc" and "pc-i440fx-*".
+ *
+ *   CPUs --- local APICs --- I/O APIC <--+-- 16 ISA lines, SCI on 9
+ *                 LINT0 <--- 8259 pair <-+
+ *   i440FX --- pci.0 --+-- 00.0 host bridge
+ *                      +-- 01.0 PIIX3 --- isa.0: 8254, RTC, 8042, UARTs, ...
+ *                      +-- 01.3 PIIX4 power management
+ *
+ * Memory: RAM from 0, split below 4 GiB to leave the PCI hole; A0000h-FFFFFh is
+ * shared out by the i440FX.
+ *
+ * Locks: machine lock.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "base/log.h"
+#include "chardev/chardev.h"
+#include "core/machine.h"
+#include "cpu/lapic.h"
+#include "hw/acpi/piix4-pm.h"
+#include "hw/board/pc.h"
+#include "hw/boot/boot.h"
+#include "hw/intc/ioapic.h"
+#include "hw/isa/isa.h"
+#include "hw/pci/i440fx.h"
+#include "hw/pci/piix3.h"
+
+/* Where RAM below 4 GiB ends: 3.5 GiB, or 3 GiB when there is more above, so
+ * that 32-bit BARs have room. */
+#define LOW_RAM_MAX_BYTES  (UINT64_C(0xe0000000))
+#define LOW_RAM_SPLIT_BYTES (3 * GiB)
+#define HPET_GPA 0xfed00000
+#define MAX_CPUS 255            /* xAPIC ids; more need x2APIC and remapping */
+
+enum { SCI_IRQ = 9 };
+
+/* --- interrupts ------------------------------------------------------------------- */
+
+/* ISA line n goes to the 8259 and to the I/O APIC; line 0, the timer, arrives
+ * there on pin 2, as the MADT tells. */
+static void isa_line(void *opaque, int n, int level)
+{
+    PcMachine *pc = opaque;
+
+    irq_set(&pc->pic_in[n], level);
+    irq_set(&pc->ioapic_in[n == 0 ? 2 : n], level);
+}
+
+/* INTR of the master 8259 reaches the boot CPU through its LINT0. */
+static void pic_intr(void *opaque, int n, int level)
+{
+    X86Cpu *cpu = cpu_by_index(0);
+
+    if (cpu && cpu->apic) {
+        lapic_set_lint(cpu->apic, 0, level);
+    }
+}
+
+static void smi_line(void *opaque, int n, int level)
+{
+    if (level && machine_raise_smi) {
+        machine_raise_smi();
+    }
+}
+
+/* --- memory ------------------------------------------------------------------------ */
+
+static void map_ram(PcMachine *pc)
+{
+    Machine *m = &pc->m;
+    uint64_t low = m->ram_bytes >= LOW_RAM_MAX_BYTES ? LOW_RAM_SPLIT_BYTES
+                                                     : m->ram_bytes;
+
+    region_init_alias(&pc->ram_low, &m->obj, "ram-below-4g", &m->ram, 0, low);
+    region_map(mem_root(), 0, &pc->ram_low, 0);
+    if (m->ram_bytes > low) {
+        region_init_alias(&pc->ram_high, &m->obj, "ram-above-4g", &m->ram, low,
+                          m->ram_bytes - low);
+        region_map(mem_root(), 4 * GiB, &pc->ram_high, 0);
+    }
+}
+
+/* --- devices ------------------------------------------------------------------------ */
+
+/* Make a device of the board by its type's name, with properties "name=value"
+ * up to a NULL. */
+static Device dummy;
+static Device *make(Bus *bus, const char *type, GError **err, ...)
+{
+    if (!type_find(type)) { warn("no %s yet", type); return &dummy; }
+    Device *dev = device_new(type_find(type));
+    const char *name;
+    va_list ap;
+
+    va_start(ap, err);
+    while ((name = va_arg(ap, const char *))) {
+        const char *val = va_arg(ap, const char *);
+
+        if (val && !prop_set(&dev->obj, name, val, err)) {
+            va_end(ap);
+            object_unref(&dev->obj);
+            return NULL;
+        }
+    }
+    va_end(ap);
+    if (!device_realize(dev, bus, err)) {
+        object_unref(&dev->obj);
+        return NULL;
+    }
+    return dev;
+}
+
+static bool make_bridges(PcMachine *pc, GError **err)
+{
+    pc->host = make(NULL, "i440FX-pcihost", err, NULL);
+    if (!pc->host) {
+        return false;
+    }
+    pc->pci = i440fx_bus(pc->host);
+    pc->piix3 = make(&pc->pci->bus, "PIIX3", err, "addr", "1.0",
+                     "multifunction", "on", NULL);
+    if (!pc->piix3) {
+        return false;
+    }
+    pc->isa = piix3_isa_bus(pc->piix3);
+    return true;
+}
+
+static bool make_interrupt_controllers(PcMachine *pc, GError **err)
+{
+    pc->pic = make(&pc->isa->bus, "isa-i8259", err, NULL);
+    pc->ioapic = make(NULL, "ioapic", err, NULL);
+    if (!pc->pic || !pc->ioapic) {
+        return false;
+    }
+    region_map(mem_root(), IOAPIC_GPA, device_region(pc->ioapic, 0), 0);
+    piix3_set_ioapic(pc->piix3, device_region(pc->ioapic, 0));
+    device_connect(pc->pic, "intr", 0, (Irq) { pic_intr, pc, 0 });
+    for (unsigned i = 0; i < ISA_N_IRQS; i++) {
+        pc->pic_in[i] = device_in(pc->pic, i);
+        pc->ioapic_in[i] = device_in(pc->ioapic, i);
+        pc->isa->irqs[i] = (Irq) { isa_line, pc, i };
+    }
+    return true;
+}
+
+static bool make_timers(PcMachine *pc, GError **err)
+{
+    Bus *isa = &pc->isa->bus;
+
+    pc->pit = make(isa, "isa-pit", err, NULL);
+    if (!pc->pit || !make(isa, "isa-pcspk", err, NULL)) {
+        return false;
+    }
+    pc->rtc = make(isa, "mc146818rtc", err, NULL);
+    if (!pc->rtc) {
+        return false;
+    }
+    if (pc->m.hpet) {
+        pc->hpet = type_find("hpet") ? make(NULL, "hpet", err, NULL) : NULL; if (!pc->hpet) return true;
+        if (!pc->hpet) {
+            return false;
+        }
+        region_map(mem_root(), HPET_GPA, device_region(pc->hpet, 0), 0);
+    }
+    return true;
+}
+
+static bool make_input(PcMachine *pc, GError **err)
+{
+    Bus *isa = &pc->isa->bus;
+
+    return make(isa, "i8042", err, NULL) && make(isa, "port92", err, NULL)
+           && make(isa, "i8257", err, NULL);
+}
+
+static bool make_serials(PcMachine *pc, GError **err)
+{
+    for (unsigned i = 0; i < pc->m.serials->len && i < 4; i++) {
+        Chardev *chr = g_ptr_array_index(pc->m.serials, i);
+        g_autofree char *index = g_strdup_printf("%u", i);
+
+        if (chr && !make(&pc->isa->bus, "isa-serial", err, "index", index,
+                         "chardev", chr_id(chr), NULL)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool make_power_management(PcMachine *pc, GError **err)
+{
+    if (!pc->m.acpi) {
+        return true;
+    }
+    pc->pm = make(&pc->pci->bus, "PIIX4_PM", err, "addr", "1.3", NULL);
+    if (!pc->pm) {
+        return false;
+    }
+    device_connect(pc->pm, "sci", 0, isa_bus_irq(pc->isa, SCI_IRQ));
+    device_connect(pc->pm, "smi", 0, (Irq) { smi_line, pc, 0 });
+    return true;
+}
+
+static bool pc_init(Machine *m, GError **err)
+{
+    PcMachine *pc = container_of(m, PcMachine, m);
+
+    map_ram(pc);
+    return cpus_create(m, err) && make_bridges(pc, err)
+           && make_interrupt_controllers(pc, err) && make_timers(pc, err)
+           && make_input(pc, err) && make_serials(pc, err)
+           && make_power_management(pc, err);
+}
+
+static bool pc_done(Machine *m, GError **err)
+{
+    return boot_load(m, err);
+}
+
+/* --- types ------------------------------------------------------------------------------ */
+
+#define PC_TYPE(id, version, other_name)                                    \
+    static const CompatProp pc_compat_##id[] = { {} };                      \
+    static const MachineType pc_type_##id = {                               \
+        .name = "pc-i440fx-" version, .alias = other_name,                  \
+        .doc = "Standard PC (i440FX + PIIX, 1996)", .max_cpus = MAX_CPUS,   \
+        .default_ram_bytes = 128 * MiB, .default_cpu = "qemu64",            \
+        .compat = pc_compat_##id, .size = sizeof(PcMachine),                \
+        .init = pc_init, .done = pc_done,                                   \
+    };                                                                      \
+    MACHINE_TYPE(pc_type_##id)
+
+PC_TYPE(10_0, "10.0", "pc")
+PC_TYPE(9_2, "9.2", NULL)
+PC_TYPE(9_1, "9.1", NULL)
+PC_TYPE(9_0, "9.0", NULL)
+PC_TYPE(8_2, "8.2", NULL)
+PC_TYPE(8_1, "8.1", NULL)
+PC_TYPE(8_0, "8.0", NULL)
+PC_TYPE(7_2, "7.2", NULL)
+PC_TYPE(7_1, "7.1", NULL)
+PC_TYPE(7_0, "7.0", NULL)
+PC_TYPE(6_2, "6.2", NULL)
+PC_TYPE(6_1, "6.1", NULL)
+PC_TYPE(6_0, "6.0", NULL)
+PC_TYPE(5_2, "5.2", NULL)
+PC_TYPE(5_1, "5.1", NULL)
+PC_TYPE(5_0, "5.0", NULL)
+PC_TYPE(4_2, "4.2", NULL)
+PC_TYPE(4_1, "4.1", NULL)
+PC_TYPE(4_0, "4.0", NULL)
+PC_TYPE(3_1, "3.1", NULL)
+PC_TYPE(3_0, "3.0", NULL)
+PC_TYPE(2_12, "2.12", NULL)
+PC_TYPE(2_11, "2.11", NULL)
+PC_TYPE(2_10, "2.10", NULL)
+PC_TYPE(2_9, "2.9", NULL)
+PC_TYPE(2_8, "2.8", NULL)
+PC_TYPE(2_7, "2.7", NULL)
+PC_TYPE(2_6, "2.6", NULL)
+PC_TYPE(2_5, "2.5", NULL)
+PC_TYPE(2_4, "2.4", NULL)
