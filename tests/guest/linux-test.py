@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+"""Debian's cloud kernel with a busybox initramfs: boots, computes, ends.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+import hashlib
+import os
+
+from guest import Guest, cloud_kernel, initramfs, run_tests
+
+INIT = """#!/bin/sh
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev 2>/dev/null
+echo "at init: $(cut -d' ' -f1 /proc/uptime) s, $(nproc) processors"
+for sum in md5sum sha1sum sha256sum sha512sum cksum; do
+    echo "$sum: $(yes rhea | dd bs=4096 count=64 iflag=fullblock 2>/dev/null |
+        $sum | cut -d' ' -f1)"
+done
+echo "awk: $(awk 'BEGIN { x = 0; for (i = 1; i <= 20000; i++)
+    x += sqrt(i) * sin(i) / exp(i / 20000); printf "%.9f", x }')"
+echo "gzip: $(dd if=/bin/busybox bs=1k count=512 2>/dev/null | gzip | gunzip |
+    cmp - /bin/busybox 2>&1 | grep -c EOF)"
+cat /proc/interrupts > /tmp/i
+dmesg | grep -iE 'ACPI.*(warn|error|bios bug)|firmware bug|WARNING:|BUG:' |
+    sed 's/^/complaint: /'
+echo "sums done"
+case "$(cat /proc/cmdline)" in
+*then-shell*)  setsid cttyhack sh ;;
+*then-reboot*) reboot -f ;;
+esac
+poweroff -f
+"""
+
+DATA = (b"rhea\n" * 60000)[:4096 * 64]
+IMAGE = None
+
+
+def image():
+    global IMAGE
+    if not IMAGE:
+        IMAGE = initramfs("linux-test", INIT)
+    return IMAGE
+
+
+def guest(*args, append=""):
+    return Guest("-accel", "tcg", "-cpu", "max", "-m", "256", "-kernel",
+                 cloud_kernel(), "-initrd", image(), "-append",
+                 f"console=ttyS0 panic=-1 {append}", *args)
+
+
+def awk_value():
+    import math
+    return sum(math.sqrt(i) * math.sin(i) / math.exp(i / 20000)
+               for i in range(1, 20001))
+
+
+def check_sums(g):
+    for name in ("md5", "sha1", "sha256", "sha512"):
+        g.expect(f"{name}sum: {hashlib.new(name, DATA).hexdigest()}", 60)
+    value = float(g.expect(r"awk: ([-0-9.]+)", 60).group(1))
+    if abs(value - awk_value()) > 1e-6:
+        g.fail(f"awk computed {value}, not {awk_value()}")
+    g.expect("gzip: 1", 60)
+    g.expect("sums done", 60)
+    complaints = [l for l in g.text.splitlines()
+                  if l.startswith("complaint:")]
+    if complaints:
+        g.fail("the kernel complained")
+
+
+def boot(n_cpus, *args):
+    with guest("-smp", str(n_cpus), "-no-reboot", *args) as g:
+        up, cpus = g.expect(r"at init: ([0-9.]+) s, (\d+) proc", 90).groups()
+        at_init = g.seconds()
+        if int(cpus) != n_cpus:
+            g.fail(f"{cpus} processors, not {n_cpus}")
+        check_sums(g)
+        g.wait(60)
+        return f"/init after {at_init:.1f} s"
+
+
+def power_off_1_cpu():
+    return boot(1)
+
+
+def power_off_2_cpus():
+    return boot(2)
+
+
+def power_off_4_cpus():
+    return boot(4)
+
+
+def default_cpu_model():
+    return boot(1, "-cpu", "qemu64")
+
+
+def reboot():
+    """A reset starts the same kernel again; -no-reboot makes it the end."""
+    with guest("-smp", "2", append="then-reboot") as g:
+        g.expect("at init", 90)
+        g.expect("sums done", 90)
+        g.expect("at init", 90)
+    with guest("-no-reboot", append="then-reboot") as g:
+        g.expect("sums done", 120)
+        g.wait(60)
+
+
+def shell():
+    with guest(append="then-shell quiet") as g:
+        g.expect("# ", 120)
+        g.send("echo $((6 * 7)) && uname -m\n")
+        g.expect("42", 30)
+        g.expect("x86_64", 30)
+        g.send("poweroff -f\n")
+        g.wait(60)
+
+
+if __name__ == "__main__":
+    try:
+        run_tests([power_off_1_cpu, power_off_2_cpus, power_off_4_cpus,
+                   default_cpu_model, reboot, shell])
+    finally:
+        if IMAGE:
+            os.unlink(IMAGE)
