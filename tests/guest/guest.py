@@ -12,8 +12,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 CACHE = os.environ.get("RHEA_CACHE", os.path.join(ROOT, ".cache"))
-RHEA = os.environ.get("RHEA", os.path.join(ROOT, "build", "src", "cli",
-                                           "rhea"))
+RHEA = os.environ.get("RHEA", os.path.join(ROOT, "build", "rhea"))
 
 
 class GuestError(Exception):
