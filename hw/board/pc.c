@@ -149,8 +149,14 @@ static bool make_timers(PcMachine *pc, GError **err)
 {
     Bus *isa = &pc->isa->bus;
 
+    g_autofree char *pit_path = NULL;
+
     pc->pit = make(isa, "isa-pit", err, NULL);
-    if (!pc->pit || !make(isa, "isa-pcspk", err, NULL)) {
+    if (!pc->pit) {
+        return false;
+    }
+    pit_path = object_path(&pc->pit->obj);
+    if (!make(isa, "isa-pcspk", err, "pit", pit_path, NULL)) {
         return false;
     }
     pc->rtc = make(isa, "mc146818rtc", err, NULL);
