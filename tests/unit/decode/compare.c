@@ -17,16 +17,11 @@ static char why[512];
 static const struct {
     ZydisMachineMode machine;
     ZydisStackWidth stack;
-    unsigned dm;
 } modes[N_MODES] = {
-    [MODE_64] = { ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64,
-                  DM_CODE64 | DM_SS32 | DM_FLAT },
-    [MODE_32] = { ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32,
-                  DM_CODE32 | DM_SS32 },
-    [MODE_16] = { ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_STACK_WIDTH_16,
-                  DM_CODE16 },
-    [MODE_REAL] = { ZYDIS_MACHINE_MODE_REAL_16, ZYDIS_STACK_WIDTH_16,
-                    DM_CODE16 | DM_REAL },
+    [MODE_64] = { ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64 },
+    [MODE_32] = { ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32 },
+    [MODE_16] = { ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_STACK_WIDTH_16 },
+    [MODE_REAL] = { ZYDIS_MACHINE_MODE_REAL_16, ZYDIS_STACK_WIDTH_16 },
 };
 
 void compare_init(void)
@@ -39,11 +34,6 @@ void compare_init(void)
         ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_CET, ZYAN_FALSE);
         ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_WBNOINVD, ZYAN_TRUE);
     }
-}
-
-unsigned compare_dm(TestMode mode)
-{
-    return modes[mode].dm;
 }
 
 bool compare_is_invalid(const uint8_t *p, unsigned n)
@@ -439,7 +429,7 @@ const char *compare(const uint8_t *p, unsigned n, TestMode mode)
     unsigned row;
     Insn i;
 
-    result = insn_decode_row(&i, p, n, modes[mode].dm, NULL, &row);
+    result = insn_decode_row(&i, p, n, test_dm(mode), NULL, &row);
     status = ZydisDecoderDecodeFull(&decoders[mode], p, n, &z, zo);
     if (result == DECODE_OK) {
         compare_row_hit[row] = true;

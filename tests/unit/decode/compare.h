@@ -21,7 +21,17 @@ const char *compare(const uint8_t *p, unsigned n, TestMode mode);
 bool compare_is_invalid(const uint8_t *p, unsigned n);
 
 /* What one mode is as DM_* bits. */
-unsigned compare_dm(TestMode mode);
+static inline unsigned test_dm(TestMode mode)
+{
+    static const unsigned dm[N_MODES] = {
+        [MODE_64] = DM_CODE64 | DM_SS32 | DM_FLAT,
+        [MODE_32] = DM_CODE32 | DM_SS32,
+        [MODE_16] = DM_CODE16,
+        [MODE_REAL] = DM_CODE16 | DM_REAL,
+    };
+
+    return dm[mode];
+}
 
 /* Rows that compare() came to. */
 extern bool compare_row_hit[4096];

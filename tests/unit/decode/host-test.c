@@ -195,7 +195,7 @@ static void complain(const Insn *i, const uint8_t *bytes, const char *what)
 
 static void one_case(const uint8_t *bytes)
 {
-    unsigned mode = compare_dm(MODE_64);
+    unsigned mode = test_dm(MODE_64);
     DecodeResult r;
     Insn i;
 
