@@ -182,13 +182,13 @@ void guest_long(unsigned i, uint64_t rip, uint64_t tables)
     X86State *s = guest_cpu(i)->state;
     uint64_t *t = (uint64_t *)(guest_ram + tables);
 
-    /* PML4, PDPT, PD; the kernel half mirrors the first gigabyte. */
+    /* PML4, PDPT, two PDs; the kernel half mirrors the first gigabyte. */
     t[0] = (tables + 0x1000) | 7;
     t[511] = (tables + 0x1000) | 7;
     t[512] = (tables + 0x2000) | 7;
     t[512 + 510] = (tables + 0x2000) | 7;
-    t[512 + 1] = 0x40000000 | 0x87;
-    for (unsigned n = 0; n < 512; n++) {
+    t[512 + 1] = (tables + 0x3000) | 7;
+    for (unsigned n = 0; n < 1024; n++) {
         t[1024 + n] = n * 2 * MiB | 0x87;
     }
     flat_segments(s, true);

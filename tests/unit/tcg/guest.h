@@ -61,7 +61,7 @@ void guest_load(uint64_t gpa, const uint8_t *code, const uint8_t *end);
 /* Put CPU `i` at `rip` in a mode, with flat segments, ready to run. */
 void guest_real(unsigned i, uint16_t cs, uint16_t ip);
 void guest_protected(unsigned i, uint32_t eip);         /* no paging */
-/* Paging on; identity tables for 1 GiB by 2 MiB pages at `tables`. */
+/* Paging on; identity tables for 2 GiB by 2 MiB pages at `tables`. */
 void guest_long(unsigned i, uint64_t rip, uint64_t tables);
 
 /* Run until `n` exits were seen; the test fails after some seconds.  Returns
