@@ -66,6 +66,7 @@ void char_fd_init(CharFd *f, Chardev *chr, int in, int out, bool shared)
     f->in = in;
     f->out = out;
     f->paused = true;
+    f->ended = f->datagrams = false;
     if (!shared) {
         set_nonblock(in);
         set_nonblock(out);
@@ -127,22 +128,24 @@ static ssize_t read_some(CharFd *f, uint8_t *buf, size_t len)
 static bool read_once(CharFd *f, size_t max)
 {
     uint8_t buf[CHR_CHUNK];
-    ssize_t n = read_some(f, buf, MIN(max, sizeof(buf)));
+    ssize_t n = read_some(f, buf, f->datagrams ? sizeof(buf)
+                                               : MIN(max, sizeof(buf)));
 
-    if (n < 0) {
-        return errno == EAGAIN || errno == EINTR;
+    if (n < 0) {                /* ECONNREFUSED: nobody listens there yet */
+        return errno == EAGAIN || errno == EINTR || f->datagrams;
     }
     if (n > 0) {
         size_t left = f->filter ? f->filter(f->chr, buf, n) : (size_t)n;
 
         chr_input(f->chr, buf, left);
     }
-    return n > 0;
+    return n > 0 || f->datagrams;
 }
 
 static void ended(CharFd *f)
 {
     char_fd_stop_input(f);
+    f->ended = true;
     if (f->hangup) {
         f->hangup(f->chr);
     }
@@ -165,8 +168,10 @@ static void watch_input(CharFd *f, bool paused)
 {
     unwatch(&f->in_watch);
     f->paused = paused;
-    f->in_watch = loop_watch(loop_main(), f->in, paused ? 0 : G_IO_IN,
-                             in_ready, f);
+    if (!paused || !f->datagrams) {     /* a stream may end meanwhile */
+        f->in_watch = loop_watch(loop_main(), f->in, paused ? 0 : G_IO_IN,
+                                 in_ready, f);
+    }
 }
 
 static void in_ready(int fd, GIOCondition events, void *opaque)
@@ -178,7 +183,7 @@ static void in_ready(int fd, GIOCondition events, void *opaque)
         char_fd_stop_input(f);
         return;
     }
-    if (room == 0 && (events & (G_IO_HUP | G_IO_ERR))) {
+    if (room == 0 && (events & (G_IO_HUP | G_IO_ERR)) && !f->datagrams) {
         read_rest(f);
     } else if (room == 0) {
         watch_input(f, true);
@@ -189,7 +194,7 @@ static void in_ready(int fd, GIOCondition events, void *opaque)
 
 void char_fd_accept_input(CharFd *f)
 {
-    if (f->in >= 0 && f->paused && chr_can_input(f->chr)) {
+    if (f->in >= 0 && f->paused && !f->ended && chr_can_input(f->chr)) {
         watch_input(f, false);
     }
 }

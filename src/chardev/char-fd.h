@@ -17,9 +17,12 @@ typedef struct CharFd {
     int in, out;                /* -1 for none; may be the same */
     bool in_blocks, out_blocks; /* poll first, write little */
     bool in_socket, out_socket;
+    bool datagrams;             /* read whole; errors are no end */
     bool paused;                /* the front end has no room */
+    bool ended;                 /* nothing more will come */
     GSource *in_watch, *out_watch;
-    /* Input ended or failed (`in` is not watched any more). */
+    /* Input ended or failed (`in` is not watched any more).  May be NULL:
+     * output goes on. */
     void (*hangup)(Chardev *chr);
     /* May change the `n` bytes read; how many are left.  May be NULL. */
     size_t (*filter)(Chardev *chr, uint8_t *buf, size_t n);

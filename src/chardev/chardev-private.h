@@ -79,7 +79,7 @@ Chardev *chr_make(const CharBackend *ops, const char *id, Opt *dict,
                   GError **err);
 
 extern const CharBackend chr_null, chr_stdio, chr_file, chr_pipe, chr_pty,
-                         chr_socket, chr_ringbuf, chr_tty, chr_mux;
+                         chr_socket, chr_udp, chr_ringbuf, chr_tty, chr_mux;
 
 /* A mux over the chardev `base`, which it owns from then on. */
 Chardev *chr_mux_new(const char *id, Chardev *base, GError **err);

@@ -301,7 +301,7 @@ void chr_detach(CharFrontend *fe)
 
 static const CharBackend *const backends[] = {
     &chr_null, &chr_stdio, &chr_file, &chr_pipe, &chr_pty, &chr_socket,
-    &chr_ringbuf, &chr_tty,
+    &chr_udp, &chr_ringbuf, &chr_tty,
 };
 
 /* What else each may be called; the second name is QEMU's older one. */
@@ -316,7 +316,7 @@ const char *const *chr_backend_names(void)
 {
     static const char *const names[] = {
         "file", "memory", "null", "parallel", "pipe", "pty", "ringbuf",
-        "serial", "socket", "stdio", NULL,
+        "serial", "socket", "stdio", "udp", NULL,
     };
 
     return names;

@@ -25,11 +25,6 @@ static CharFile *file_of(Chardev *chr)
     return container_of(chr, CharFile, chr);
 }
 
-static void file_hangup(Chardev *chr)
-{
-    chr_set_opened(chr, false);
-}
-
 static int open_path(Chardev *chr, const char *path, int flags, GError **err)
 {
     int fd;
@@ -53,7 +48,6 @@ static bool need_path(Chardev *chr, const char *path, GError **err)
 static void start(CharFile *s, int in, int out, const char *path)
 {
     char_fd_init(&s->fd, &s->chr, in, out, false);
-    s->fd.hangup = file_hangup;
     s->chr.where = g_strdup_printf("%s:%s", s->chr.ops->name, path);
 }
 
@@ -171,6 +165,11 @@ const CharBackend chr_pipe = {
 
 /* --- serial: a tty of the host, with its line parameters ----------------- */
 
+static void tty_hangup(Chardev *chr)
+{
+    chr_set_opened(chr, false);
+}
+
 static bool tty_open(Chardev *chr, Opt *dict, GError **err)
 {
     const char *path = NULL;
@@ -191,6 +190,7 @@ static bool tty_open(Chardev *chr, Opt *dict, GError **err)
         tcsetattr(fd, TCSANOW, &t);
     }
     start(file_of(chr), fd, fd, path);
+    file_of(chr)->fd.hangup = tty_hangup;
     return true;
 }
 

@@ -56,6 +56,7 @@ static void look(void *opaque)
 
 static void pty_hangup(Chardev *chr)
 {
+    pty_of(chr)->fd.ended = false;      /* another may come */
     chr_set_opened(chr, false);
     timer_mod(&pty_of(chr)->look, clock_ns(CLK_HOST) + LOOK_NS);
 }

@@ -35,7 +35,8 @@ static Opt *from_keyval(const char *backend, const char *text,
 }
 
 /* "host:port", ":port", "[v6]:port" into `dict`. */
-static bool put_host_port(Opt *dict, const char *text, GError **err)
+static bool put_host_port(Opt *dict, const char *text, const char *host_key,
+                          const char *port_key, GError **err)
 {
     const char *colon = strrchr(text, ':');
     g_autofree char *host = NULL;
@@ -50,8 +51,8 @@ static bool put_host_port(Opt *dict, const char *text, GError **err)
     } else {
         host = g_strndup(text, len);
     }
-    opt_put(dict, "host", opt_new_string(host));
-    opt_put(dict, "port", opt_new_string(colon + 1));
+    opt_put(dict, host_key, opt_new_string(host));
+    opt_put(dict, port_key, opt_new_string(colon + 1));
     return true;
 }
 
@@ -67,12 +68,36 @@ static Opt *from_tcp(const char *text, bool telnet, GError **err)
     if (!dict) {
         return NULL;
     }
-    if (!put_host_port(dict, where, err)) {
+    if (!put_host_port(dict, where, "host", "port", err)) {
         opt_free(dict);
         return NULL;
     }
     if (telnet) {
         opt_put(dict, "telnet", opt_new_bool(true));
+    }
+    return dict;
+}
+
+static Opt *unknown(const char *text, GError **err)
+{
+    chr_error(err, "'%s': accepted are none, null, stdio, mon:DEVICE, "
+              "chardev:ID, file:PATH, pipe:PATH, pty, unix:PATH[,server=on], "
+              "tcp:HOST:PORT[,server=on], telnet:HOST:PORT, "
+              "udp:HOST:PORT[@LOCAL:PORT], ringbuf, vc and /dev/PATH", text);
+    return NULL;
+}
+
+/* "host:port[@localaddr:localport]" */
+static Opt *from_udp(const char *text, GError **err)
+{
+    g_auto(GStrv) ends = g_strsplit(text, "@", 2);
+    Opt *dict = new_backend("udp");
+
+    if (!*text || !put_host_port(dict, ends[0], "host", "port", err)
+        || (ends[1] && !put_host_port(dict, ends[1], "localaddr", "localport",
+                                      err))) {
+        opt_free(dict);
+        return *text ? NULL : unknown("udp:", err);
     }
     return dict;
 }
@@ -92,15 +117,6 @@ static bool is_word(const char *text, const char *word)
     const char *rest;
 
     return starts(text, word, &rest) && (!*rest || *rest == ':');
-}
-
-static Opt *unknown(const char *text, GError **err)
-{
-    chr_error(err, "'%s': accepted are none, null, stdio, mon:DEVICE, "
-              "chardev:ID, file:PATH, pipe:PATH, pty, unix:PATH[,server=on], "
-              "tcp:HOST:PORT[,server=on], telnet:HOST:PORT, ringbuf, vc and "
-              "/dev/PATH", text);
-    return NULL;
 }
 
 static Opt *parse(const char *text, GError **err)
@@ -133,6 +149,9 @@ static Opt *parse(const char *text, GError **err)
     }
     if (starts(text, "telnet:", &rest)) {
         return from_tcp(rest, true, err);
+    }
+    if (starts(text, "udp:", &rest)) {
+        return from_udp(rest, err);
     }
     if (g_str_equal(text, "ringbuf") || g_str_equal(text, "memory")) {
         return new_backend("ringbuf");

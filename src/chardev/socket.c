@@ -231,6 +231,20 @@ static bool start_client(CharSocket *s, GError **err)
 
 /* --- back end ------------------------------------------------------------ */
 
+/* Closing with unread input would reset the connection, and the peer could
+ * lose what we wrote last. */
+static void say_goodbye(int fd)
+{
+    char buf[CHR_CHUNK];
+
+    shutdown(fd, SHUT_WR);
+    for (int i = 0; i < 16; i++) {
+        if (recv(fd, buf, sizeof(buf), MSG_DONTWAIT) <= 0) {
+            break;
+        }
+    }
+}
+
 static void socket_close(Chardev *chr)
 {
     CharSocket *s = socket_of(chr);
@@ -238,6 +252,9 @@ static void socket_close(Chardev *chr)
     timer_del(&s->retry);
     unwatch(&s->listen_watch);
     unwatch(&s->connect_watch);
+    if (s->fd.in >= 0) {
+        say_goodbye(s->fd.in);
+    }
     char_fd_close(&s->fd);
     if (s->connecting_fd >= 0) {
         close(s->connecting_fd);

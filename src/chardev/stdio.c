@@ -3,6 +3,7 @@
  *
  * Both may be shared with a shell or a pipeline, so each is opened again for
  * our own use where that is possible, and polled before use where it is not.
+ * The end of standard input is not the end of the user: output goes on.
  *
  * Locks: machine lock.
  *
@@ -55,19 +56,6 @@ static bool stdio_may_read(Chardev *chr)
     return terminal_is_ours(STDIN_FILENO);
 }
 
-static void stdio_hangup(Chardev *chr)
-{
-    Stdio *s = stdio_of(chr);
-
-    if (s->fd.in >= 0) {
-        if (s->fd.in != s->fd.out) {
-            close(s->fd.in);
-        }
-        s->fd.in = -1;          /* ended for good */
-    }
-    chr_set_opened(chr, false);
-}
-
 /* Our own descriptor for a standard one. */
 static int take(int fd, int flags, bool *shared)
 {
@@ -93,7 +81,6 @@ static bool stdio_open(Chardev *chr, Opt *dict, GError **err)
     in = take(STDIN_FILENO, O_RDONLY, &in_shared);
     out = take(STDOUT_FILENO, O_WRONLY, &out_shared);
     char_fd_init(&s->fd, chr, in, out, true);
-    s->fd.hangup = stdio_hangup;
     s->fd.may_read = stdio_may_read;
     chr->where = g_strdup("stdio");
     in_use = s;

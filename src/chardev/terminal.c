@@ -151,7 +151,7 @@ static void handle_signals(void)
 {
     static const int fatal[] = {
         SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGABRT, SIGSEGV, SIGBUS, SIGILL,
-        SIGFPE, SIGALRM, SIGXCPU, SIGSYS,
+        SIGFPE, SIGTRAP, SIGALRM, SIGXCPU, SIGSYS,
     };
 
     for (size_t i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++) {

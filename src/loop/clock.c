@@ -98,24 +98,41 @@ int64_t clock_ns(ClockId clk)
                               : rtc_source_ns(&s) + s.rtc_offset_ns;
 }
 
+static int64_t add_saturating(int64_t a, int64_t b)
+{
+    int64_t sum;
+
+    return __builtin_add_overflow(a, b, &sum) ? (b < 0 ? INT64_MIN : INT64_MAX)
+                                              : sum;
+}
+
+static int64_t virtual_to_host(const ClockState *s, int64_t ns)
+{
+    return s->virtual_runs ? add_saturating(ns, s->virtual_offset_ns)
+                           : INT64_MAX;
+}
+
 int64_t clock_to_host_ns(ClockId clk, int64_t ns)
 {
     ClockState s;
-    int64_t until, at;
 
     if (clk == CLK_HOST) {
         return ns;
     }
     s = read_state();
-    if ((clk == CLK_VIRTUAL || s.rtc_source == RTC_FROM_VIRTUAL)
-        && !s.virtual_runs) {
-        return INT64_MAX;
+    if (clk == CLK_VIRTUAL) {
+        return virtual_to_host(&s, ns);
     }
-    if (__builtin_sub_overflow(ns, clock_ns(clk), &until)
-        || __builtin_add_overflow(host_ns(CLOCK_MONOTONIC), until, &at)) {
-        return ns < 0 ? INT64_MIN : INT64_MAX;
+    ns = add_saturating(ns, -s.rtc_offset_ns);
+    switch (s.rtc_source) {
+    case RTC_FROM_VIRTUAL:
+        return virtual_to_host(&s, ns);
+    case RTC_FROM_MONOTONIC:
+        return ns;
+    default:                    /* as long as nobody sets the host's clock */
+        return add_saturating(ns, host_ns(CLOCK_MONOTONIC)
+                                  - host_ns(CLOCK_REALTIME));
     }
-    return at;
 }
 
 void clock_stop(void)

@@ -1,6 +1,8 @@
 /*
  * The machine lock.
  *
+ * Callbacks that hold it are short: a waiter spins a little before it sleeps.
+ *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "loop/loop.h"
@@ -8,7 +10,7 @@
 #include <assert.h>
 #include <pthread.h>
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t lock = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP;
 static __thread bool held;
 
 void machine_lock(void)

@@ -126,8 +126,9 @@ static void test_file(void)
     g_assert_cmpstr(f.got->str, ==, "ty");
     f.room = 100;
     chr_accept_input(&f.fe);
-    RUN_UNTIL(f.n_closed);
+    run_pending();
     g_assert_cmpstr(f.got->str, ==, "typed");
+    g_assert_cmpint(f.n_closed, ==, 0);         /* output goes on */
     g_assert_cmpuint(put(&f, "after\n"), ==, 6);
     chr_write_all(&f.fe, (const uint8_t *)"all\n", 4);
     front_free(&f);
@@ -252,7 +253,7 @@ static void test_short(void)
         { NULL, "unix:" },
     };
     static const char *const bad[] = {
-        "nul", "chardev:none", "tcp:host", "stdio,sgnal=on", "file:", "",
+        "nul", "chardev:none", "udp:", "udp:1@", "udp:a:1@b", "tcp:host", "stdio,sgnal=on", "file:", "",
         "unix:/x,sever",
     };
     Chardev *chr;

@@ -257,6 +257,45 @@ static void test_telnet(void)
     chr_free(chr);
 }
 
+static void test_udp(void)
+{
+    struct sockaddr_in in = {
+        .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) },
+    };
+    socklen_t len = sizeof(in);
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    g_autofree char *text = NULL;
+    char buf[64];
+    Chardev *chr;
+    Front f;
+
+    g_assert_cmpint(bind(fd, (struct sockaddr *)&in, len), ==, 0);
+    g_assert_cmpint(getsockname(fd, (struct sockaddr *)&in, &len), ==, 0);
+    text = g_strdup_printf("udp:127.0.0.1:%u@127.0.0.1:0",
+                           ntohs(in.sin_port));
+    g_assert_true(chr_new_from_short(text, "u", &chr, NULL));
+    front_init(&f, chr);
+    g_assert_cmpuint(put(&f, "one"), ==, 3);
+    g_assert_cmpint(recvfrom(fd, buf, sizeof(buf), 0, (struct sockaddr *)&in,
+                             &len), ==, 3);
+    g_assert_cmpint(connect(fd, (struct sockaddr *)&in, len), ==, 0);
+    f.room = 2;                         /* a datagram is read whole */
+    g_assert_cmpint(write(fd, "answer", 6), ==, 6);
+    RUN_UNTIL(f.got->len == 2);
+    run_pending();
+    f.room = 100;
+    chr_accept_input(&f.fe);
+    g_assert_cmpstr(f.got->str, ==, "answer");
+    close(fd);
+    for (int i = 0; i < 3; i++) {       /* refused: still not the end */
+        g_assert_cmpuint(put(&f, "two"), ==, 3);
+        run_pending();
+    }
+    g_assert_true(chr_connected(&f.fe));
+    front_free(&f);
+    chr_free(chr);
+}
+
 int main(int argc, char **argv)
 {
     int rc;
@@ -271,6 +310,7 @@ int main(int argc, char **argv)
     g_test_add_func("/socket/reconnect", test_reconnect);
     g_test_add_func("/socket/fd", test_fd);
     g_test_add_func("/socket/telnet", test_telnet);
+    g_test_add_func("/socket/udp", test_udp);
     rc = g_test_run();
     chr_shutdown();
     g_rmdir(dir);
