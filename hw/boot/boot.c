@@ -75,6 +75,9 @@ static bool load_kernel(Machine *m, GError **err)
         boot_add_file(img, initrd);
     }
     reserve_low_areas(img);
+    if (!boot_add_acpi(img, err)) {
+        return false;
+    }
     if (!load_any(img, kernel, initrd, m->append ? m->append : "", err)) {
         g_prefix_error(err, "could not load kernel '%s': ", m->kernel);
         return false;

@@ -108,6 +108,8 @@ BootImage *boot_image_new(Machine *m)
         (GDestroyNotify)boot_file_free);
     img->strings_end = BOOT_STRINGS_GPA;
     img->data_end = BOOT_DATA_GPA;
+    img->tables_end = BOOT_TABLES_GPA;
+    img->fseg_end = BOOT_FSEG_GPA;
     return img;
 }
 
@@ -229,6 +231,32 @@ uint64_t boot_add_data(BootImage *img, const void *data, size_t len)
 {
     return add_low(img, &img->data_end, BOOT_DATA_GPA + BOOT_DATA_BYTES, data,
                    len);
+}
+
+uint64_t boot_place_table(BootImage *img, uint64_t len, uint32_t align,
+                          bool fseg)
+{
+    uint64_t *next = fseg ? &img->fseg_end : &img->tables_end;
+    uint64_t limit = fseg ? BOOT_TABLES_END : BOOT_FSEG_GPA;
+    uint64_t gpa = ALIGN_UP(*next, align);
+
+    if (gpa <= limit && len <= limit - gpa) {
+        *next = gpa + len;
+        return gpa;
+    }
+    gpa = fseg ? 0 : boot_find_high(img, len, MAX(align, 4096), 4 * GiB);
+    if (gpa) {
+        e820_set(img->e820, gpa, ALIGN_UP(len, 4096), E820_ACPI);
+    }
+    return gpa;
+}
+
+void boot_add_table(BootImage *img, uint64_t gpa, const void *data,
+                    size_t len)
+{
+    BootPiece p = { .gpa = gpa, .len = len, .data = g_memdup2(data, len) };
+
+    g_array_append_val(img->pieces, p);
 }
 
 /* --- putting it in place --------------------------------------------------------------- */

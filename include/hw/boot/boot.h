@@ -20,6 +20,7 @@
  *      10000  command lines and strings, 64 KiB
  *      9fc00  EBDA: reserved
  *      e0000  ACPI and SMBIOS tables, when they fit: reserved
+ *      f0000  RSDP and SMBIOS entry point: reserved
  *
  * Locks: machine lock.
  *
@@ -38,7 +39,7 @@ enum {
     BOOT_DATA_GPA = 0xa000, BOOT_DATA_BYTES = 0x6000,
     BOOT_STRINGS_GPA = 0x10000, BOOT_STRINGS_BYTES = 0x10000,
     BOOT_EBDA_GPA = 0x9fc00, BOOT_TABLES_GPA = 0xe0000,
-    BOOT_TABLES_END = 0x100000,
+    BOOT_FSEG_GPA = 0xf0000, BOOT_TABLES_END = 0x100000,
 };
 
 /* --- the board's whole interface ------------------------------------------- */
@@ -114,6 +115,8 @@ typedef struct BootImage {
     GPtrArray *files;           /* of BootFile * */
     uint64_t strings_end;       /* next free byte at BOOT_STRINGS_GPA */
     uint64_t data_end;          /* next free byte at BOOT_DATA_GPA */
+    uint64_t tables_end;        /* next free byte at BOOT_TABLES_GPA */
+    uint64_t fseg_end;          /* next free byte at BOOT_FSEG_GPA */
     uint64_t rsdp_gpa;          /* 0: no ACPI tables */
 
     BootEntryMode mode;
@@ -139,9 +142,19 @@ bool boot_add(BootImage *img, const char *what, uint64_t gpa, uint64_t len,
  * and clear of every piece; 0 when there is none. */
 uint64_t boot_find_high(const BootImage *img, uint64_t len, uint64_t align,
                         uint64_t limit);
+/* ACPI and SMBIOS tables: what guests search for goes to `fseg`, the rest below
+ * it or, when that is full, to the top of RAM (and the map says so).  The
+ * address, or 0. */
+uint64_t boot_place_table(BootImage *img, uint64_t len, uint32_t align,
+                          bool fseg);
+void boot_add_table(BootImage *img, uint64_t gpa, const void *data,
+                    size_t len);
 /* Copy to the low areas; the address, or 0 when the area is full. */
 uint64_t boot_add_string(BootImage *img, const char *s);
 uint64_t boot_add_data(BootImage *img, const void *data, size_t len);
+
+/* Build and place them; false when there is no room.  hw/boot/tables.c */
+bool boot_add_acpi(BootImage *img, GError **err);
 
 /* Loaders; each fails with "reason" only.  `first` is the file's start. */
 bool linux_probe(const uint8_t *first, size_t len);

@@ -1,0 +1,38 @@
+/*
+ * Firmware tables in the memory of a direct boot.
+ *
+ * ACPI's go in by the script that firmware would run.
+ *
+ * Locks: machine lock.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "hw/boot/boot.h"
+
+#include "hw/acpi/acpi.h"
+
+static uint64_t place(void *opaque, const char *name, uint64_t bytes,
+                      uint32_t align, BiosZone zone)
+{
+    return boot_place_table(opaque, bytes, align, zone == BIOS_ZONE_FSEG);
+}
+
+bool boot_add_acpi(BootImage *img, GError **err)
+{
+    g_autoptr(BiosLoader) l = acpi_build(img->m);
+
+    if (!l) {
+        return true;
+    }
+    if (!bios_loader_run(l, l->script->data, l->script->len, place, img,
+                         err)) {
+        return false;
+    }
+    for (unsigned i = 0; i < l->files->len; i++) {
+        BiosFile *f = g_ptr_array_index(l->files, i);
+
+        boot_add_table(img, f->gpa, f->data->data, f->data->len);
+    }
+    img->rsdp_gpa = bios_loader_file(l, ACPI_RSDP_FILE)->gpa;
+    return true;
+}
