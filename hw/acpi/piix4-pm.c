@@ -144,9 +144,8 @@ void piix4_pm_gpe(Device *dev, unsigned n)
 
 static void request_smi(Piix4Pm *s)
 {
-    irq_pulse(&s->smi);
-    if (s->smm_enabled && machine_raise_smi) {
-        machine_raise_smi();
+    if (s->smm_enabled) {
+        irq_pulse(&s->smi);
     }
 }
 
@@ -472,6 +471,9 @@ static void pm_reset(Device *dev)
     pci->config[SMBHSTCFG] = SMBHSTCFG_IRQ9
                              | (s->smb_io_base ? SMBHSTCFG_HST_EN : 0);
     pci->config[SMBREV] = 0;
+    /* Without SMM: tell firmware (SeaBIOS) that it has set SMIs up already,
+     * or it waits for its own handler. */
+    pci->config[DEVACTB + 3] = s->smm_enabled ? 0 : DEVACTB_APMC_EN;
     s->pmsts = s->pmen = s->pmcntrl = s->glbsts = s->glben = 0;
     s->pcntrl = s->devsts = s->glbctl = s->devctl = 0;
     s->gporeg = 0x7fffbfff;
