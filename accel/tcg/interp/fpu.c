@@ -17,7 +17,8 @@
 void (*tcg_ferr)(Env *env, bool level);
 
 const HandlerRow *const fpu_tables[] = {
-    fpu_sse, fpu_sse_fp, fpu_sse_move, fpu_x87, fpu_x87_env, fpu_xsave, NULL
+    fpu_sse, fpu_sse_fp, fpu_sse_move, fpu_shuffle, fpu_mmx, fpu_x87,
+    fpu_x87_env, fpu_xsave, fpu_avx, NULL
 };
 
 /* --- availability ---------------------------------------------------------- */
@@ -123,6 +124,35 @@ bool area_write(Env *env, uint64_t gva, const void *buf, unsigned n)
             return false;
         }
         memcpy(p, (const uint8_t *)buf + i, part);
+        mem_written(env, p);
+    }
+    return true;
+}
+
+bool mask_store(Env *env, const Insn *insn, uint64_t lo, uint64_t hi,
+                unsigned mask, unsigned n)
+{
+    uint64_t off = env->s.gpr[R_RDI], gva;
+
+    off = insn->flags & INSN_A16 ? (uint16_t)off
+          : insn->flags & INSN_A32 ? (uint32_t)off : off;
+    gva = off;
+    if ((insn->ea & EA_SEG
+         && !seg_linear(env, insn->seg, off, n, true, &gva))
+        || !mem_probe_write(env, gva, n)) {
+        return false;
+    }
+    for (unsigned i = 0; i < n; i++) {
+        uint8_t *p;
+
+        if (!(mask >> i & 1)) {
+            continue;
+        }
+        p = mem_write(env, gva + i, 1);
+        if (!p) {
+            return false;
+        }
+        *p = i < 8 ? lo >> 8 * i : hi >> 8 * (i - 8);
         mem_written(env, p);
     }
     return true;

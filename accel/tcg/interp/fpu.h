@@ -201,6 +201,13 @@ bool area_gva(Env *env, const Insn *insn, unsigned n, bool write,
 bool area_read(Env *env, uint64_t gva, void *buf, unsigned n);
 bool area_write(Env *env, uint64_t gva, const void *buf, unsigned n);
 
+/*
+ * MASKMOVDQU and MASKMOVQ: store those of the `n` bytes of `lo` and `hi` that
+ * `mask` selects at DS:rDI.  All of them must be writable, as processors want.
+ */
+bool mask_store(Env *env, const Insn *insn, uint64_t lo, uint64_t hi,
+                unsigned mask, unsigned n);
+
 static inline void vec_zero_upper(X86Vec *v)
 {
     v->q[2] = v->q[3] = 0;
