@@ -24,6 +24,19 @@ static bool is_index(const char *name)
     return *name && name[strspn(name, "0123456789")] == 0;
 }
 
+/* Printable ASCII: a name from outside ends up in messages and JSON. */
+static bool is_name(const char *name)
+{
+    size_t len = strlen(name);
+
+    for (size_t i = 0; i < len; i++) {
+        if (!g_ascii_isgraph(name[i])) {
+            return false;
+        }
+    }
+    return len > 0 && len <= NAME_LEN_MAX;
+}
+
 static bool fail_key(GError **err, const char *key, const char *why)
 {
     g_set_error(err, OPT_ERROR, OPT_ERROR_INVALID, "parameter '%.*s' %s",
@@ -42,7 +55,7 @@ static bool put_dotted(Opt *dict, const char *key, Opt *val, GError **err)
         return fail_key(err, key, "is nested too deeply");
     }
     for (unsigned i = 0; i < n; i++) {
-        if (!names[i][0] || strlen(names[i]) > NAME_LEN_MAX) {
+        if (!is_name(names[i])) {
             opt_free(val);
             return fail_key(err, key, "is not a valid name");
         }

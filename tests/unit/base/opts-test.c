@@ -72,6 +72,7 @@ static void test_keyval(void)
         { "a.b=1,a=2", NULL, "parameter 'a' is given both with and without "
           "a dotted part" },
         { "=x", NULL, "parameter '' is not a valid name" },
+        { "a b=x", NULL, "parameter 'a b' is not a valid name" },
         { "a..b=x", NULL, "parameter 'a..b' is not a valid name" },
         { "a=1,,b,=2", NULL, "parameter '' is not a valid name" },
     };

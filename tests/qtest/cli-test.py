@@ -1,0 +1,505 @@
+#!/usr/bin/env python3
+"""The command line of the real program: probes, mistakes, and the process.
+
+cli-test.py RHEA            TAP on stdout
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+import fcntl
+import os
+import pty
+import re
+import select
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+
+RHEA = os.path.abspath(sys.argv[1])
+
+# Probes: command line, exit status 0, a pattern in stdout.
+PROBES = [
+    ("-version", r"\AQEMU emulator version 10\.0\.0 \(Rhea 0\.1\.0\)\n"),
+    ("--version", r"\AQEMU emulator version 10\.0\.0 \(Rhea 0\.1\.0\)\n"),
+    ("-help", r"\AQEMU emulator version 10\.0\.0 \(Rhea 0\.1\.0\)\n"),
+    ("-h", r"(?m)^-machine \[type=\]name"),
+    ("-help", r"(?m)^-device driver"),
+    ("-help", r"(?m)^-smp \[\[cpus=\]n\]"),
+    ("-M help", r"(?m)^pc  +.* \(alias of pc-i440fx-10\.0\)$"),
+    ("-machine help", r"(?m)^pc-i440fx-10\.0  +.* \(default\)$"),
+    ("-M ?", r"(?m)^none  +empty machine$"),
+    ("-M pc,help", r"(?m)^  hpet=<bool> .*\(default: on\)$"),
+    ("-accel help", r"(?m)^tcg$"),
+    ("-M none -accel help", r"\AAccelerators supported in QEMU binary:\n"),
+    ("-cpu help", r"(?m)^ *(x86 +)?max\b"),
+    ("-cpu ?", r"qemu64"),
+    ("-M none -cpu help", r"Haswell"),
+    ("-device help", r'(?m)^name "isa-serial", bus ISA'),
+    ("-device ?", r'(?m)^name "isa-debug-exit", bus ISA'),
+    ("-M none -device help", r'(?m)^name "pvpanic", bus ISA'),
+    ("-device isa-debug-exit,help", r"(?m)^isa-debug-exit options:$"),
+    ("-device isa-serial,?", r"(?m)^  chardev=<str> "),
+    ("-chardev help", r"(?m)^  socket$"),
+    ("-netdev help", r"\AAvailable netdev backend types:\n"),
+    ("-object help", r"\AList of user creatable objects:\n"),
+    ("-display help", r"(?m)^none$"),
+    ("-vga help", r"(?m)^none "),
+    ("-d help", r"(?m)^guest_errors "),
+    ("-trace help", r"(?m)^apic-"),
+    ("-M nonsense -version", r"\AQEMU"),
+]
+
+# Mistakes: command line, the one line on stderr after "rhea: ".
+MISTAKES = [
+    ("-foo", "-foo: invalid option; see -help"),
+    ("-kernal x", "-kernal: invalid option; did you mean -kernel?"),
+    ("--nograpic", "--nograpic: invalid option; did you mean -nographic?"),
+    ("-smpp 4", "-smpp: invalid option; did you mean -smp?"),
+    ("-m", "-m: requires an argument"),
+    ("-serial", "-serial: requires an argument"),
+    ("-no-kvm", "-no-kvm: no longer an option; write -accel tcg"),
+    ("-redir tcp:1::2",
+     "-redir tcp:1::2: no longer an option; write -nic user,hostfwd=..."),
+    ("-soundhw hda", "-soundhw hda: no longer an option; "
+     "write -audiodev and -device intel-hda"),
+    ("-localtime", "-localtime: no longer an option; "
+     "write -rtc base=localtime"),
+    ("-drive file=x", "-drive file=x: not implemented yet"),
+    ("-usb", "-usb: not implemented yet"),
+    ("disk.img", "disk.img: disk images are not implemented yet"),
+    ("-M foo", "unsupported machine type 'foo'; -machine help lists them"),
+    ("-M pd", "unsupported machine type 'pd'; did you mean 'pc'?; "
+     "-machine help lists them"),
+    ("-M foo,help",
+     "unsupported machine type 'foo'; -machine help lists them"),
+    ("-M pc,hpte=off", "-M pc,hpte=off: device 'pc-i440fx-10.0' has no "
+     "property 'hpte'; did you mean 'hpet'?"),
+    ("-M pc,hpet=maybe", r"/-M pc,hpet=maybe: .*hpet.*maybe"),
+    ("-M pc,usb=on", "-M pc,usb=on: -machine usb=on: not implemented yet"),
+    ("-M pc,accel=foo", r"/.*invalid accelerator 'foo'.*"),
+    ("-accel foo", r"/-accel foo: invalid accelerator 'foo'.*tcg.*"),
+    ("-accel tcg -M accel=tcg", 'The -accel and "-machine accel=" options '
+     "are incompatible"),
+    ("-accel tcg,foo=1", r"/.*foo.*"),
+    ("-cpu foo", r"/.*foo.*"),
+    ("-cpu max,+nonsense", r"/.*nonsense.*"),
+    ("-smp 0", "-smp 0: Invalid CPU topology: CPU topology parameters must "
+     "be greater than zero: 'cpus'"),
+    ("-smp foo", "-smp foo: parameter 'cpus' expects a number from 0 to "
+     "65536, not 'foo'"),
+    ("-smp 4,cores=3", "-smp 4,cores=3: Invalid CPU topology: product of the "
+     "hierarchy must match maxcpus: sockets (1) * dies (1) * cores (3) * "
+     "threads (1) != maxcpus (4)"),
+    ("-smp 4,maxcpus=2", "-smp 4,maxcpus=2: Invalid CPU topology: maxcpus "
+     "must be equal to or greater than smp: sockets (1) * dies (1) * cores "
+     "(2) * threads (1) == maxcpus (2) < smp_cpus (4)"),
+    ("-smp 300", "-smp 300: Invalid SMP CPUs 300. The max CPUs supported by "
+     "machine 'pc-i440fx-10.0' is 255"),
+    ("-M none -smp 2", "-smp 2: Invalid SMP CPUs 2. The max CPUs supported "
+     "by machine 'none' is 1"),
+    ("-smp 2,core=2", "-smp 2,core=2: -smp: unknown parameter 'core'; did "
+     "you mean 'cores'?"),
+    ("-m foo", "-m foo: parameter 'size' expects a size: a number and "
+     "perhaps k, M, G, T, P or E, not 'foo'"),
+    ("-m 1X", "-m 1X: parameter 'size' expects a size: a number and perhaps "
+     "k, M, G, T, P or E, not '1X'"),
+    ("-m 512,slots=1",
+     "-m 512,slots=1: slots specified but no max-size"),
+    ("-m 512,foo=1", "-m 512,foo=1: -m: unknown parameter 'foo'"),
+    ("-m 2G,maxmem=1G", "-m 2G,maxmem=1G: invalid value of maxmem: maximum "
+     "memory size (0x40000000) must be at least the initial memory size "
+     "(0x80000000)"),
+    ("-append x", "-append only allowed with -kernel option"),
+    ("-initrd x", "-initrd only allowed with -kernel option"),
+    ("-dtb x", "-dtb only allowed with -kernel option"),
+    ("-kernel /nonexistent", r"/.*/nonexistent.*"),
+    ("-kernel {self}", r"/could not load/open kernel '.*': .*"),
+    ("-bios /nonexistent", r"/.*/nonexistent.*"),
+    ("-device foo", r"/-device foo: 'foo' is not a valid device model "
+     "name.*"),
+    ("-device isa-seral", "-device isa-seral: 'isa-seral' is not a valid "
+     "device model name; did you mean 'isa-serial'?"),
+    ("-device foo,help", "Device 'foo' not found"),
+    ("-device isa-debug-exit,iobsae=4", "-device isa-debug-exit,iobsae=4: "
+     "device 'isa-debug-exit' has no property 'iobsae'; did you mean "
+     "'iobase'?"),
+    ("-device isa-debug-exit,iobase=foo",
+     r"/-device isa-debug-exit,iobase=foo: .*iobase.*foo.*"),
+    ("-device isa-debug-exit,bus=foo",
+     "-device isa-debug-exit,bus=foo: bus 'foo' not found"),
+    ("-device isa-debug-exit,id=a -device isa-debug-exit,iobase=9,id=a",
+     "-device isa-debug-exit,iobase=9,id=a: duplicate device ID 'a'"),
+    ("-device isa-debug-exit,id=7", r"/-device isa-debug-exit,id=7: "
+     "parameter 'id' expects an identifier .* not '7'"),
+    ("-M none -device isa-serial", "-device isa-serial: no 'ISA' bus found "
+     "for device 'isa-serial'"),
+    ("-device driver=isa-serial,chardev=nope",
+     r"/-device driver=isa-serial,chardev=nope: .*nope.*"),
+    ("""-device '{"driver":"isa-debug-exit","iobase":}'""",
+     r"/-device .*: JSON: unexpected text at character 37"),
+    ("-serial foo", r"/-serial foo: .*foo.*"),
+    ("-serial file:/nonexistent/x", r"/-serial .*/nonexistent/x.*"),
+    ("-chardev foo,id=a", r"/-chardev foo,id=a: .*foo.*"),
+    ("-chardev stdio", r"/-chardev stdio: .*id.*"),
+    ("-chardev null,id=a,sever=on", r"/-chardev null,id=a,sever=on: .*sever.*"),
+    ("-chardev null,id=a -chardev null,id=a", r"/-chardev null,id=a: .*a.*"),
+    ("-serial chardev:nope", r"/-serial chardev:nope: .*nope.*"),
+    ("-monitor foo", r"/-monitor foo: .*foo.*"),
+    ("-mon nope", '-mon nope: chardev "nope" not found'),
+    ("-mon chardev=nope,mode=foo", "-mon chardev=nope,mode=foo: parameter "
+     "'mode' does not accept 'foo'; accepted: readline, control"),
+    ("-qmp stdio", "-qmp stdio: only 'none' is implemented yet"),
+    ("-rtc base=foo", "-rtc base=foo: parameter 'base' expects utc, "
+     "localtime or a date such as '2006-06-17T16:01:21' or '2006-06-17', not "
+     "'foo'"),
+    ("-rtc clock=tv", "-rtc clock=tv: parameter 'clock' does not accept "
+     "'tv' (did you mean 'rt'?); accepted: host, rt, vm"),
+    ("-boot order=z", "-boot: Invalid boot device 'z'"),
+    ("-boot foo", "-boot: Boot device 'o' was given twice"),
+    ("-action reboot=foo", "-action reboot=foo: parameter 'reboot' does not "
+     "accept 'foo'; accepted: reset, shutdown"),
+    ("-action foo=bar",
+     "-action foo=bar: -action: unknown parameter 'foo'"),
+    ("-display gtk", "-display gtk: not implemented yet; accepted: none"),
+    ("-vga std", "-vga std: not implemented yet; accepted: none"),
+    ("-net user", "-net user: not implemented yet; accepted: none"),
+    ("-nic user", "-nic user: not implemented yet; accepted: none"),
+    ("-global foo", "-global foo: driver.property=value expected"),
+    ("-global isa-serial.foo=1", r"/.*foo.*"),
+    ("-uuid x",
+     "-uuid x: failed to parse UUID string: wrong format"),
+    ("-echr x", "-echr x: a character code from 0 to 255 expected"),
+    ("-d foo", "-d: unknown log item 'foo' ('-d help' lists them)"),
+    ("-d in_asn", "-d: unknown log item 'in_asn'; did you mean 'in_asm'? "
+     "('-d help' lists them)"),
+    ("-D /nonexistent/x",
+     r"/-D: could not open '/nonexistent/x': No such file or directory"),
+    ("-pidfile /nonexistent/x", "cannot create PID file: Could not create "
+     "'/nonexistent/x': No such file or directory"),
+    ("-readconfig /nonexistent", r"/-readconfig /nonexistent: Could not open "
+     "'/nonexistent': .*"),
+    ("-readconfig {bad_config}", r"/-readconfig .*: .*:1: no group defined"),
+    ("-name foo=bar", "-name: unknown parameter 'foo'"),
+    ("-sandbox on", "-sandbox on: not implemented yet"),
+    ("-overcommit foo=on", "-overcommit: unknown parameter 'foo'"),
+    ("-object foo,id=a", "-object foo,id=a: there is no object type 'foo' "
+     "yet; -object help lists them"),
+    ("-nographic -daemonize", "-nographic cannot be used with -daemonize"),
+    ("-readconfig help", r"/-readconfig help: Could not open 'help': .*"),
+]
+
+# Accepted: the machine comes up and goes when told.
+GOOD = [
+    "",
+    "-M none",
+    "-M pc -m 64 -smp 2",
+    "-machine pc-i440fx-10.0,hpet=off,smm=off,vmport=off,usb=off",
+    "-M pc-i440fx-6.2 -smp 2,sockets=1,cores=1,threads=2 -m 128M",
+    "-M accel=tcg -cpu max -m size=64M",
+    "-accel tcg -cpu qemu64,+smep,-smap -no-hpet",
+    "-nodefaults -no-user-config -serial none -monitor none -vga none",
+    "-serial null -serial null -serial none -serial file:{tmp}/serial",
+    "-chardev null,id=a -serial chardev:a -parallel none -net none -nic none",
+    "-chardev socket,id=a,path={tmp}/sock,server,nowait -serial chardev:a",
+    "-chardev socket,id=b,path={tmp}/sock2,server=on,wait=off -mon b",
+    "-device isa-debug-exit,iobase=0xf4,iosize=4,id=exit",
+    """-device '{{"driver":"isa-debug-exit","iobase":1281}}'""",
+    "-debugcon file:{tmp}/debugcon",
+    "-global isa-debug-exit.iobase=0x501 -device isa-debug-exit",
+    "-name guest=x,process=rhea-test,debug-threads=on "
+    "-uuid 00112233-4455-6677-8899-aabbccddeeff",
+    "-rtc base=2006-06-17T16:01:21,clock=vm,driftfix=slew",
+    "-rtc base=localtime,clock=rt -boot order=cd,menu=on",
+    "-no-reboot -no-shutdown -action panic=none,watchdog=none",
+    "-d guest_errors,int -D {tmp}/log -trace runstate-*",
+    "-trace enable=pic*,file={tmp}/trace -msg timestamp=on",
+    "-readconfig {good_config}",
+    "-L {tmp} -overcommit mem-lock=off -sandbox off -k de -full-screen",
+    "-mem-prealloc -m 16",
+]
+
+GOOD_CONFIG = """
+# as QEMU writes it
+[machine]
+  type = "pc"
+
+[memory]
+  size = "64"
+
+[chardev "c0"]
+  backend = "null"
+
+[device "exit"]
+  driver = "isa-debug-exit"
+  iobase = "0xf4"
+"""
+
+count = failures = 0
+tmp = tempfile.TemporaryDirectory(prefix="rhea-cli-")
+good_config = os.path.join(tmp.name, "good.cfg")
+bad_config = os.path.join(tmp.name, "bad.cfg")
+with open(good_config, "w", encoding="ascii") as config:
+    config.write(GOOD_CONFIG)
+with open(bad_config, "w", encoding="ascii") as config:
+    config.write('driver = "x"\n')
+
+
+def report(ok, name, why=""):
+    global count, failures
+    count += 1
+    failures += not ok
+    print(f"{'ok' if ok else 'not ok'} {count} - {name}")
+    if not ok:
+        for line in str(why).splitlines():
+            print(f"# {line}")
+    sys.stdout.flush()
+
+
+def expand(line):
+    return line.format(tmp=tmp.name, self=os.path.abspath(__file__),
+                       good_config=good_config, bad_config=bad_config)
+
+
+def run(line):
+    return subprocess.run([RHEA, *shlex.split(line)], timeout=30,
+                          stdin=subprocess.DEVNULL, capture_output=True,
+                          text=True, errors="replace")
+
+
+def test_probes():
+    for line, pattern in PROBES:
+        r = run(line)
+        ok = (r.returncode == 0 and re.search(pattern, r.stdout)
+              and not r.stderr)
+        report(ok, f"probe {line}",
+               f"status {r.returncode}\n{r.stdout}{r.stderr}")
+
+
+def test_mistakes():
+    for line, expected in MISTAKES:
+        if "{self}" in line or "{bad_config}" in line:
+            line = expand(line)
+        r = run(("" if "-display" in line else "-display none ") + line)
+        got = r.stderr
+        if expected.startswith("/"):
+            ok = re.fullmatch("rhea: " + expected[1:] + "\n", got)
+        else:
+            ok = got == f"rhea: {expected}\n"
+        ok = ok and r.returncode == 1 and not r.stdout
+        report(ok, f"mistake {line}",
+               f"expected {expected}\nstatus {r.returncode}\n{got}{r.stdout}")
+
+
+class Machine:
+    """One that waits, stopped, with its output in pipes."""
+
+    def __init__(self, line, **kwargs):
+        self.proc = subprocess.Popen(
+            [RHEA, "-S", *shlex.split(line)], stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            **kwargs)
+
+    def wait_pidfile(self, path):
+        end = time.monotonic() + 20
+        while time.monotonic() < end and self.proc.poll() is None:
+            if os.path.exists(path) and os.path.getsize(path):
+                return True
+            time.sleep(0.01)
+        return False
+
+    def stop(self, how=signal.SIGTERM):
+        """Seconds until it was gone, and what it said."""
+        start = time.monotonic()
+        self.proc.send_signal(how)
+        try:
+            _, err = self.proc.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            self.proc.kill()
+            _, err = self.proc.communicate()
+        return time.monotonic() - start, err
+
+
+def test_good():
+    pidfile = os.path.join(tmp.name, "pid")
+    for line in GOOD:
+        m = Machine(f"{expand(line)} -display none -pidfile {pidfile}")
+        up = m.wait_pidfile(pidfile)
+        time.sleep(0.05)
+        seconds, err = m.stop()
+        err = "".join(l for l in err.splitlines(True)
+                      if "terminating on signal" not in l
+                      and "accel=" not in l)
+        # The pidfile comes before the board: a late failure shows here.
+        ok = (up and seconds < 2 and m.proc.returncode == 0 and not err
+              and not os.path.exists(pidfile))
+        report(ok, f"accepts {line or '(nothing)'}",
+               f"status {m.proc.returncode}, {seconds:.1f} s, up {up}\n{err}")
+
+
+def test_signals():
+    pidfile = os.path.join(tmp.name, "pid")
+    for sig in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        m = Machine(f"-display none -pidfile {pidfile}")
+        m.wait_pidfile(pidfile)
+        time.sleep(0.1)
+        seconds, err = m.stop(sig)
+        ok = (seconds < 2 and m.proc.returncode == 0
+              and f"terminating on signal {int(sig)} from pid {os.getpid()}"
+              in err and not os.path.exists(pidfile))
+        report(ok, f"{sig.name} ends it within 2 s",
+               f"status {m.proc.returncode}, {seconds:.1f} s\n{err}")
+
+
+def test_pidfile():
+    pidfile = os.path.join(tmp.name, "pid")
+    m = Machine(f"-display none -pidfile {pidfile}")
+    m.wait_pidfile(pidfile)
+    with open(pidfile, encoding="ascii") as f:
+        report(f.read() == f"{m.proc.pid}\n", "the pidfile holds the pid")
+    r = run(f"-S -display none -pidfile {pidfile}")
+    report(r.returncode == 1 and r.stderr == "rhea: cannot create PID file: "
+           f"Cannot lock pid file '{pidfile}': another process holds it\n",
+           "a second process does not take the pidfile", r.stderr)
+    report(os.path.exists(pidfile), "and leaves it alone")
+    m.stop()
+    report(not os.path.exists(pidfile), "the pidfile goes with its owner")
+    with open(pidfile, "w", encoding="ascii") as f:
+        f.write("a much longer text that somebody left\n")
+    m = Machine(f"-display none -pidfile {pidfile}")
+    time.sleep(0.3)
+    with open(pidfile, encoding="ascii") as f:
+        report(f.read() == f"{m.proc.pid}\n", "a stale pidfile is taken over")
+    m.stop()
+
+
+def test_daemonize():
+    pidfile = os.path.join(tmp.name, "pid")
+    r = run(f"-S -display none -daemonize -pidfile {pidfile}")
+    report(r.returncode == 0 and not r.stdout, "-daemonize returns",
+           r.stderr)
+    try:
+        with open(pidfile, encoding="ascii") as f:
+            pid = int(f.read())
+        os.kill(pid, signal.SIGTERM)
+        end = time.monotonic() + 2
+        while os.path.exists(pidfile) and time.monotonic() < end:
+            time.sleep(0.02)
+        report(not os.path.exists(pidfile), "its child ends on SIGTERM")
+    except OSError as e:
+        report(False, "its child ends on SIGTERM", e)
+    r = run("-S -display none -daemonize -M foo")
+    report(r.returncode == 1 and "foo" in r.stderr,
+           "-daemonize reports what went wrong", r.stderr)
+
+
+class Terminal:
+    """A program on a pseudo-terminal."""
+
+    def __init__(self, line):
+        self.master, self.slave = pty.openpty()
+        self.before = termios.tcgetattr(self.slave)
+        self.flags = fcntl.fcntl(self.slave, fcntl.F_GETFL)
+        self.out = b""
+        self.proc = subprocess.Popen([RHEA, *shlex.split(line)],
+                                     stdin=self.slave, stdout=self.slave,
+                                     stderr=self.slave,
+                                     start_new_session=True)
+
+    def read(self, seconds, until=None):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if until and until in self.out:
+                return True
+            ready, _, _ = select.select([self.master], [], [], 0.05)
+            if ready:
+                self.out += os.read(self.master, 4096)
+        return False
+
+    def write(self, data):
+        os.write(self.master, data)
+
+    def ended(self, seconds=3):
+        try:
+            self.proc.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.proc.kill()
+            self.proc.wait()
+            return False
+        self.read(0.1)
+        return True
+
+    def restored(self):
+        return (termios.tcgetattr(self.slave) == self.before
+                and fcntl.fcntl(self.slave, fcntl.F_GETFL) == self.flags)
+
+
+def test_terminal():
+    t = Terminal("-S -nographic")
+    t.read(1.0)
+    raw = termios.tcgetattr(t.slave)
+    report(not raw[3] & termios.ICANON and not raw[3] & termios.ECHO,
+           "-nographic makes the terminal raw", raw)
+    report(not fcntl.fcntl(t.slave, fcntl.F_GETFL) & os.O_NONBLOCK,
+           "O_NONBLOCK is not set on the terminal")
+    t.write(b"\x01h")
+    report(t.read(2, b"C-a x"), "C-a h helps", t.out)
+    t.write(b"\x01c")
+    report(t.read(2, b"(qemu) "), "C-a c shows the monitor", t.out)
+    t.write(b"info status\r")
+    report(t.read(2, b"VM status: paused"), "which answers", t.out)
+    t.write(b"\x01c\x01x")
+    report(t.ended() and t.proc.returncode == 0, "C-a x quits", t.out)
+    report(t.restored(), "and restores the terminal")
+
+    for sig in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        t = Terminal("-S -nographic")
+        t.read(0.7)
+        t.proc.send_signal(sig)
+        report(t.ended(2) and t.restored(),
+               f"{sig.name} restores the terminal", t.out)
+    t = Terminal("-S -nographic -monitor none -serial stdio -echr 2")
+    t.read(0.7)
+    t.proc.send_signal(signal.SIGABRT)
+    report(t.ended(2) and t.restored() and t.proc.returncode == -6,
+           "so does a crash")
+    t = Terminal("-S -nographic -device nonsense")
+    report(t.ended() and t.restored() and t.proc.returncode == 1,
+           "so does a mistake", t.out)
+    t = Terminal("-S -display none -monitor stdio")
+    t.read(2, b"(qemu) ")
+    t.write(b"quit\r")
+    report(t.ended() and t.restored() and t.proc.returncode == 0,
+           "and so does the monitor's quit", t.out)
+
+
+def test_pipes():
+    """Descriptors shared with others keep their flags."""
+    r, w = os.pipe()
+    r2, w2 = os.pipe()
+    p = subprocess.Popen([RHEA, "-S", "-nographic"], stdin=r, stdout=w2,
+                         stderr=subprocess.DEVNULL)
+    time.sleep(0.7)
+    flags = [fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_NONBLOCK for fd in (r, w2)]
+    report(p.poll() is None and flags == [0, 0],
+           "O_NONBLOCK is not set on pipes", f"{flags} {p.poll()}")
+    p.terminate()
+    p.wait(5)
+    for fd in (r, w, r2, w2):
+        os.close(fd)
+
+
+TESTS = {
+    "probes": test_probes, "mistakes": test_mistakes, "good": test_good,
+    "signals": test_signals, "pidfile": test_pidfile,
+    "daemonize": test_daemonize, "terminal": test_terminal,
+    "pipes": test_pipes,
+}
+
+if __name__ == "__main__":
+    for test in sys.argv[2:] or TESTS:
+        TESTS[test]()
+    print(f"1..{count}")
+    sys.exit(failures > 0)
