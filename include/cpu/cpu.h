@@ -53,6 +53,7 @@ struct X86Cpu {
 
     /* Thread control, under `mutex`. */
     GThread *thread;
+    int thread_id;              /* the host's; written by the thread */
     GMutex mutex;
     GCond wake;                 /* vCPU waits: stopped or halted */
     bool stop_request;
@@ -104,6 +105,10 @@ void cpu_reset_state(X86Cpu *cpu, bool init_only);
 /* A register dump in the style of `info registers`. */
 void cpu_print_registers(X86Cpu *cpu, GString *out);
 const State *cpu_state_table(void);
+/* Memory as the vCPU sees it, for debuggers: no faults, no A or D bits.  The
+ * vCPU is stopped.  False when it is not mapped. */
+bool cpu_debug_translate(X86Cpu *cpu, uint64_t gva, hwaddr *gpa);
+bool cpu_debug_read(X86Cpu *cpu, uint64_t gva, void *buf, size_t len);
 
 /* --- what an accelerator asks for between instructions -------------------- */
 

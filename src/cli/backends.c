@@ -17,9 +17,7 @@
 
 #include "base/log.h"
 #include "chardev/chardev.h"
-#if __has_include("qmp/hmp.h")
 #include "qmp/hmp.h"
-#endif
 
 static GPtrArray *serials;      /* of Chardev *, NULL for "none" */
 static GPtrArray *monitors;     /* of Chardev * that want a monitor */
@@ -251,12 +249,11 @@ void backends_give_serials(Machine *m)
 
 bool monitors_setup(Options *o, GError **err)
 {
-#if __has_include("qmp/hmp.h")
+    hmp_cpu_register();
     for (unsigned i = 0; i < monitors->len; i++) {
         if (!hmp_new(monitors->pdata[i], err)) {
             return false;
         }
     }
-#endif
     return true;
 }

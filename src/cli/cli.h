@@ -19,8 +19,6 @@
 #include "base/opts.h"
 #include "core/machine.h"
 
-#define RHEA_QEMU_VERSION "10.0.0"
-
 typedef enum {
     SECTION_STANDARD, SECTION_BOOT, SECTION_CHAR, SECTION_DEVICE,
     SECTION_DISPLAY, SECTION_NET, SECTION_BLOCK, SECTION_DEBUG, SECTION_N

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "chardev/chardev.h"
 #include "loop/loop.h"
+#include "qmp/hmp.h"
 
 /* Under the machine lock: vCPU threads and devices come to life in here. */
 static bool bring_up(Options *o, GError **err)
@@ -61,6 +62,9 @@ int main(int argc, char **argv)
     loop_main_run();
     status = machine_exit_status();
     host_arm_exit(status);
+    machine_lock();
+    hmp_flush_all();
     chr_shutdown();
+    machine_unlock();
     return status;
 }

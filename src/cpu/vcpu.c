@@ -13,6 +13,7 @@
 #include "cpu/cpu.h"
 
 #include <signal.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/qsbr.h"
@@ -239,6 +240,7 @@ static gpointer vcpu_thread(gpointer opaque)
     X86Cpu *cpu = opaque;
 
     current = cpu;
+    cpu->thread_id = gettid();
     qsbr_register();
     g_mutex_lock(&cpu->mutex);
     while (!cpu->unplug) {
