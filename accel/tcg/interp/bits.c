@@ -292,7 +292,7 @@ TEMPLATE void bit2(Env *env, const Insn *insn, unsigned bits, int op,
             r &= (UINT64_C(1) << len) - 1;
         }
         cc_logic(env, bits, r);
-        env->cc_aux = 8;
+        env->cc_aux = 8 | env->cc_res >> 63;    /* AF, never SF */
         break;
     case BIT_BZHI:
         len = (uint8_t)v;

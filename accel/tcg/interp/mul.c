@@ -1,9 +1,9 @@
 /*
- * MUL, IMUL, DIV, IDIV, MULX, AAM's relatives excepted.
+ * MUL, IMUL, DIV, IDIV, MULX.
  *
  * Spec:   Intel SDM volume 2.
- * Models: SF, ZF, AF and PF, which the manual leaves undefined, stay as they
- *         were, as on AMD's Zen; see docs/undefined-flags.md.
+ * Models: the flags that the manual leaves undefined are those of AMD's Zen:
+ *         docs/undefined-flags.md.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -258,6 +258,9 @@ TEMPLATE bool div_acc(Env *env, unsigned bits, bool is_signed, uint64_t d)
         reg_set(env, R_RAX, bits, q);
         reg_set(env, R_RDX, bits, r);
     }
+    /* CF and OF stay; AF is set, ZF, SF and PF are cleared. */
+    env->cc_res = 1;
+    env->cc_aux = (env->cc_aux & (UINT64_C(3) << 62)) | 8;
     return true;
 }
 

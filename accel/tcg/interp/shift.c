@@ -158,18 +158,20 @@ TEMPLATE uint64_t shift2(Env *env, bool left, unsigned bits, uint64_t a,
 {
     unsigned cf, of;
     uint64_t r;
+    bool beyond = bits == 16 && count > 16;
 
-    if (bits == 16 && count > 16) {
-        /* On from `b` into `b` again. */
+    if (beyond) {
+        /* On from `b` into `b` again; CF, and with it OF, get lost. */
         count -= 16;
         a = b;
     }
     if (left) {
-        cf = a >> (bits - count) & 1;
+        cf = beyond ? 0 : a >> (bits - count) & 1;
         r = count == bits ? b : zext(a << count | b >> (bits - count), bits);
-        of = cf ^ (r >> (bits - 1));
+        /* Of what was shifted, not of what came in. */
+        of = cf ^ (count < bits ? a << count >> (bits - 1) & !beyond : 0);
     } else {
-        cf = a >> (count - 1) & 1;
+        cf = beyond ? 0 : a >> (count - 1) & 1;
         r = count == bits ? b : zext(a >> count | b << (bits - count), bits);
         of = (r ^ r << 1) >> (bits - 1) & 1;
     }

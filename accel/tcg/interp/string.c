@@ -196,6 +196,14 @@ TEMPLATE bool element(Env *env, const Insn *insn, int op, unsigned bits,
     const void *p;
     void *q;
 
+    b = 0;
+    if (op == STR_CMPS || op == STR_SCAS) {
+        if (!dst_linear(env, di, size, false)
+            || !(p = mem_read(env, env->ea, size))) {
+            return false;
+        }
+        b = load(p, bits);
+    }
     if (op == STR_MOVS || op == STR_CMPS || op == STR_LODS) {
         if (!src_linear(env, insn, si, size)
             || !(p = mem_read(env, env->ea, size))) {
@@ -215,11 +223,6 @@ TEMPLATE bool element(Env *env, const Insn *insn, int op, unsigned bits,
         break;
     case STR_CMPS:
     case STR_SCAS:
-        if (!dst_linear(env, di, size, false)
-            || !(p = mem_read(env, env->ea, size))) {
-            return false;
-        }
-        b = load(p, bits);
         cc_compare(env, bits, a, b);
         break;
     default:
