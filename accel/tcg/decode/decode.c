@@ -479,32 +479,3 @@ DecodeResult insn_decode_row(Insn *out, const uint8_t *p, unsigned n,
     *row_no = 0;
     return decode(out, p, n, mode, feat, row_no);
 }
-
-const InsnInfo *insn_info(unsigned op)
-{
-    return &decode_infos[op < N_OPS ? op : OP_UD];
-}
-
-unsigned insn_mem_size(const Insn *insn)
-{
-    unsigned ms = insn_info(insn->op)->mem_size;
-
-    if (!(insn->flags & INSN_MEM)) {
-        return 0;
-    }
-    switch (ms) {
-    case MS_SIZE: return insn->size;
-    case MS_HALF: return insn->size / 2;
-    case MS_QUARTER: return insn->size / 4;
-    case MS_EIGHTH: return insn->size / 8;
-    case MS_Z: return insn->size == 2 ? 2 : 4;
-    case MS_DDUP: return insn->size == 32 ? 32 : 8;
-    case MS_DTR: return insn->size == 8 ? 10 : 6;
-    case MS_FAR: return insn->size + 2;
-    case MS_TWICE: return insn->size * 2;
-    case MS_ENV:
-        return (insn->size == 2 ? 14 : 28)
-               + (insn->op == OP_FNSAVE_M || insn->op == OP_FRSTOR_M ? 80 : 0);
-    default: return ms;
-    }
-}

@@ -71,6 +71,14 @@ enum { AL_SIZE = 1 };
 
 const InsnInfo *insn_info(unsigned op);
 
+/* The flags of one instruction, where it tells more than its operation: the
+ * condition, a constant shift count, a missing REP. */
+typedef struct InsnFlags {
+    uint8_t read, set, may, undef;
+} InsnFlags;
+
+InsnFlags insn_flags(const Insn *insn);
+
 /* Bytes of the memory operand (of its mask's full span, for gathers one
  * element's vector); 0 when rm is a register. */
 unsigned insn_mem_size(const Insn *insn);

@@ -409,6 +409,95 @@ static const char *compare_operands(const Insn *i,
     return NULL;
 }
 
+static unsigned pack_flags(ZydisAccessedFlagsMask m)
+{
+    return (m & ZYDIS_CPUFLAG_CF ? IF_CF : 0)
+           | (m & ZYDIS_CPUFLAG_PF ? IF_PF : 0)
+           | (m & ZYDIS_CPUFLAG_AF ? IF_AF : 0)
+           | (m & ZYDIS_CPUFLAG_ZF ? IF_ZF : 0)
+           | (m & ZYDIS_CPUFLAG_SF ? IF_SF : 0)
+           | (m & ZYDIS_CPUFLAG_OF ? IF_OF : 0)
+           | (m & ZYDIS_CPUFLAG_DF ? IF_DF : 0);
+}
+
+/* Where Zydis' idea of the flags is wrong, or another. */
+static bool other_flags(const Insn *i)
+{
+    switch (i->op) {
+    case OP_SBB_RM_I: case OP_SBB_RM_R: case OP_SBB_R_RM:   /* AF is defined */
+    case OP_BEXTR_R_RM_R:                   /* CF and OF are cleared */
+    case OP_VPTEST_X_XM:                    /* the rest is cleared */
+    case OP_VTESTPS_X_XM: case OP_VTESTPD_X_XM:
+    case OP_CMPS: case OP_SCAS:             /* the old ZF does not matter */
+    /* We count flags that are pushed or kept in R11 as read. */
+    case OP_INT_I: case OP_INT1: case OP_INT3: case OP_INTO: case OP_SYSCALL:
+    case OP_VMCALL:
+    /* Undefined by the SDM. */
+    case OP_MOV_CR_RM: case OP_MOV_RM_CR: case OP_MOV_DR_RM: case OP_MOV_RM_DR:
+        return true;
+    }
+    /* A constant count of 0 writes nothing. */
+    return insn_info(i->op)->flags_may && !insn_flags(i).may
+           && !insn_flags(i).set;
+}
+
+static const char *compare_flags(const Insn *i,
+                                 const ZydisDecodedInstruction *z)
+{
+    static const ZydisAccessedFlags none;
+    const ZydisAccessedFlags *zf = z->cpu_flags ? z->cpu_flags : &none;
+    InsnFlags f = insn_flags(i);
+    unsigned read = pack_flags(zf->tested), undef = pack_flags(zf->undefined);
+    unsigned set = pack_flags(zf->modified | zf->set_0 | zf->set_1);
+
+    if (other_flags(i)) {
+        return NULL;
+    }
+    if (f.read != read || (f.set | f.may | f.undef) != (set | undef)
+        || f.undef != undef) {
+        g_snprintf(why, sizeof(why), "flags r %x w %x c %x u %x, "
+                   "Zydis r %x w %x u %x", f.read, f.set, f.may, f.undef,
+                   read, set, undef);
+        return why;
+    }
+    return NULL;
+}
+
+/* What is done to a memory operand. */
+static const char *compare_memory(const Insn *i,
+                                  const ZydisDecodedInstruction *z,
+                                  const ZydisDecodedOperand *zo)
+{
+    static const char *const words[] = { "none", "load", "store", "rmw",
+                                         "addr" };
+    unsigned mem = MEM_NONE;
+
+    if (!(i->flags & INSN_MEM)) {
+        return NULL;
+    }
+    for (unsigned n = 0; n < z->operand_count; n++) {
+        if (zo[n].type == ZYDIS_OPERAND_TYPE_MEMORY
+            && zo[n].visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT) {
+            bool w = zo[n].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
+            bool r = zo[n].actions & ZYDIS_OPERAND_ACTION_MASK_READ;
+
+            mem = zo[n].mem.type == ZYDIS_MEMOP_TYPE_AGEN ? MEM_ADDR
+                  : w && r ? MEM_RMW : w ? MEM_STORE : MEM_LOAD;
+        }
+    }
+    /* Hints touch no memory in a way that matters; nor does INVLPG. */
+    if (mem == MEM_LOAD && (insn_info(i->op)->mem == MEM_ADDR
+                            || i->op == OP_NOP)) {
+        return NULL;
+    }
+    if (mem != insn_info(i->op)->mem) {
+        g_snprintf(why, sizeof(why), "memory %s, Zydis %s",
+                   words[insn_info(i->op)->mem], words[mem]);
+        return why;
+    }
+    return NULL;
+}
+
 /* Where Zydis says invalid and the processor does not. */
 static bool zydis_errs(const Insn *i, TestMode mode)
 {
@@ -476,5 +565,6 @@ const char *compare(const uint8_t *p, unsigned n, TestMode mode)
         g_snprintf(why, sizeof(why), "length %u, Zydis %u", i.len, z.length);
         return why;
     }
-    return compare_operands(&i, &z, zo, mode);
+    return compare_operands(&i, &z, zo, mode) ? why
+           : compare_flags(&i, &z) ? why : compare_memory(&i, &z, zo);
 }

@@ -25,6 +25,7 @@
 /* Far from everything else, so that wild branches and accesses miss. */
 #define CODE_PAGE ((uint8_t *)0x100000000000)
 #define CODE_END (CODE_PAGE + 4096)
+#define DATA_PAGE ((uint8_t *)0x200000001000)   /* RAX */
 #define STACK_TOP ((uint8_t *)0x180000010000)
 
 typedef struct Report {
@@ -176,6 +177,20 @@ static bool amd_differs(const Insn *i, const uint8_t *bytes)
            || (i->op == OP_NOP && memmem(bytes, i->len, "\x0f\x0d", 2));
 }
 
+/* #GP for being privileged, or for reserved bits of zeroed memory. */
+static bool system_op(const Insn *i)
+{
+    switch (i->op) {
+    case OP_LLDT_RM: case OP_LTR_RM: case OP_LGDT_M: case OP_LIDT_M:
+    case OP_LMSW_RM: case OP_INVLPG_M: case OP_SLDT_RM: case OP_STR_RM:
+    case OP_SGDT_M: case OP_SIDT_M: case OP_SMSW_RM: case OP_XRSTORS_M:
+    case OP_XSAVES_M: case OP_XRSTOR_M:
+        return true;
+    default:
+        return false;
+    }
+}
+
 static void complain(const Insn *i, const uint8_t *bytes, const char *what)
 {
     unsigned n = report->n_bad++;
@@ -287,9 +302,75 @@ static void all_cases(void)
     }
 }
 
+/* --- alignment -------------------------------------------------------------- */
+
+/* [rax + 8] with memory there: #GP tells that it must be aligned. */
+static void one_alignment(const uint8_t *bytes)
+{
+    unsigned align;
+    Insn i;
+
+    if (insn_decode(&i, bytes, 15, test_dm(MODE_64), host_feat) != DECODE_OK
+        || !(i.flags & INSN_MEM) || i.disp != 8 || harmful(&i)
+        || may_be_undefined(&i) || system_op(&i)) {
+        return;
+    }
+    /* AMD's SHA takes any address. */
+    if (host_amd && g_str_has_prefix(insn_op_name(i.op), "SHA")) {
+        return;
+    }
+    report->n_cases++;
+    memcpy(report->bytes, bytes, 15);
+    memset(DATA_PAGE, 0, 4096);
+    outcome.addr = NULL;
+    wants_more(bytes, i.len);
+    align = insn_info(i.op)->align;
+    align = align == AL_SIZE ? insn_mem_size(&i) : align;
+    /* The kernel reports #GP without an address. */
+    if ((outcome.signo == SIGSEGV && !outcome.addr) != (align > 8)) {
+        complain(&i, bytes, align > 8 ? "unaligned" : "aligned");
+    }
+}
+
+static void all_alignments(void)
+{
+    static const uint8_t prefix[4] = { 0x66, 0x66, 0xf3, 0xf2 };
+    uint8_t buf[24] = { 0 };
+
+    if (mmap(DATA_PAGE, 4096, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0)
+        != DATA_PAGE) {
+        _exit(1);
+    }
+    for (unsigned n = 0; n < 3 * 256 * 8 * 4; n++) {
+        unsigned map = n >> 13, op = n & 255, pp = n >> 8 & 3;
+        unsigned modrm = 0x40 | (n >> 10 & 7) << 3, at = 0;
+
+        if (pp) {
+            buf[at++] = prefix[pp];
+        }
+        buf[at++] = 0x0f;
+        if (map) {
+            buf[at++] = map == 1 ? 0x38 : 0x3a;
+        }
+        memcpy(buf + at, (uint8_t[]) { op, modrm, 8, 0 }, 4);
+        one_alignment(buf);
+        for (unsigned v = 0; v < 8; v++) {
+            memcpy(buf, (uint8_t[]) { 0xc4, 0xe1 + map,
+                   (v & 1) << 7 | (v & 2) << 1 | (v & 4 ? 0x78 : 0x70) | pp,
+                   op, modrm, 8, 0 }, 7);
+            one_alignment(buf);
+        }
+        memcpy(buf, (uint8_t[]) { 0x48, 0x0f, op, modrm, 8, 0 }, 6);
+        if (!map && !pp) {
+            one_alignment(buf);
+        }
+    }
+}
+
 /* --- the child -------------------------------------------------------------- */
 
-static void child(void)
+static void child(void (*cases)(void))
 {
     struct sigaction sa = {
         .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK,
@@ -310,13 +391,13 @@ static void child(void)
                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     if (code == CODE_PAGE && stack == STACK_TOP - 0x10000) {
         alarm(60);              /* should one of them stop us */
-        all_cases();
+        cases();
         report->finished = true;
     }
     _exit(0);
 }
 
-static void host_features(void)
+static bool host_features(void)
 {
     static const struct { uint32_t leaf, sub; uint8_t reg; } words[] = {
         [FW_1_EDX] = { 1, 0, 3 }, [FW_1_ECX] = { 1, 0, 2 },
@@ -338,18 +419,16 @@ static void host_features(void)
     }
     __get_cpuid(0, &r[0], &r[1], &r[2], &r[3]);
     host_amd = r[1] == signature_AMD_ebx;
-    if (!host_amd && r[1] != signature_INTEL_ebx) {
-        g_test_skip("neither Intel's nor AMD's processor");
-    }
+    return host_amd || r[1] == signature_INTEL_ebx;
 }
 
-static void test_host(void)
+static void run_cases(void (*cases)(void))
 {
     int status;
     pid_t pid;
 
-    host_features();
-    if (g_test_failed()) {
+    if (!host_features()) {
+        g_test_skip("neither Intel's nor AMD's processor");
         return;
     }
     report = mmap(NULL, sizeof(*report), PROT_READ | PROT_WRITE,
@@ -358,7 +437,7 @@ static void test_host(void)
     pid = fork();
     g_assert_cmpint(pid, >=, 0);
     if (pid == 0) {
-        child();
+        child(cases);
     }
     waitpid(pid, &status, 0);
     for (unsigned n = 0; n < MIN(report->n_bad, 32); n++) {
@@ -373,11 +452,26 @@ static void test_host(void)
     g_test_message("%u instructions", report->n_cases);
     g_assert_true(report->finished);
     g_assert_cmpuint(report->n_bad, ==, 0);
+    munmap(report, sizeof(*report));
+}
+
+static void test_lengths(void)
+{
+    run_cases(all_cases);
+}
+
+static void test_alignment(void)
+{
+    run_cases(all_alignments);
 }
 
 #else
 
-static void test_host(void)
+static void test_lengths(void)
+{
+}
+
+static void test_alignment(void)
 {
     g_test_skip("needs an x86-64 host and no sanitizer");
 }
@@ -388,6 +482,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     compare_init();
-    g_test_add_func("/decode/host", test_host);
+    g_test_add_func("/decode/host/lengths", test_lengths);
+    g_test_add_func("/decode/host/alignment", test_alignment);
     return g_test_run();
 }
