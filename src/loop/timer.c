@@ -105,22 +105,25 @@ static Timer *earliest(LoopTimers *lt, int64_t *at)
     return first;
 }
 
+/* `at` INT64_MAX disarms.  Either way fd is not readable any more. */
+static void set_fd(LoopTimers *lt, int64_t at)
+{
+    int64_t when = at == INT64_MAX ? 0 : MAX(at, 1);    /* zero disarms */
+    struct itimerspec ts = {
+        .it_value = { when / NS_PER_SEC, when % NS_PER_SEC },
+    };
+
+    timerfd_settime(lt->fd, TFD_TIMER_ABSTIME, &ts, NULL);
+    lt->armed_ns = at;
+}
+
 /* Under the lock. */
 static void arm(LoopTimers *lt)
 {
     int64_t at;
 
-    if (lt->dispatching) {
-        return;
-    }
-    if (earliest(lt, &at) && at < lt->armed_ns) {
-        int64_t when = MAX(at, 1);          /* zero would disarm */
-        struct itimerspec ts = {
-            .it_value = { when / NS_PER_SEC, when % NS_PER_SEC },
-        };
-
-        timerfd_settime(lt->fd, TFD_TIMER_ABSTIME, &ts, NULL);
-        lt->armed_ns = at;
+    if (!lt->dispatching && earliest(lt, &at) && at < lt->armed_ns) {
+        set_fd(lt, at);
     }
 }
 
@@ -161,12 +164,11 @@ static unsigned n_pending(const LoopTimers *lt)
 
 static void run_due(LoopTimers *lt)
 {
-    int64_t now;
+    int64_t now, at;
     unsigned budget;
     Timer *t;
 
     pthread_mutex_lock(&lt->lock);
-    lt->armed_ns = INT64_MAX;
     lt->dispatching = true;
     now = clock_ns(CLK_HOST);
     budget = n_pending(lt) + ROUND_EXTRA;
@@ -180,7 +182,8 @@ static void run_due(LoopTimers *lt)
         pthread_mutex_lock(&lt->lock);
     }
     lt->dispatching = false;
-    arm(lt);
+    earliest(lt, &at);
+    set_fd(lt, at);             /* and so needs no read() */
     pthread_mutex_unlock(&lt->lock);
 }
 
@@ -199,13 +202,7 @@ static gboolean source_ready(GSource *source)
 
 static gboolean source_dispatch(GSource *source, GSourceFunc fn, gpointer data)
 {
-    LoopTimers *lt = &((TimerSource *)source)->loop->timers;
-    uint64_t n;
-
-    if (read(lt->fd, &n, sizeof(n)) < 0 && errno != EAGAIN) {
-        return G_SOURCE_CONTINUE;
-    }
-    run_due(lt);
+    run_due(&((TimerSource *)source)->loop->timers);
     return G_SOURCE_CONTINUE;
 }
 
