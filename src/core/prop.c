@@ -509,7 +509,7 @@ void prop_warn_unused_globals(void)
         const Global *g = g_ptr_array_index(globals, i);
 
         if (g->from_user && !g->used) {
-            warn("warning: global %s.%s has invalid class name or was not "
+            warn("global %s.%s has invalid class name or was not "
                  "used", g->type, g->name);
         }
     }

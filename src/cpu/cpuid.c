@@ -188,7 +188,7 @@ static void mask_to_accel(CpuModel *m, const uint32_t *asked, bool explain,
     missing = missing_names(asked, have);
     *lacking = *missing && enforce;
     if (*missing && explain && !told) {
-        warn("warning: -cpu %s: not available with this accelerator and "
+        warn("-cpu %s: not available with this accelerator and "
              "host, left out: %s", m->row->name, missing);
         told = true;
     }
