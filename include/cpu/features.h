@@ -12,7 +12,7 @@
 /* The words: leaf, subleaf, register; the table is in src/cpu/cpuid.c. */
 typedef enum {
     FW_1_EDX, FW_1_ECX, FW_7_0_EBX, FW_7_0_ECX, FW_7_0_EDX, FW_7_1_EAX,
-    FW_80000001_EDX, FW_80000001_ECX, FW_80000007_EDX, FW_80000008_EBX,
+    FW_7_2_EDX,    FW_80000001_EDX, FW_80000001_ECX, FW_80000007_EDX, FW_80000008_EBX,
     FW_D_1_EAX, FW_6_EAX, FW_KVM_EAX, N_FEATURE_WORDS
 } FeatureWord;
 

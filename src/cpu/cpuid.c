@@ -750,13 +750,15 @@ void cpu_cpuid(X86Cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t r[4])
         break;
     case 7:
         if (subleaf == 0) {
-            r[0] = m->words[FW_7_1_EAX] ? 1 : 0;
+            r[0] = m->words[FW_7_2_EDX] ? 2 : m->words[FW_7_1_EAX] ? 1 : 0;
             r[1] = m->words[FW_7_0_EBX];
             r[2] = m->words[FW_7_0_ECX] & ~BIT(4);
             r[3] = m->words[FW_7_0_EDX];
             r[2] |= cpu->state->cr4 & CR4_PKE ? BIT(4) : 0;
         } else if (subleaf == 1) {
             r[0] = m->words[FW_7_1_EAX];
+        } else if (subleaf == 2) {
+            r[3] = m->words[FW_7_2_EDX];
         }
         break;
     case 0xb:

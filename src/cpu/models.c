@@ -107,7 +107,8 @@ const ModelRow cpu_model_rows[] = {
       "avx512cd,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,avx512vnni,"
       "avx512bitalg,avx512-vpopcntdq,avx512-bf16", "", VENDOR_AMD, 25, 17, 0,
       13, 0x80000022, "AMD EPYC-Genoa Processor" },
-    { "max", NULL, "", "", VENDOR_INTEL, 6, 94, 3, 0x16, 0x80000008,
+    /* A recent model, so that kernels do not look for old ones' flaws. */
+    { "max", NULL, "", "", VENDOR_INTEL, 6, 143, 8, 0x1f, 0x80000008,
       "QEMU TCG CPU version 2.5+" },
     {}
 };

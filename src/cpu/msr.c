@@ -19,7 +19,8 @@ enum {
     MSR_FEATURE_CONTROL = 0x3a, MSR_TSC_ADJUST = 0x3b, MSR_SPEC_CTRL = 0x48,
     MSR_PRED_CMD = 0x49, MSR_BIOS_UPDT_TRIG = 0x79, MSR_BIOS_SIGN_ID = 0x8b,
     MSR_SMBASE = 0x9e, MSR_MPERF = 0xe7, MSR_APERF = 0xe8, MSR_MTRRCAP = 0xfe,
-    MSR_ARCH_CAPABILITIES = 0x10a, MSR_MISC_FEATURES_ENABLES = 0x140,
+    MSR_ARCH_CAPABILITIES = 0x10a, MSR_FLUSH_CMD = 0x10b,
+    MSR_MISC_FEATURES_ENABLES = 0x140,
     MSR_PLATFORM_INFO = 0xce, MSR_PMC0 = 0xc1,
     MSR_MCG_CAP = 0x179, MSR_MCG_STATUS = 0x17a, MSR_MCG_CTL = 0x17b,
     MSR_EVNTSEL0 = 0x186, MSR_PERF_STATUS = 0x198, MSR_PERF_CTL = 0x199,
@@ -45,6 +46,17 @@ enum {
 #define MSR_AMD_OSVW_LEN   0xc0010140
 #define MSR_AMD_OSVW       0xc0010141
 #define MSR_AMD_DE_CFG     0xc0011029
+
+/*
+ * IA32_ARCH_CAPABILITIES: immune to Meltdown, L1TF, SSB, MDS, page-size-change
+ * machine checks, TAA, the three of MMIO stale data, BHI, PBRSB, GDS, RFDS and
+ * ITS, and IBRS protects for good.  With them a kernel leaves page-table
+ * isolation and retpolines out, which would only slow an emulated processor.
+ */
+#define ARCH_CAPABILITIES                                                   \
+    (BIT64(0) | BIT64(1) | BIT64(3) | BIT64(4) | BIT64(5) | BIT64(6)        \
+     | BIT64(8) | BIT64(13) | BIT64(14) | BIT64(15) | BIT64(20) | BIT64(24) \
+     | BIT64(26) | BIT64(27) | BIT64(62))
 
 #define MCG_CAP (UINT64_C(1) << 8 | UINT64_C(1) << 24 | MCE_N_BANKS)
 #define MTRRCAP (MTRR_N_VAR | 1 << 8 | 1 << 10)
@@ -124,6 +136,9 @@ bool cpu_rdmsr(X86Cpu *cpu, uint32_t msr, uint64_t *val)
     case MSR_SPEC_CTRL:
         *val = s->spec_ctrl;
         return cpu_has(cpu, FEAT_SPEC_CTRL);
+    case MSR_ARCH_CAPABILITIES:
+        *val = ARCH_CAPABILITIES;
+        return cpu_has(cpu, FEAT_ARCH_CAPABILITIES);
     case MSR_BIOS_SIGN_ID:
         *val = s->microcode_rev ? s->microcode_rev : UINT64_C(1) << 32;
         return true;
@@ -248,9 +263,11 @@ bool cpu_wrmsr(X86Cpu *cpu, uint32_t msr, uint64_t val)
         return true;
     case MSR_SPEC_CTRL:
         s->spec_ctrl = val;
-        return cpu_has(cpu, FEAT_SPEC_CTRL) && !(val & ~UINT64_C(7));
+        return cpu_has(cpu, FEAT_SPEC_CTRL) && !(val & ~UINT64_C(0x5ff));
     case MSR_PRED_CMD:
         return cpu_has(cpu, FEAT_SPEC_CTRL) || cpu_has(cpu, FEAT_IBPB);
+    case MSR_FLUSH_CMD:
+        return cpu_has(cpu, FEAT_FLUSH_L1D);
     case MSR_BIOS_SIGN_ID:
         s->microcode_rev = val;
         return true;
