@@ -55,8 +55,8 @@ class Row:
             self.feat.append('AVX/2')
         known = (set(CONDS) | set(ATTRS) | set(MEMORY) | set(EMIT)
                  | set(MEMSIZE) | {
-                     'd64', 'f64', 'sz', 'm', 'al', 'unal', 'ronly', 'monly', 'aux',
-                     'r', 'w', 'u', 'c', 'push', 'pop', 'bitmem'}
+                     'd64', 'f64', 'sz', 'm', 'al', 'unal', 'ronly', 'monly',
+                     'aux', 'r', 'w', 'u', 'c', 'push', 'pop', 'bitmem'}
                  | set(self.feat))
         for k in self.keys:
             if k not in known:

@@ -274,7 +274,8 @@ static bool memory_is(const Insn *i, const ZydisDecodedOperand *z,
         return false;
     }
     override = i->seg == SEG_FS || i->seg == SEG_GS;
-    if (i->op != OP_LEA_R_M && !!(i->ea & EA_SEG) != (mode != MODE_64 || override)) {
+    if (i->op != OP_LEA_R_M
+        && !!(i->ea & EA_SEG) != (mode != MODE_64 || override)) {
         return false;
     }
     /* The state areas' sizes depend on the mode; gathers are per element. */
@@ -351,16 +352,20 @@ static bool operand_is(const Insn *i, unsigned opnd,
     case OPD_XREG: return reg && vec_is(i->reg, z->reg.value);
     case OPD_XV: return reg && vec_is(insn_vvvv(i), z->reg.value);
     case OPD_XIS4: return reg && vec_is((uint8_t)i->imm, z->reg.value);
-    case OPD_PREG: return reg && bank_is(i->reg, ZYDIS_REGISTER_MM0, z->reg.value);
+    case OPD_PREG:
+        return reg && bank_is(i->reg, ZYDIS_REGISTER_MM0, z->reg.value);
     case OPD_ST0:
         return reg && (z->reg.value == ZYDIS_REGISTER_ST0
                        || st_either_way(i));
     case OPD_ST:
         return reg && (bank_is(i->rm, ZYDIS_REGISTER_ST0, z->reg.value)
                        || st_either_way(i));
-    case OPD_SEG: return reg && bank_is(i->reg, ZYDIS_REGISTER_ES, z->reg.value);
-    case OPD_CR: return reg && bank_is(i->reg, ZYDIS_REGISTER_CR0, z->reg.value);
-    case OPD_DR: return reg && bank_is(i->reg, ZYDIS_REGISTER_DR0, z->reg.value);
+    case OPD_SEG:
+        return reg && bank_is(i->reg, ZYDIS_REGISTER_ES, z->reg.value);
+    case OPD_CR:
+        return reg && bank_is(i->reg, ZYDIS_REGISTER_CR0, z->reg.value);
+    case OPD_DR:
+        return reg && bank_is(i->reg, ZYDIS_REGISTER_DR0, z->reg.value);
     case OPD_CL: return reg && z->reg.value == ZYDIS_REGISTER_CL;
     case OPD_DX: return reg && z->reg.value == ZYDIS_REGISTER_DX;
     case OPD_IMM:

@@ -48,6 +48,10 @@ void encodings_legacy(TestMode mode, EncodingFn *fn)
     for (unsigned x = 0; x < G_N_ELEMENTS(prefixes); x++) {
         unsigned n = prefixes[x].n;
 
+        /* Elsewhere a REX is INC or DEC. */
+        if (mode != MODE_64 && n && (prefixes[x].b[n - 1] & 0xf0) == 0x40) {
+            continue;
+        }
         memcpy(buf, prefixes[x].b, 3);
         for (unsigned map = 0; map < 4; map++) {
             unsigned at = n;

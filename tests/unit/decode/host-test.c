@@ -19,8 +19,12 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#ifndef __has_feature
+#define __has_feature(x) 0      /* clang's way to tell of sanitizers */
+#endif
 #if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) \
-    && !defined(__SANITIZE_THREAD__)
+    && !defined(__SANITIZE_THREAD__) && !__has_feature(address_sanitizer) \
+    && !__has_feature(thread_sanitizer)
 
 /* Far from everything else, so that wild branches and accesses miss. */
 #define CODE_PAGE ((uint8_t *)0x100000000000)
@@ -39,7 +43,7 @@ static Report *report;
 static uint32_t host_feat[N_FEATURE_WORDS];
 static bool host_amd;
 
-/* --- running one instruction ------------------------------------------------ */
+/* --- running one instruction ---------------------------------------------- */
 
 static struct {
     int signo;
@@ -109,7 +113,7 @@ static bool wants_more(const uint8_t *bytes, unsigned n)
            && outcome.addr == CODE_END;
 }
 
-/* --- which ones ------------------------------------------------------------- */
+/* --- which ones ----------------------------------------------------------- */
 
 static bool harmful(const Insn *i)
 {
@@ -302,7 +306,7 @@ static void all_cases(void)
     }
 }
 
-/* --- alignment -------------------------------------------------------------- */
+/* --- alignment ------------------------------------------------------------ */
 
 /* [rax + 8] with memory there: #GP tells that it must be aligned. */
 static void one_alignment(const uint8_t *bytes)
@@ -368,7 +372,7 @@ static void all_alignments(void)
     }
 }
 
-/* --- the child -------------------------------------------------------------- */
+/* --- the child ------------------------------------------------------------ */
 
 static void child(void (*cases)(void))
 {

@@ -27,7 +27,8 @@ static void check(const uint8_t *p, unsigned n, TestMode mode)
     n_different++;
     insn_decode_row(&i, p, n, test_dm(mode), NULL, &row);
     key = g_strdup_printf("%d %s %s", mode, insn_op_name(i.op), diff);
-    if (!g_hash_table_add(seen, g_strdup(key)) || g_hash_table_size(seen) > 400) {
+    if (!g_hash_table_add(seen, g_strdup(key))
+        || g_hash_table_size(seen) > 400) {
         return;
     }
     s = g_string_new(NULL);
