@@ -199,8 +199,6 @@ class Row:
             self.attrs.add('A_VVVV')
         if self.vex:
             self.attrs.add('A_VEX')
-        if self.plus == 'cc':
-            self.attrs.add('A_CC')
         if mem_only:
             self.slots = {s for s in self.slots if s < 64}
         if reg_only and 'nomod' not in self.keys:
@@ -292,17 +290,16 @@ class Row:
         return bool(self.conds or self.feat)
 
     def emit(self, alt, opcode):
-        feat, conds, attrs = '0', set(self.conds), set(self.attrs)
+        feat, conds = '0', set(self.conds)
         if self.feat:
             feat = f'FEAT_{self.feat[0]} + 1'
         if self.vex and self.feat and self.feat[0] not in (
                 'AVX', 'BMI1', 'BMI2'):
             conds.add('C_AVX')
         aux = str(opcode & 15) if self.plus == 'cc' else self.aux
-        attrs.discard('A_CC')
         return (f'OP_{self.op}', str(alt), feat,
                 ' | '.join(sorted(conds)) or '0',
-                ' | '.join(sorted(attrs)) or '0',
+                ' | '.join(sorted(self.attrs)) or '0',
                 self.size, self.imm, self.reg, self.rm, aux)
 
 
