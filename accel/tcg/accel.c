@@ -75,14 +75,15 @@ static bool tcg_available(GError **err)
 static bool tcg_init(Machine *m, Opt *options, GError **err)
 {
     TcgOptions o = { .jit = false, .split_wx = true };
-    Opt *mine = options ? opt_get(options, "tcg") : NULL;
 
-    if (mine
-        && (!opt_get_enum(mine, "thread", thread_names, &o.thread, err)
-            || !opt_get_uint(mine, "tb-size", &o.tb_size_mib, 16 * KiB, err)
-            || !opt_get_bool(mine, "jit", &o.jit, err)
-            || !opt_get_bool(mine, "one-insn-per-tb", &o.one_insn, err)
-            || !opt_get_bool(mine, "split-wx", &o.split_wx, err))) {
+    if (options
+        && (!opt_get_enum(options, "thread", thread_names, &o.thread, err)
+            || !opt_get_uint(options, "tb-size", &o.tb_size_mib, 16 * KiB,
+                             err)
+            || !opt_get_bool(options, "jit", &o.jit, err)
+            || !opt_get_bool(options, "one-insn-per-tb", &o.one_insn, err)
+            || !opt_get_bool(options, "split-wx", &o.split_wx, err)
+            || !opt_all_read(options, "accelerator 'tcg'", NULL, err))) {
         return false;
     }
     interp_init();

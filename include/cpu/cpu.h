@@ -162,6 +162,7 @@ struct AccelOps {
     const Property *props;      /* of -accel; into the structure below */
     /* Can it be used here?  False with the reason and the remedy. */
     bool (*available)(GError **err);
+    /* `options`: its own properties as given, or NULL. */
     bool (*init)(Machine *m, Opt *options, GError **err);
     bool (*cpu_init)(X86Cpu *cpu, GError **err);    /* allocates state */
     void (*cpu_free)(X86Cpu *cpu);

@@ -59,7 +59,9 @@ static bool setup_chardevs(Options *o, GError **err)
     for (unsigned i = 0; list && i < opt_len(list); i++) {
         Opt *dict = opt_at(list, i);
 
-        if (!chr_new(dict, err)) {
+        if ((!opt_has(dict, "id")
+             && !options_fail(err, "chardev: no id specified"))
+            || !chr_new(dict, err)) {
             return options_at(o, dict, err);
         }
     }

@@ -298,7 +298,7 @@ static bool setup_logs(Options *o, GError **err)
     bool helped;
 
     if (file && !log_set_file(file, err)) {
-        return options_at(o, options_get(o, "D"), err);
+        return false;
     }
     if (items && !log_set_items(items, &helped, err)) {
         return false;

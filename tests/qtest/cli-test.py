@@ -77,13 +77,14 @@ MISTAKES = [
      "unsupported machine type 'foo'; -machine help lists them"),
     ("-M pc,hpte=off", "-M pc,hpte=off: device 'pc-i440fx-10.0' has no "
      "property 'hpte'; did you mean 'hpet'?"),
-    ("-M pc,hpet=maybe", r"/-M pc,hpet=maybe: .*hpet.*maybe"),
+    ("-M pc,hpet=maybe", r"/-M pc,hpet=maybe: .*hpet.*maybe.*"),
     ("-M pc,usb=on", "-M pc,usb=on: -machine usb=on: not implemented yet"),
     ("-M pc,accel=foo", r"/.*invalid accelerator 'foo'.*"),
     ("-accel foo", r"/-accel foo: invalid accelerator 'foo'.*tcg.*"),
     ("-accel tcg -M accel=tcg", 'The -accel and "-machine accel=" options '
      "are incompatible"),
-    ("-accel tcg,foo=1", r"/.*foo.*"),
+    ("-accel tcg,tbsize=1", "accelerator 'tcg': unknown parameter 'tbsize'; "
+     "did you mean 'tb-size'?"),
     ("-cpu foo", r"/.*foo.*"),
     ("-cpu max,+nonsense", r"/.*nonsense.*"),
     ("-smp 0", "-smp 0: Invalid CPU topology: CPU topology parameters must "
@@ -115,9 +116,8 @@ MISTAKES = [
     ("-append x", "-append only allowed with -kernel option"),
     ("-initrd x", "-initrd only allowed with -kernel option"),
     ("-dtb x", "-dtb only allowed with -kernel option"),
-    ("-kernel /nonexistent", r"/.*/nonexistent.*"),
-    ("-kernel {self}", r"/could not load/open kernel '.*': .*"),
-    ("-bios /nonexistent", r"/.*/nonexistent.*"),
+    ("-kernel /nonexistent", r"/could not open kernel .*'/nonexistent'.*"),
+    ("-kernel {self}", r"/could not load kernel '.*': .*"),
     ("-device foo", r"/-device foo: 'foo' is not a valid device model "
      "name.*"),
     ("-device isa-seral", "-device isa-seral: 'isa-seral' is not a valid "
@@ -143,7 +143,7 @@ MISTAKES = [
     ("-serial foo", r"/-serial foo: .*foo.*"),
     ("-serial file:/nonexistent/x", r"/-serial .*/nonexistent/x.*"),
     ("-chardev foo,id=a", r"/-chardev foo,id=a: .*foo.*"),
-    ("-chardev stdio", r"/-chardev stdio: .*id.*"),
+    ("-chardev stdio", "-chardev stdio: chardev: no id specified"),
     ("-chardev null,id=a,sever=on", r"/-chardev null,id=a,sever=on: .*sever.*"),
     ("-chardev null,id=a -chardev null,id=a", r"/-chardev null,id=a: .*a.*"),
     ("-serial chardev:nope", r"/-serial chardev:nope: .*nope.*"),
@@ -155,8 +155,8 @@ MISTAKES = [
     ("-rtc base=foo", "-rtc base=foo: parameter 'base' expects utc, "
      "localtime or a date such as '2006-06-17T16:01:21' or '2006-06-17', not "
      "'foo'"),
-    ("-rtc clock=tv", "-rtc clock=tv: parameter 'clock' does not accept "
-     "'tv' (did you mean 'rt'?); accepted: host, rt, vm"),
+    ("-rtc clock=hots", "-rtc clock=hots: parameter 'clock' does not accept "
+     "'hots' (did you mean 'host'?); accepted: host, rt, vm"),
     ("-boot order=z", "-boot: Invalid boot device 'z'"),
     ("-boot foo", "-boot: Boot device 'o' was given twice"),
     ("-action reboot=foo", "-action reboot=foo: parameter 'reboot' does not "
@@ -199,7 +199,7 @@ GOOD = [
     "-machine pc-i440fx-10.0,hpet=off,smm=off,vmport=off,usb=off",
     "-M pc-i440fx-6.2 -smp 2,sockets=1,cores=1,threads=2 -m 128M",
     "-M accel=tcg -cpu max -m size=64M",
-    "-accel tcg -cpu qemu64,+smep,-smap -no-hpet",
+    "-accel tcg -cpu qemu64,+nx,-pni -no-hpet",
     "-nodefaults -no-user-config -serial none -monitor none -vga none",
     "-serial null -serial null -serial none -serial file:{tmp}/serial",
     "-chardev null,id=a -serial chardev:a -parallel none -net none -nic none",
@@ -237,6 +237,9 @@ GOOD_CONFIG = """
   iobase = "0xf4"
 """
 
+# Devices that the board still waits for.
+NOISE = re.compile(r"rhea: warning: no i\d+ yet\n")
+
 count = failures = 0
 tmp = tempfile.TemporaryDirectory(prefix="rhea-cli-")
 good_config = os.path.join(tmp.name, "good.cfg")
@@ -264,9 +267,14 @@ def expand(line):
 
 
 def run(line):
-    return subprocess.run([RHEA, *shlex.split(line)], timeout=30,
-                          stdin=subprocess.DEVNULL, capture_output=True,
-                          text=True, errors="replace")
+    command = [RHEA, *shlex.split(line)]
+    try:
+        return subprocess.run(command, timeout=10, stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True,
+                              errors="replace")
+    except subprocess.TimeoutExpired as e:
+        return subprocess.CompletedProcess(command, None, "",
+                                           f"{e.stderr} and still running")
 
 
 def test_probes():
@@ -283,7 +291,7 @@ def test_mistakes():
         if "{self}" in line or "{bad_config}" in line:
             line = expand(line)
         r = run(("" if "-display" in line else "-display none ") + line)
-        got = r.stderr
+        got = NOISE.sub("", r.stderr)
         if expected.startswith("/"):
             ok = re.fullmatch("rhea: " + expected[1:] + "\n", got)
         else:
@@ -329,7 +337,7 @@ def test_good():
         up = m.wait_pidfile(pidfile)
         time.sleep(0.05)
         seconds, err = m.stop()
-        err = "".join(l for l in err.splitlines(True)
+        err = "".join(l for l in NOISE.sub("", err).splitlines(True)
                       if "terminating on signal" not in l
                       and "accel=" not in l)
         # The pidfile comes before the board: a late failure shows here.
