@@ -11,9 +11,9 @@
  */
 #include "hw/acpi/acpi.h"
 
-#include "base/opts.h"
 #include "cpu/cpu.h"
 #include "hw/boot/boot.h"
+#include "hw/pci/i440fx.h"
 
 enum { HEADER_BYTES = 36, HEADER_LENGTH = 4, HEADER_CHECKSUM = 9 };
 
@@ -362,15 +362,12 @@ static void look_at(Device *dev, void *opaque)
 static void find_windows(AcpiMachine *a)
 {
     g_autoptr(GArray) e820 = e820_from_map(a->m);
-    g_autofree char *size = NULL;
+    Device *host = a->pci->bus.owner;
 
     a->hole32_start = MAX(e820_low_end(e820), 16 * MiB);
     a->hole64_start = ALIGN_UP(e820_high_end(e820), GiB);
-    if (a->pci) {
-        size = prop_get(&a->pci->bus.owner->obj, "pci-hole64-size");
-    }
-    if (!size || !parse_size(size, 1, &a->hole64_bytes)) {
-        a->hole64_bytes = 0;
+    if (host->obj.type == &i440fx_host_type) {
+        a->hole64_bytes = i440fx_hole64_bytes(host);
     }
 }
 

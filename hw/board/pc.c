@@ -23,6 +23,7 @@
 #include "hw/boot/boot.h"
 #include "hw/intc/ioapic.h"
 #include "hw/isa/isa.h"
+#include "hw/nvram/fw_cfg.h"
 #include "hw/pci/i440fx.h"
 #include "hw/pci/piix3.h"
 
@@ -159,7 +160,7 @@ static bool make_timers(PcMachine *pc, GError **err)
     if (!make(isa, "isa-pcspk", err, "pit", pit_path, NULL)) {
         return false;
     }
-    pc->rtc = make(isa, "mc146818rtc", err, NULL);
+    pc->rtc = make(isa, "mc146818rtc", err, "base_year", "2000", NULL);
     if (!pc->rtc) {
         return false;
     }
@@ -195,6 +196,17 @@ static bool make_serials(PcMachine *pc, GError **err)
     return true;
 }
 
+static bool make_fw_cfg(PcMachine *pc, GError **err)
+{
+    Device *fw_cfg = make(NULL, "fw_cfg_io", err, NULL);
+
+    if (!fw_cfg) {
+        return false;
+    }
+    region_map(io_root(), FW_CFG_PORT, device_region(fw_cfg, 0), 0);
+    return true;
+}
+
 static bool make_power_management(PcMachine *pc, GError **err)
 {
     if (!pc->m.acpi) {
@@ -217,12 +229,14 @@ static bool pc_init(Machine *m, GError **err)
     return cpus_create(m, err) && make_bridges(pc, err)
            && make_interrupt_controllers(pc, err) && make_timers(pc, err)
            && make_input(pc, err) && make_serials(pc, err)
-           && make_power_management(pc, err);
+           && make_power_management(pc, err) && make_fw_cfg(pc, err);
 }
 
 static bool pc_done(Machine *m, GError **err)
 {
-    return boot_load(m, err);
+    PcMachine *pc = container_of(m, PcMachine, m);
+
+    return boot_load(m, i440fx_pci_memory(pc->host), err);
 }
 
 /* --- types ------------------------------------------------------------------------------ */

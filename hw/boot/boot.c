@@ -9,7 +9,8 @@
 #include "hw/boot/boot.h"
 
 #include "base/log.h"
-#include "hw/pci/i440fx.h"
+
+#define DEFAULT_FIRMWARE "bios-256k.bin"
 
 static BootImage *booted;
 
@@ -55,40 +56,70 @@ static void reserve_low_areas(BootImage *img)
              E820_RESERVED);
 }
 
-static bool load_kernel(Machine *m, GError **err)
+/* The files stay open for as long as the machine lives. */
+static bool open_files(Machine *m, BootImage *img, BootFile **kernel,
+                       BootFile **initrd, GError **err)
 {
-    g_autoptr(BootImage) img = boot_image_new(m);
-    BootFile *kernel, *initrd = NULL;
-
-    kernel = boot_file_open(m->kernel, err);
-    if (!kernel) {
+    *initrd = NULL;
+    *kernel = boot_file_open(m->kernel, err);
+    if (!*kernel) {
         g_prefix_error(err, "could not open kernel '%s': ", m->kernel);
         return false;
     }
-    boot_add_file(img, kernel);
+    boot_add_file(img, *kernel);
     if (m->initrd) {
-        initrd = boot_file_open(m->initrd, err);
-        if (!initrd) {
+        *initrd = boot_file_open(m->initrd, err);
+        if (!*initrd) {
             g_prefix_error(err, "could not open initrd '%s': ", m->initrd);
             return false;
         }
-        boot_add_file(img, initrd);
+        boot_add_file(img, *initrd);
     }
-    reserve_low_areas(img);
-    if (!boot_add_acpi(img, err)) {
-        return false;
-    }
-    if (!load_any(img, kernel, initrd, m->append ? m->append : "", err)) {
-        g_prefix_error(err, "could not load kernel '%s': ", m->kernel);
-        return false;
-    }
-    g_clear_pointer(&booted, boot_image_free);
-    booted = g_steal_pointer(&img);
-    machine_add_reset(boot_reset, booted);
     return true;
 }
 
-bool boot_load(Machine *m, GError **err)
+static bool load_kernel(Machine *m, GError **err)
+{
+    g_autoptr(BootImage) img = boot_image_new(m);
+    const char *cmdline = m->append ? m->append : "";
+    BootFile *kernel, *initrd;
+    bool ok;
+
+    if (!open_files(m, img, &kernel, &initrd, err)) {
+        return false;
+    }
+    if (m->firmware) {
+        ok = linux_offer(m, kernel, initrd, cmdline, err);
+    } else {
+        reserve_low_areas(img);
+        ok = boot_add_acpi(img, err) && boot_add_smbios(img, err)
+             && load_any(img, kernel, initrd, cmdline, err);
+    }
+    if (!ok) {
+        g_prefix_error(err, "could not load kernel '%s': ", m->kernel);
+        return false;
+    }
+    booted = g_steal_pointer(&img);
+    if (!m->firmware) {
+        machine_add_reset(boot_reset, booted);
+    }
+    return true;
+}
+
+/* Without a kernel or firmware of the user's: what a PC has. */
+static bool load_default_firmware(Machine *m, Region *memory, GError **err)
+{
+    g_autofree char *path = boot_find_data(DEFAULT_FIRMWARE);
+
+    if (!path) {
+        warn("no kernel, and no firmware '%s' is installed (Debian's package "
+             "seabios): the guest has nothing to start", DEFAULT_FIRMWARE);
+        return true;
+    }
+    return boot_load_firmware(m, memory, path, err);
+}
+
+bool boot_load(Machine *m, Region *memory, GError **err)
 {
     if (!m->kernel && (m->initrd || m->append)) {
         g_set_error(err, BOOT_ERROR, BOOT_ERROR_OPEN,
@@ -96,5 +127,10 @@ bool boot_load(Machine *m, GError **err)
                     m->initrd ? "-initrd" : "-append");
         return false;
     }
-    return !m->kernel || load_kernel(m, err);
+    if (m->firmware
+        ? !boot_load_firmware(m, memory, m->firmware, err)
+        : !m->kernel && !load_default_firmware(m, memory, err)) {
+        return false;
+    }
+    return boot_fill_fw_cfg(m, err) && (!m->kernel || load_kernel(m, err));
 }

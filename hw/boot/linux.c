@@ -15,6 +15,7 @@
 
 #include "cpu/cpu.h"
 #include "cpu/features.h"
+#include "hw/nvram/fw_cfg.h"
 
 enum {                          /* offsets in file and zero page alike */
     BP_EXT_MEM_K = 0x002, BP_ACPI_RSDP_ADDR = 0x070, BP_ALT_MEM_K = 0x1e0,
@@ -23,6 +24,7 @@ enum {                          /* offsets in file and zero page alike */
     BP_JUMP_LEN = 0x201, BP_MAGIC = 0x202, BP_VERSION = 0x206,
     BP_TYPE_OF_LOADER = 0x210, BP_LOADFLAGS = 0x211, BP_CODE32_START = 0x214,
     BP_RAMDISK_IMAGE = 0x218, BP_RAMDISK_SIZE = 0x21c,
+    BP_HEAP_END_PTR = 0x224,
     BP_CMD_LINE_PTR = 0x228, BP_INITRD_ADDR_MAX = 0x22c,
     BP_KERNEL_ALIGNMENT = 0x230, BP_RELOCATABLE = 0x234,
     BP_XLOADFLAGS = 0x236, BP_CMDLINE_SIZE = 0x238, BP_SETUP_DATA = 0x250,
@@ -30,7 +32,7 @@ enum {                          /* offsets in file and zero page alike */
     BP_E820_TABLE = 0x2d0, BP_BYTES = 0x1000,
 };
 enum {
-    LOADED_HIGH = 1 << 0, XLF_KERNEL_64 = 1 << 0,
+    LOADED_HIGH = 1 << 0, CAN_USE_HEAP = 1 << 7, XLF_KERNEL_64 = 1 << 0,
     TYPE_OF_LOADER = 0xb0,      /* QEMU's number: guests know us by it */
     SETUP_RNG_SEED = 9, E820_MAX = 128,
     LOAD_HIGH_GPA = 0x100000, ENTRY64_OFFSET = 0x200,
@@ -282,5 +284,100 @@ bool linux_load(BootImage *img, BootFile *kernel, BootFile *initrd,
     img->mode = l.long_mode ? BOOT_ENTRY_LONG64 : BOOT_ENTRY_PROT32;
     img->entry = l.load_gpa + (l.long_mode ? ENTRY64_OFFSET : 0);
     img->rsi = BOOT_INFO_GPA;
+    return true;
+}
+
+/* --- through firmware --------------------------------------------------------------- */
+
+/* Where the option ROM or OVMF is to put things: the usual places. */
+enum { OFFER_SETUP_GPA = 0x10000, OFFER_CMDLINE_GPA = 0x20000,
+       OFFER_TOP_BYTES = 0x30000 };
+
+typedef struct {
+    BootFile *file;
+    uint64_t at;
+} Part;
+
+static bool read_part(void *opaque, uint64_t at, void *buf, size_t len)
+{
+    Part *p = opaque;
+
+    return boot_file_read(p->file, p->at + at, buf, len);
+}
+
+static void offer_file(FwCfg *s, uint16_t addr_key, uint16_t size_key,
+                       uint16_t data_key, uint32_t gpa, BootFile *f,
+                       uint64_t at, uint64_t len)
+{
+    Part *p = g_new0(Part, 1);
+
+    p->file = f;
+    p->at = at;
+    fw_cfg_add_u32(s, addr_key, gpa);
+    fw_cfg_add_u32(s, size_key, len);
+    fw_cfg_add_reader(s, data_key, len, read_part, p);
+}
+
+static bool offer_initrd(FwCfg *s, Linux *l, Machine *m, uint8_t *setup,
+                         BootFile *initrd, GError **err)
+{
+    g_autoptr(GArray) e820 = e820_from_map(m);
+    uint64_t top = e820_low_end(e820) - OFFER_TOP_BYTES;
+    uint64_t max = l->version >= 0x203
+                   ? load_le32(l->first + BP_INITRD_ADDR_MAX) : 0x37ffffff;
+    uint64_t gpa;
+
+    top = MIN(top, max);
+    if (initrd->size_bytes + LOAD_HIGH_GPA + l->kernel_bytes > top) {
+        return fail(err, BOOT_ERROR_NO_ROOM,
+                    "the initrd does not fit in the guest's memory");
+    }
+    gpa = ALIGN_DOWN(top - initrd->size_bytes, 4096);
+    store_le32(setup + BP_RAMDISK_IMAGE, gpa);
+    store_le32(setup + BP_RAMDISK_SIZE, initrd->size_bytes);
+    offer_file(s, FW_CFG_INITRD_ADDR, FW_CFG_INITRD_SIZE, FW_CFG_INITRD_DATA,
+               gpa, initrd, 0, initrd->size_bytes);
+    return true;
+}
+
+bool linux_offer(Machine *m, BootFile *kernel, BootFile *initrd,
+                 const char *cmdline, GError **err)
+{
+    FwCfg *s = fw_cfg_find();
+    g_autofree uint8_t *setup = NULL;
+    Linux l = { .version = 0 };
+
+    if (!s) {
+        return true;
+    }
+    if (!boot_file_read(kernel, 0, l.first, sizeof(l.first))
+        || !linux_probe(l.first, sizeof(l.first))) {
+        return fail(err, BOOT_ERROR_FORMAT,
+                    "firmware can start a Linux bzImage only");
+    }
+    if (!read_header(&l, kernel, err)) {
+        return false;
+    }
+    setup = g_malloc(l.kernel_at);
+    if (!boot_file_read(kernel, 0, setup, l.kernel_at)) {
+        return fail(err, BOOT_ERROR_FORMAT, "the file is truncated");
+    }
+    setup[BP_TYPE_OF_LOADER] = TYPE_OF_LOADER;
+    setup[BP_LOADFLAGS] |= CAN_USE_HEAP;
+    store_le16(setup + BP_HEAP_END_PTR,
+               OFFER_CMDLINE_GPA - OFFER_SETUP_GPA - 0x200);
+    store_le32(setup + BP_CMD_LINE_PTR, OFFER_CMDLINE_GPA);
+    set_video_mode(setup, cmdline);
+    if (initrd && !offer_initrd(s, &l, m, setup, initrd, err)) {
+        return false;
+    }
+    offer_file(s, FW_CFG_KERNEL_ADDR, FW_CFG_KERNEL_SIZE, FW_CFG_KERNEL_DATA,
+               LOAD_HIGH_GPA, kernel, l.kernel_at, l.kernel_bytes);
+    fw_cfg_add_u32(s, FW_CFG_CMDLINE_ADDR, OFFER_CMDLINE_GPA);
+    fw_cfg_add_u32(s, FW_CFG_CMDLINE_SIZE, strlen(cmdline) + 1);
+    fw_cfg_add_string(s, FW_CFG_CMDLINE_DATA, cmdline);
+    fw_cfg_add_u32(s, FW_CFG_SETUP_ADDR, OFFER_SETUP_GPA);
+    fw_cfg_add_u32(s, FW_CFG_SETUP_SIZE, l.kernel_at);
+    fw_cfg_add_bytes(s, FW_CFG_SETUP_DATA, setup, l.kernel_at);
     return true;
 }

@@ -10,6 +10,7 @@
 #include "hw/boot/boot.h"
 
 #include "hw/acpi/acpi.h"
+#include "hw/acpi/smbios.h"
 
 static uint64_t place(void *opaque, const char *name, uint64_t bytes,
                       uint32_t align, BiosZone zone)
@@ -34,5 +35,22 @@ bool boot_add_acpi(BootImage *img, GError **err)
         boot_add_table(img, f->gpa, f->data->data, f->data->len);
     }
     img->rsdp_gpa = bios_loader_file(l, ACPI_RSDP_FILE)->gpa;
+    return true;
+}
+
+bool boot_add_smbios(BootImage *img, GError **err)
+{
+    g_autoptr(Smbios) s = smbios_build(img->m);
+    uint64_t tables = boot_place_table(img, s->tables->len, 16, false);
+    uint64_t anchor = boot_place_table(img, s->anchor->len, 16, true);
+
+    if (!tables || !anchor) {
+        g_set_error(err, BOOT_ERROR, BOOT_ERROR_NO_ROOM,
+                    "no room for the SMBIOS tables");
+        return false;
+    }
+    smbios_locate(s, tables);
+    boot_add_table(img, tables, s->tables->data, s->tables->len);
+    boot_add_table(img, anchor, s->anchor->data, s->anchor->len);
     return true;
 }

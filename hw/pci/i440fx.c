@@ -290,6 +290,11 @@ Region *i440fx_pci_memory(Device *host)
     return &host_of(host)->pci_mem;
 }
 
+uint64_t i440fx_hole64_bytes(Device *host)
+{
+    return host_of(host)->pci_hole64_bytes;
+}
+
 static void host_unrealize(Device *dev)
 {
     I440fxHost *s = host_of(dev);

@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "cpu/cpu.h"
+#include "hw/nvram/fw_cfg.h"
 #include "loop/timer.h"
 
 /* --- type ---------------------------------------------------------------- */
@@ -176,6 +177,18 @@ static char *find_firmware(Options *o, const char *name)
     return g_strdup(name);
 }
 
+static bool setup_fw_cfg(Options *o, GError **err)
+{
+    Opt *files = options_get(o, "fw_cfg");
+
+    for (unsigned i = 0; files && i < opt_len(files); i++) {
+        if (!fw_cfg_add_option(opt_at(files, i), err)) {
+            return options_at(o, opt_at(files, i), err);
+        }
+    }
+    return true;
+}
+
 static bool setup_kernel(Options *o, Machine *m, GError **err)
 {
     static const char *const keys[] = { "initrd", "append", "dtb" };
@@ -194,7 +207,7 @@ static bool setup_kernel(Options *o, Machine *m, GError **err)
                                 keys[i]);
         }
     }
-    return setup_boot(o, m, err);
+    return setup_fw_cfg(o, err) && setup_boot(o, m, err);
 }
 
 /* --- what to do when the guest stops ------------------------------------- */

@@ -189,7 +189,9 @@ const OptionRow option_rows[] = {
     WITH_ARG("L", ADD, BOOT, .path = "data-dirs", .args = "path",
         .help = "also look there for firmware"),
     NOT_YET_ARG("shim", BOOT),
-    NOT_YET_ARG("fw_cfg", BOOT),
+    WITH_ARG("fw_cfg", ADD_DICT, BOOT, .path = "fw_cfg", .implied = "name",
+        .args = "[name=]name,file=file|string=text",
+        .help = "a file that firmware and guest find under that name"),
     NOT_YET_ARG("option-rom", BOOT),
 
     WITH_ARG("serial", ADD, CHAR, .path = "serial", .args = "dev",

@@ -45,15 +45,17 @@ enum {
 /* --- the board's whole interface ------------------------------------------- */
 
 /*
- * In the board's done(), all devices realized: load m->kernel (with initrd and
- * command line) for direct entry, and m->firmware as ROM below 4 GiB.  Does
- * nothing when neither is given.
+ * In the board's done(), all devices realized.  What starts:
+ *
+ *   -kernel                 the kernel, entered directly
+ *   -bios, with or without  the firmware, from the reset vector; fw_cfg offers
+ *   -kernel                 it the kernel
+ *   neither                 the default firmware, when there is one
+ *
+ * Firmware is mapped in `memory`, which lies behind RAM: to end at 4 GiB, and
+ * its last 128K below 1 MiB.
  */
-bool boot_load(Machine *m, GError **err);
-/* Map a firmware image so that it ends at 4 GiB, with its last 128K below
- * 1 MiB as well, in `memory` (what lies behind RAM). */
-bool boot_load_firmware(Machine *m, Region *memory, const char *path,
-                        GError **err);
+bool boot_load(Machine *m, Region *memory, GError **err);
 
 /* --- memory maps ------------------------------------------------------------- */
 
@@ -155,11 +157,26 @@ uint64_t boot_add_data(BootImage *img, const void *data, size_t len);
 
 /* Build and place them; false when there is no room.  hw/boot/tables.c */
 bool boot_add_acpi(BootImage *img, GError **err);
+bool boot_add_smbios(BootImage *img, GError **err);
+
+/* Tell fw_cfg, when there is one, about the machine.  fw-cfg-items.c */
+bool boot_fill_fw_cfg(Machine *m, GError **err);
 
 /* Loaders; each fails with "reason" only.  `first` is the file's start. */
 bool linux_probe(const uint8_t *first, size_t len);
 bool linux_load(BootImage *img, BootFile *kernel, BootFile *initrd,
                 const char *cmdline, GError **err);
+
+/* Offer it to firmware through fw_cfg; the files must stay.  A machine without
+ * fw_cfg has nobody to offer it to. */
+bool linux_offer(Machine *m, BootFile *kernel, BootFile *initrd,
+                 const char *cmdline, GError **err);
+
+/* hw/boot/firmware.c: `name` is a path, or is looked for in the data folders. */
+bool boot_load_firmware(Machine *m, Region *memory, const char *name,
+                        GError **err);
+/* A data file's path, or NULL; g_free(). */
+char *boot_find_data(const char *name);
 
 /* --- stages of a reset ------------------------------------------------------------ */
 

@@ -17,5 +17,7 @@ void i440fx_set_ram(Device *host, Region *ram);
 PciBus *i440fx_bus(Device *host);
 /* What lies behind the RAM: firmware is mapped here. */
 Region *i440fx_pci_memory(Device *host);
+/* Property "pci-hole64-size". */
+uint64_t i440fx_hole64_bytes(Device *host);
 
 #endif

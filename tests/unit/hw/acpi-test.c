@@ -6,6 +6,7 @@
 #include <glib/gstdio.h>
 
 #include "hw/acpi/acpi.h"
+#include "hw/acpi/smbios.h"
 #include "pctest.h"
 
 static PcTest *t;
@@ -314,6 +315,60 @@ static void test_iasl(void)
     g_assert_true(g_spawn_command_line_sync(cmd, NULL, NULL, NULL, NULL));
 }
 
+/* --- SMBIOS ------------------------------------------------------------------------------------- */
+
+/* The structure behind `p`: over the strings and their double zero. */
+static const uint8_t *next_structure(const uint8_t *p, const uint8_t *end)
+{
+    p += p[1];
+    while (p + 2 <= end && (p[0] || p[1])) {
+        p++;
+    }
+    return p + 2;
+}
+
+static void test_smbios(void)
+{
+    static const uint8_t uuid[16] = { 0x00, 0x11, 0x22, 0x33, 0x44, 0x55,
+                                      0x66, 0x77, 8, 9, 10, 11, 12, 13, 14,
+                                      15 };
+    static const uint8_t stored[16] = { 0x33, 0x22, 0x11, 0x00, 0x55, 0x44,
+                                        0x77, 0x66, 8, 9, 10, 11, 12, 13, 14,
+                                        15 };
+    static const uint8_t order[] = { 0, 1, 3, 4, 4, 4, 4, 16, 17, 19, 32,
+                                     127 };
+    g_autoptr(Smbios) s = NULL;
+    const uint8_t *p, *end;
+
+    memcpy(t->m->uuid, uuid, 16);
+    s = smbios_build(t->m);
+    smbios_locate(s, 0xe1000);
+    g_assert_cmpuint(s->anchor->len, ==, 0x1f);
+    g_assert_cmpuint(sum_of(s->anchor->data, 0x1f), ==, 0);
+    g_assert_cmpuint(sum_of(s->anchor->data + 0x10, 0x0f), ==, 0);
+    g_assert_cmphex(load_le32(s->anchor->data + 0x18), ==, 0xe1000);
+    g_assert_cmpuint(load_le16(s->anchor->data + 0x16), ==, s->tables->len);
+    g_assert_cmpuint(load_le16(s->anchor->data + 0x1c), ==,
+                     G_N_ELEMENTS(order));
+    p = s->tables->data;
+    end = p + s->tables->len;
+    for (unsigned i = 0; i < G_N_ELEMENTS(order); i++) {
+        g_assert_true(p < end);
+        g_assert_cmpuint(p[0], ==, order[i]);
+        if (p[0] == 1) {
+            g_assert_cmpuint(p[1], ==, 0x1b);
+            g_assert_cmpmem(p + 8, 16, stored, 16);
+            g_assert_cmpstr((char *)p + p[1], ==, "QEMU");
+        }
+        if (p[0] == 17) {
+            g_assert_cmpuint(p[1], ==, 0x28);
+            g_assert_cmpuint(load_le16(p + 0x0c), ==, 64);
+        }
+        p = next_structure(p, end);
+    }
+    g_assert_true(p == end);
+}
+
 int main(int argc, char **argv)
 {
     static const char *const isa[] = { "mc146818rtc", "i8042", "isa-serial",
@@ -341,5 +396,6 @@ int main(int argc, char **argv)
     g_test_add_func("/acpi/tables", test_tables);
     g_test_add_func("/acpi/off", test_off);
     g_test_add_func("/acpi/iasl", test_iasl);
+    g_test_add_func("/smbios", test_smbios);
     return g_test_run();
 }
