@@ -578,7 +578,8 @@ static void run_blocks(Env *env)
     env->budget = budget = single ? 0 : BUDGET;
     insn = b->insns;
     do {
-        insn = insn->fn(env, insn);
+        /* Another vCPU may be invalidating the block. */
+        insn = __atomic_load_n(&insn->fn, __ATOMIC_RELAXED)(env, insn);
     } while (insn);
     env->cpu->n_insns += budget - env->budget;
     if (unlikely(env->exclusive)) {

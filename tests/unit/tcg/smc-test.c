@@ -76,7 +76,7 @@ GUEST_CODE(neighbour, "64",
     "mov $100000, %ecx\n"
     "1: mov %ecx, 2f(%rip)\n add 2f(%rip), %rbx\n lock incl 2f+8(%rip)\n"
     "dec %ecx\n jnz 1b\n" GUEST_EXIT
-    ".balign 64\n 2: .quad 0, 0\n");
+    ".fill 64, 1, 0xcc\n 2: .quad 0, 0\n");
 
 static void test_neighbour(void)
 {
@@ -181,7 +181,7 @@ GUEST_CODE(dma, "64",
     "xor %ebx, %ebx\n mov $1, %ecx\n"
     "1: call 2f\n cmp %cl, %al\n jne 1b\n mov %ecx, 0x200000\n inc %ecx\n"
     "cmp $100, %ecx\n jne 1b\n" GUEST_EXIT
-    ".balign 64\n 2: mov $0, %al\n ret\n");
+    ".fill 64, 1, 0xcc\n 2: mov $0, %al\n ret\n");
 
 static gpointer dma_thread(gpointer opaque)
 {
