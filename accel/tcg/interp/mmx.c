@@ -125,7 +125,7 @@ SHIFTS(X)
 /* To vectors.  With a memory operand no MMX register is involved; Intel's
  * CVTPI2PS leaves x87 all the same. */
 #define FROM_MMX(X)                                                         \
-    X(CVTPI2PS, "cvtpi2ps", !x87_host_is_amd())                             \
+    X(CVTPI2PS, "cvtpi2ps", !host_is_amd())                             \
     X(CVTPI2PD, "cvtpi2pd", false)
 
 #define X(NAME, mnem, enter)                                                \

@@ -89,17 +89,10 @@ static inline bool x87_stack_fault(Env *env, bool overflow)
     return env->s.fcw & MX_IE;
 }
 
-/* Where the manuals leave something open the host's family decides:
- * docs/undefined-flags.md. */
-static inline bool x87_host_is_amd(void)
-{
-    return __builtin_cpu_is("amd");
-}
-
 /* What FCOMI and FCMOVcc clear: Intel's C1, AMD's nothing. */
 static inline unsigned x87_c1_if_intel(void)
 {
-    return x87_host_is_amd() ? 0 : FSW_C1;
+    return host_is_amd() ? 0 : FSW_C1;
 }
 
 /*

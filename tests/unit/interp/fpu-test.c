@@ -469,6 +469,11 @@ static void forgive(const Insn *insn, const X86State *before, X86State *native,
     }
 }
 
+static bool is_gather(const Insn *insn)
+{
+    return insn->op >= OP_VPGATHERDD_X_M_X && insn->op <= OP_VGATHERQPD_X_M_X;
+}
+
 static unsigned n_failed, n_op_failed[N_OPS];
 
 static void trial(const uint8_t *code, const Insn *insn)
@@ -486,6 +491,20 @@ static void trial(const uint8_t *code, const Insn *insn)
     some_memory(mem);
     if (insn->flags & INSN_MEM) {
         before.gpr[insn->base] = some_address(size, align);
+    }
+    if (is_gather(insn)) {
+        before.gpr[insn->base] -= insn->disp;
+        for (unsigned i = 0; i < 4; i++) {
+            int32_t off = below(24) - 12, far = one_in(40) ? 1 << 20 : 0;
+
+            before.vec[insn->index].q[i] =
+                insn->op == OP_VPGATHERDD_X_M_X
+                || insn->op == OP_VPGATHERDQ_X_M_X
+                || insn->op == OP_VGATHERDPS_X_M_X
+                || insn->op == OP_VGATHERDPD_X_M_X
+                ? (uint32_t)off | (uint64_t)(below(24) + far) << 32
+                : (uint64_t)(int64_t)(off - far);
+        }
     }
     if (info->implicit) {                       /* MASKMOVDQU, MASKMOVQ */
         before.gpr[R_RDI] = some_address(16, 1);
@@ -545,7 +564,6 @@ static bool encoding(const uint8_t *code, unsigned len, unsigned n)
 
     if (insn_decode(&insn, code, len, test_env.mode, NULL) != DECODE_OK
         || !row_of[insn.op] || !handler(&insn)
-        || (insn.flags & INSN_MEM && insn.base == R_RSP && insn.index != R_ZERO)
         || (only_op && !g_str_has_prefix(insn_op_name(insn.op), only_op))) {
         return false;
     }
@@ -607,6 +625,10 @@ static void test_vex(void)
                 slot, some_modrm(i), rnd(),
             };
 
+            if (slot >> 12 == 1 && (slot & 0xfc) == 0x90) {     /* gathers */
+                code[4] = (code[4] & 0x38) | 4;
+                code[5] = below(4) << 6 | below(8) << 3 | 3;
+            }
             if (!encoding(code, 6, TRIALS)) {
                 code[2] |= 0x78;        /* perhaps it has no vvvv */
                 encoding(code, 6, TRIALS);

@@ -145,7 +145,7 @@ bool native_init(void)
         .sa_sigaction = native_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK,
     };
     stack_t stack = { .ss_size = 64 * KiB };
-    size_t bytes = (NATIVE_DATA_PAGES + 2) * NATIVE_PAGE;
+    size_t bytes = NATIVE_DATA_PAGES * NATIVE_PAGE + 2 * NATIVE_GUARD;
 
     if (native_code) {
         return true;
@@ -159,7 +159,7 @@ bool native_init(void)
     if (native_code == MAP_FAILED || native_data == MAP_FAILED) {
         return false;
     }
-    native_data += NATIVE_PAGE;
+    native_data += NATIVE_GUARD;
     if (mprotect(native_data, NATIVE_DATA_PAGES * NATIVE_PAGE,
                  PROT_READ | PROT_WRITE) < 0 || sigaltstack(&stack, NULL) < 0) {
         return false;

@@ -16,7 +16,8 @@
 
 enum { NATIVE_PAGE = 4096, NATIVE_DATA_PAGES = 4 };
 
-/* Two pages of code; and the data pages, between two that fault. */
+/* Two pages of code; and the data pages, with nothing for 32 MiB around. */
+enum { NATIVE_GUARD = 32 * 1024 * 1024 };
 extern uint8_t *native_code, *native_data;
 
 typedef struct NativeResult {
