@@ -18,7 +18,7 @@ void (*tcg_ferr)(Env *env, bool level);
 
 const HandlerRow *const fpu_tables[] = {
     fpu_sse, fpu_sse_fp, fpu_sse_move, fpu_shuffle, fpu_mmx, fpu_x87,
-    fpu_x87_env, fpu_xsave, fpu_avx, fpu_avx_move, NULL
+    fpu_x87_env, fpu_xsave, fpu_avx, fpu_avx_move, fpu_strcmp, NULL
 };
 
 /* --- availability ---------------------------------------------------------- */

@@ -195,8 +195,8 @@ TEMPLATE const void *xm_rd(Env *env, const Insn *insn, unsigned n,
 /* The tables; each ends with a row of op 0, the list with NULL. */
 extern const HandlerRow *const fpu_tables[];
 extern const HandlerRow fpu_sse[], fpu_sse_fp[], fpu_sse_move[],
-    fpu_shuffle[], fpu_mmx[], fpu_x87[], fpu_x87_env[], fpu_xsave[],
-    fpu_avx[], fpu_avx_fp[], fpu_avx_move[], fpu_avx2[], fpu_fma[];
+    fpu_shuffle[], fpu_strcmp[], fpu_mmx[], fpu_x87[], fpu_x87_env[],
+    fpu_xsave[], fpu_avx[], fpu_avx_move[];
 
 /*
  * An operand of `n` bytes, up to a page: its linear address, a multiple of

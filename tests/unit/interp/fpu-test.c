@@ -489,11 +489,8 @@ static void trial(const uint8_t *code, const Insn *insn)
 
     some_state(&before);
     some_memory(mem);
-    if (insn->flags & INSN_MEM) {
-        before.gpr[insn->base] = some_address(size, align);
-    }
     if (is_gather(insn)) {
-        before.gpr[insn->base] -= insn->disp;
+        before.gpr[insn->base] = some_address(size, align) - insn->disp;
         for (unsigned i = 0; i < 4; i++) {
             int32_t off = below(24) - 12, far = one_in(40) ? 1 << 20 : 0;
 
@@ -505,6 +502,13 @@ static void trial(const uint8_t *code, const Insn *insn)
                 ? (uint32_t)off | (uint64_t)(below(24) + far) << 32
                 : (uint64_t)(int64_t)(off - far);
         }
+    }
+    if (one_in(2)) {                            /* PCMPESTRI: lengths */
+        before.gpr[R_RAX] = (int64_t)below(41) - 20;
+        before.gpr[R_RDX] = (int64_t)below(41) - 20;
+    }
+    if (insn->flags & INSN_MEM && insn->base < N_GPR && !is_gather(insn)) {
+        before.gpr[insn->base] = some_address(size, align);
     }
     if (info->implicit) {                       /* MASKMOVDQU, MASKMOVQ */
         before.gpr[R_RDI] = some_address(16, 1);
