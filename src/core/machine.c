@@ -289,7 +289,6 @@ static void do_shutdown(Machine *m, ShutdownCause why)
         }
         if (m->on_panic == PANIC_EXIT_FAILURE) {
             __atomic_store_n(&exit_status, 1, __ATOMIC_RELEASE);
-            hold = false;
         }
         hold |= m->on_panic == PANIC_PAUSE;
         then = RUN_STATE_GUEST_PANICKED;

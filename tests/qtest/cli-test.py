@@ -12,6 +12,7 @@ import re
 import select
 import shlex
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -499,11 +500,90 @@ def test_pipes():
         os.close(fd)
 
 
+def multiboot(code):
+    """A kernel of these bytes, loaded and entered at 1 MiB."""
+    at, size = 0x100000, 32 + len(code)
+    magic, flags = 0x1badb002, 0x10000
+    head = struct.pack("<8I", magic, flags, -(magic + flags) & 0xffffffff,
+                       at, at, at + size, at + size, at + 32)
+    path = os.path.join(tmp.name, "kernel")
+    with open(path, "wb") as f:
+        f.write(head + code)
+    return path
+
+
+def out8(port, val):
+    # mov dx, port; mov al, val; out dx, al
+    return struct.pack("<BBHBBB", 0x66, 0xba, port, 0xb0, val, 0xee)
+
+
+def out16(port, val):
+    # mov dx, port; mov ax, val; out dx, ax
+    return struct.pack("<BBHBBHBB", 0x66, 0xba, port, 0x66, 0xb8, val, 0x66,
+                       0xef)
+
+
+SPIN = b"\xfa\xeb\xfe"             # cli; jmp $
+TRIPLE = b"\x0f\x01\x1d" + struct.pack("<I", 0x10002b) + b"\xcc" + bytes(8)
+DEBUG_EXIT = "-device isa-debug-exit,iobase=0xf4,iosize=4"
+
+# How a guest ends: what, its code, options, exit status.
+ENDS = [
+    ("isa-debug-exit", out8(0xf4, 0x10) + SPIN, DEBUG_EXIT, 33),
+    ("isa-debug-exit, 0", out8(0xf4, 0) + SPIN, DEBUG_EXIT, 1),
+    ("soft-off", out16(0x604, 0x2000) + SPIN, "", 0),
+    ("triple fault", TRIPLE, "-no-reboot", 0),
+    ("triple fault", TRIPLE, "-action reboot=shutdown", 0),
+    ("reset by the keyboard controller", out8(0x64, 0xfe) + SPIN,
+     "-no-reboot", 0),
+    ("reset by port CF9h", out8(0xcf9, 6) + SPIN, "-no-reboot", 0),
+    ("reset by port 92h", out8(0x92, 1) + SPIN, "-no-reboot", 0),
+    ("panic", out8(0x505, 1) + SPIN, "-device pvpanic", 0),
+    ("panic", out8(0x505, 1) + SPIN,
+     "-device pvpanic -action panic=exit-failure", 1),
+    ("panic, ignored", out8(0x505, 1) + out8(0xf4, 1) + SPIN,
+     DEBUG_EXIT + " -device pvpanic -action panic=none", 3),
+]
+
+# And how it does not.
+STAYS = [
+    ("spins with interrupts off", SPIN, ""),
+    ("spins on two processors", SPIN, "-smp 2"),
+    ("resets for ever", TRIPLE, ""),
+    ("powered off, -no-shutdown", out16(0x604, 0x2000) + SPIN,
+     "-no-shutdown"),
+    ("panicked, panic=pause", out8(0x505, 1) + SPIN,
+     "-device pvpanic -action panic=pause"),
+]
+
+
+def test_guests():
+    for what, code, options, status in ENDS:
+        kernel = multiboot(code)
+        r = run(f"-display none -kernel {kernel} {options}")
+        report(r.returncode == status, f"guest: {what} {options}",
+               f"status {r.returncode}, expected {status}\n{r.stderr}")
+    for what, code, options in STAYS:
+        kernel = multiboot(code)
+        p = subprocess.Popen([RHEA, "-display", "none", "-kernel", kernel,
+                              *options.split()], stderr=subprocess.PIPE,
+                             text=True)
+        time.sleep(0.5)
+        alive = p.poll() is None
+        start = time.monotonic()
+        p.terminate()
+        _, err = p.communicate()
+        seconds = time.monotonic() - start
+        report(alive and p.returncode == 0 and seconds < 2,
+               f"guest: {what} {options}; SIGTERM ends it",
+               f"{p.returncode} after {seconds:.1f} s\n{err}")
+
+
 TESTS = {
     "probes": test_probes, "mistakes": test_mistakes, "good": test_good,
     "signals": test_signals, "pidfile": test_pidfile,
     "daemonize": test_daemonize, "terminal": test_terminal,
-    "pipes": test_pipes,
+    "pipes": test_pipes, "guests": test_guests,
 }
 
 if __name__ == "__main__":
