@@ -4,10 +4,16 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include "base/opts.h"
 #include "core/machine.h"
 
 static bool none_init(Machine *m, GError **err)
 {
+    if (m->kernel || m->firmware) {
+        g_set_error(err, OPT_ERROR, OPT_ERROR_INVALID, "machine 'none' has "
+                    "nothing to boot: -kernel and -bios are not supported");
+        return false;
+    }
     if (m->ram_bytes) {
         region_map(mem_root(), 0, &m->ram, 0);
     }

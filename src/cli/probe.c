@@ -76,6 +76,20 @@ static const char *dict_string(Opt *dict, const char *key)
     return val ? opt_string(val) : NULL;
 }
 
+/* "pc-i440fx-10.0" before "pc-i440fx-9.2": families by name, the newest of
+ * each first. */
+static int by_family(const void *a, const void *b)
+{
+    const char *na = (*(const MachineType *const *)a)->name;
+    const char *nb = (*(const MachineType *const *)b)->name;
+    const char *va = strrchr(na, '-'), *vb = strrchr(nb, '-');
+
+    if (!va || !vb || va - na != vb - nb || strncmp(na, nb, va - na) != 0) {
+        return strcmp(na, nb);
+    }
+    return strverscmp(nb, na);
+}
+
 static bool list_machines(Opt *dict)
 {
     const char *name = dict_string(dict, "type");
@@ -101,6 +115,7 @@ static bool list_machines(Opt *dict)
         print_props(title, props);
         return true;
     }
+    g_ptr_array_sort(list, by_family);
     printf("Supported machines are:\n");
     for (unsigned i = 0; i < list->len; i++) {
         const MachineType *t = list->pdata[i];

@@ -118,6 +118,11 @@ MISTAKES = [
     ("-initrd x", "-initrd only allowed with -kernel option"),
     ("-dtb x", "-dtb only allowed with -kernel option"),
     ("-kernel /nonexistent", r"/could not open kernel .*'/nonexistent'.*"),
+    ("-bios /nonexistent", "could not open firmware '/nonexistent': No such "
+     "file or directory"),
+    ("-bios {self}", r"/could not load firmware '.*': .*"),
+    ("-M none -kernel x", "machine 'none' has nothing to boot: -kernel and "
+     "-bios are not supported"),
     ("-kernel {self}", r"/could not load kernel '.*': .*"),
     ("-device foo", r"/-device foo: 'foo' is not a valid device model "
      "name.*"),
