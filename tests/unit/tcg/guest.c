@@ -215,7 +215,7 @@ static void dump(void)
 
 uint8_t guest_run(unsigned want)
 {
-    int64_t deadline = g_get_monotonic_time() + 20 * G_TIME_SPAN_SECOND;
+    int64_t deadline = g_get_monotonic_time() + 50 * G_TIME_SPAN_SECOND;
     bool ok = true;
 
     machine_lock();

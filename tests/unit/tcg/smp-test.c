@@ -78,11 +78,11 @@ GUEST_CODE(mover, "64",
     "1: mov %ecx, %eax\n and $15, %eax\n shl $12, %eax\n"
     "add $0x400003, %eax\n mov %rax, (%rdi)\n invlpg (%rsi)\n"
     "movl $0x01000000, 0x310(%r8)\n movl $0x40, 0x300(%r8)\n"
-    "2: cmp %ecx, 0x200000\n jne 2b\n"
+    "2: pause\n cmp %ecx, 0x200000\n jne 2b\n"
     /* Ours too. */
     "mov (%rsi), %eax\n mov %ecx, %edx\n and $15, %edx\n cmp %edx, %eax\n"
     "je 3f\n inc %ebx\n"
-    "3: inc %ecx\n cmp $2000, %ecx\n jne 1b\n movl $1, 0x200040\n" GUEST_EXIT);
+    "3: inc %ecx\n cmp $300, %ecx\n jne 1b\n movl $1, 0x200040\n" GUEST_EXIT);
 GUEST_CODE(reader, "64",
     "mov $0xfee00000, %r8d\n movl $0x1ff, 0xf0(%r8)\n sti\n"
     "1: mov 0x200000, %ecx\n mov (%rsi), %eax\n mov 0x200000, %edx\n"
