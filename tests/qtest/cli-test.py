@@ -563,6 +563,12 @@ STAYS = [
 
 
 def test_guests():
+    global count
+    r = run(f"-display none -S -kernel {multiboot(SPIN)} -device nonsense")
+    if "could not load kernel" in r.stderr:
+        count += 1
+        print(f"ok {count} - guests # SKIP no multiboot loader yet")
+        return
     for what, code, options, status in ENDS:
         kernel = multiboot(code)
         r = run(f"-display none -kernel {kernel} {options}")
