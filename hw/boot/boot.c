@@ -12,6 +12,8 @@
 
 #define DEFAULT_FIRMWARE "bios-256k.bin"
 
+enum { PROBE_BYTES = 8192 };    /* a multiboot header is in these */
+
 static BootImage *booted;
 
 static void boot_reset(void *opaque)
@@ -26,24 +28,32 @@ static void boot_reset(void *opaque)
     boot_enter(img);
 }
 
-static bool load_any(BootImage *img, BootFile *kernel, BootFile *initrd,
-                     const char *cmdline, GError **err)
+static BootFile *open_file(BootImage *img, const char *what, const char *path,
+                           GError **err)
 {
-    uint8_t first[8192] = { 0 };
-    size_t n = MIN(sizeof(first), kernel->size_bytes);
+    BootFile *f = boot_file_open(path, err);
+
+    if (f) {
+        boot_add_file(img, f);  /* open for as long as the image lives */
+    } else {
+        g_prefix_error(err, "could not open %s '%s': ", what, path);
+    }
+    return f;
+}
+
+typedef enum { KIND_LINUX, KIND_MULTIBOOT, KIND_ELF, KIND_FOREIGN } Kind;
+
+static Kind kind_of(BootFile *kernel)
+{
+    g_autofree uint8_t *first = g_malloc0(PROBE_BYTES);
+    size_t n = MIN(PROBE_BYTES, kernel->size_bytes);
 
     if (!boot_file_read(kernel, 0, first, n)) {
-        g_set_error_literal(err, BOOT_ERROR, BOOT_ERROR_OPEN,
-                            "the file cannot be read");
-        return false;
+        return KIND_FOREIGN;
     }
-    if (linux_probe(first, n)) {
-        return linux_load(img, kernel, initrd, cmdline, err);
-    }
-    g_set_error_literal(err, BOOT_ERROR, BOOT_ERROR_FORMAT,
-                        "neither a Linux bzImage, nor a PVH or multiboot "
-                        "kernel");
-    return false;
+    return linux_probe(first, n) ? KIND_LINUX
+           : multiboot_probe(first, n) ? KIND_MULTIBOOT
+           : elf_probe(first, n) ? KIND_ELF : KIND_FOREIGN;
 }
 
 /* Firmware tables and reserved areas are settled before the kernel sees the
@@ -56,46 +66,54 @@ static void reserve_low_areas(BootImage *img)
              E820_RESERVED);
 }
 
-/* The files stay open for as long as the machine lives. */
-static bool open_files(Machine *m, BootImage *img, BootFile **kernel,
-                       BootFile **initrd, GError **err)
+static bool load_by_kind(BootImage *img, Kind kind, BootFile *kernel,
+                         BootFile *initrd, GError **err)
 {
-    *initrd = NULL;
-    *kernel = boot_file_open(m->kernel, err);
-    if (!*kernel) {
-        g_prefix_error(err, "could not open kernel '%s': ", m->kernel);
+    Machine *m = img->m;
+    const char *cmdline = m->append ? m->append : "";
+
+    if (m->firmware) {
+        return linux_offer(m, kernel, initrd, cmdline, err);
+    }
+    reserve_low_areas(img);
+    if (!boot_add_acpi(img, err) || !boot_add_smbios(img, err)) {
         return false;
     }
-    boot_add_file(img, *kernel);
-    if (m->initrd) {
-        *initrd = boot_file_open(m->initrd, err);
-        if (!*initrd) {
-            g_prefix_error(err, "could not open initrd '%s': ", m->initrd);
-            return false;
-        }
-        boot_add_file(img, *initrd);
+    switch (kind) {
+    case KIND_LINUX:
+        return linux_load(img, kernel, initrd, cmdline, err);
+    case KIND_MULTIBOOT:
+        return multiboot_load(img, kernel, m->initrd, cmdline, err);
+    case KIND_ELF:
+        return pvh_load(img, kernel, initrd, cmdline, err);
+    case KIND_FOREIGN:
+        break;
     }
-    return true;
+    g_set_error_literal(err, BOOT_ERROR, BOOT_ERROR_FORMAT,
+                        "neither a Linux bzImage nor a PVH or multiboot "
+                        "kernel");
+    return false;
 }
 
 static bool load_kernel(Machine *m, GError **err)
 {
     g_autoptr(BootImage) img = boot_image_new(m);
-    const char *cmdline = m->append ? m->append : "";
-    BootFile *kernel, *initrd;
-    bool ok;
+    BootFile *kernel = open_file(img, "kernel", m->kernel, err);
+    BootFile *initrd = NULL;
+    Kind kind;
 
-    if (!open_files(m, img, &kernel, &initrd, err)) {
+    if (!kernel) {
         return false;
     }
-    if (m->firmware) {
-        ok = linux_offer(m, kernel, initrd, cmdline, err);
-    } else {
-        reserve_low_areas(img);
-        ok = boot_add_acpi(img, err) && boot_add_smbios(img, err)
-             && load_any(img, kernel, initrd, cmdline, err);
+    kind = kind_of(kernel);
+    /* Of modules there may be many: multiboot opens them. */
+    if (m->initrd && kind != KIND_MULTIBOOT && kind != KIND_FOREIGN) {
+        initrd = open_file(img, "initrd", m->initrd, err);
+        if (!initrd) {
+            return false;
+        }
     }
-    if (!ok) {
+    if (!load_by_kind(img, kind, kernel, initrd, err)) {
         g_prefix_error(err, "could not load kernel '%s': ", m->kernel);
         return false;
     }

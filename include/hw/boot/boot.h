@@ -167,6 +167,20 @@ bool linux_probe(const uint8_t *first, size_t len);
 bool linux_load(BootImage *img, BootFile *kernel, BootFile *initrd,
                 const char *cmdline, GError **err);
 
+/* ELF: segments noted as pieces. */
+typedef struct BootElf {
+    bool is_64bit;
+    uint64_t entry, pvh_entry;  /* pvh_entry 0: no note */
+    uint64_t start, end;        /* in guest memory */
+} BootElf;
+bool elf_probe(const uint8_t *first, size_t len);
+bool elf_load(BootImage *img, BootFile *f, BootElf *elf, GError **err);
+bool pvh_load(BootImage *img, BootFile *kernel, BootFile *initrd,
+              const char *cmdline, GError **err);
+/* `modules` is -initrd's text: "file args,file args". */
+bool multiboot_probe(const uint8_t *first, size_t len);
+bool multiboot_load(BootImage *img, BootFile *kernel, const char *modules,
+                    const char *cmdline, GError **err);
 /* Offer it to firmware through fw_cfg; the files must stay.  A machine without
  * fw_cfg has nobody to offer it to. */
 bool linux_offer(Machine *m, BootFile *kernel, BootFile *initrd,
