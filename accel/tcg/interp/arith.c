@@ -217,40 +217,37 @@ TEMPLATE void set_al(Env *env, uint8_t v)
     reg_set(env, BYTE_REG(R_RAX), 8, v);
 }
 
-/* All of SZP from `al`, with CF, AF and OF as given. */
-static void decimal_flags(Env *env, uint8_t al, bool cf, bool af, bool of)
+/* SZP from the result, with CF, AF and OF as given. */
+TEMPLATE void decimal_flags(Env *env, unsigned bits, unsigned r, bool cf,
+                            bool af, bool of)
 {
-    cc_result(env, 8, al, cf, of);
+    cc_result(env, bits, r, cf, of);
     env->cc_aux |= af ? 8 : 0;
 }
 
+/* SF, ZF and PF follow AX before the upper half of AL is cleared. */
 static const Insn *aaa(Env *env, const Insn *insn)
 {
-    unsigned ax = (uint16_t)env->s.gpr[R_RAX], old = ax;
+    unsigned old = (uint16_t)env->s.gpr[R_RAX], ax = old;
     bool adjust = (ax & 0xf) > 9 || cc_af(env);
-    bool of = false;
 
     if (adjust) {
         ax += 0x106;
-        of = ~old & (old + 6) & 0x80;
     }
-    /* SF, ZF and PF follow AL before its upper half is cleared. */
-    decimal_flags(env, ax, adjust, adjust, of);
+    decimal_flags(env, 16, ax, adjust, adjust, ~old & ax & 0x8000);
     reg_set(env, R_RAX, 16, ax & 0xff0f);
     NEXT(env, insn);
 }
 
 static const Insn *aas(Env *env, const Insn *insn)
 {
-    unsigned ax = (uint16_t)env->s.gpr[R_RAX], old = ax;
+    unsigned old = (uint16_t)env->s.gpr[R_RAX], ax = old;
     bool adjust = (ax & 0xf) > 9 || cc_af(env);
-    bool of = false;
 
     if (adjust) {
         ax -= 0x106;
-        of = old & ~(old - 6) & 0x80;
     }
-    decimal_flags(env, ax, adjust, adjust, of);
+    decimal_flags(env, 16, ax, adjust, adjust, old & ~ax & 0x8000);
     reg_set(env, R_RAX, 16, ax & 0xff0f);
     NEXT(env, insn);
 }
@@ -267,7 +264,7 @@ static const Insn *daa(Env *env, const Insn *insn)
         al += 0x60;
         cf = true;
     }
-    decimal_flags(env, al, cf, af, ~old & al & 0x80);
+    decimal_flags(env, 8, al, cf, af, ~old & al & 0x80);
     set_al(env, al);
     NEXT(env, insn);
 }
@@ -286,7 +283,7 @@ static const Insn *das(Env *env, const Insn *insn)
         al -= 0x60;
         cf = true;
     }
-    decimal_flags(env, al, cf, af, old & ~al & 0x80);
+    decimal_flags(env, 8, al, cf, af, old & ~al & 0x80);
     set_al(env, al);
     NEXT(env, insn);
 }

@@ -362,9 +362,7 @@ static const Insn *mov_m_seg(Env *env, const Insn *insn)
 TEMPLATE const Insn *pop_seg(Env *env, const Insn *insn, unsigned bits,
                              int unused)
 {
-    /* Only two bytes are read of a slot of four. */
-    const void *p = bits == 32 ? stack_read(env, env->s.gpr[R_RSP], 2)
-                               : pop_slot(env, bits, true);
+    const void *p = pop_slot(env, bits, true);
     uint64_t sp = env->s.gpr[R_RSP] + bits / 8, mask = stack_mask(env);
 
     if (!p || !seg_load(env, insn->reg, load(p, 16))) {

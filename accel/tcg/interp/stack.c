@@ -79,22 +79,17 @@ TEMPLATE const Insn *push_mem(Env *env, const Insn *insn, unsigned bits,
 }
 DEFINE_REG_WIDE(push_m, push_mem, 0)
 
-/* A 32- or 64-bit push of a selector: processors write 16 bits of the slot in
- * 32-bit modes and keep the rest, and all of it in 64-bit mode. */
+/* The slot is written whole, as AMD does; Intel's processors write only the
+ * selector's two bytes of one of four. */
 TEMPLATE const Insn *push_seg(Env *env, const Insn *insn, unsigned bits,
                               int unused)
 {
-    void *p;
+    void *p = push_slot(env, bits, true);
 
-    if (bits == 32) {
-        p = stack_write(env, env->s.gpr[R_RSP] - 4, 2);
-    } else {
-        p = push_slot(env, bits, true);
-    }
     if (!p) {
         return insn_fault(env, insn);
     }
-    store(p, bits == 32 ? 16 : bits, env->s.seg[insn->reg].selector);
+    store(p, bits, env->s.seg[insn->reg].selector);
     mem_written(env, p);
     stack_move(env, bits, -(int)(bits / 8));
     NEXT(env, insn);

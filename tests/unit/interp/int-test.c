@@ -3,8 +3,9 @@
  *
  * All one-, two- and three-byte opcodes are tried with random prefixes,
  * operands and operands' places (in a page, over two, at the end of what is
- * mapped), natively in 64-bit mode and by the handler, by its fast twin or its
- * slow one: registers, flags, memory, faults must agree.  RHEA_TEST_ROUNDS
+ * mapped), natively and by the handler, by its fast twin or its slow one:
+ * registers, flags, memory, faults must agree.  So in 64-bit mode, in flat
+ * 32-bit code, and in 16- and 32-bit code with segments of our own.  RHEA_TEST_ROUNDS
  * multiplies the number of trials, RHEA_TEST_SEED changes them, RHEA_TEST_OP
  * runs the operations whose names begin so.
  *
@@ -12,6 +13,7 @@
  */
 #include "accel/tcg/decode/info.h"
 #include "accel/tcg/interp/io.h"
+#include "accel/tcg/interp/segment.h"
 #include "native.h"
 
 /* --- random values ----------------------------------------------------------- */
@@ -60,8 +62,60 @@ static uint64_t some_value(void)
 
 /* --- the environment of a handler ------------------------------------------- */
 
+/* A mode to test in. */
+typedef struct TestMode {
+    const char *name;
+    uint32_t mode;              /* DM_* */
+    NativeSegs native;
+} TestMode;
+
+static const TestMode *tm;
 static Env test_env;
 static X86Cpu test_cpu;
+
+static bool is64(void)
+{
+    return (tm->mode & DM_CODE_MASK) == DM_CODE64;
+}
+
+/* --- the LDT that both sides have --------------------------------------------- */
+
+enum { LDT_CODE16, LDT_CODE32, LDT_DATA, LDT_STACK16, LDT_STACK32, LDT_DOWN,
+       LDT_READ_ONLY, LDT_ABSENT, LDT_EXEC_ONLY, LDT_BIG,
+       N_LDT };
+#define LDT_GVA UINT64_C(0xffff800000000000)    /* nobody else is there */
+static uint64_t ldt[N_LDT];
+static uint16_t selector_of[N_LDT];
+
+static bool add_segment(unsigned n, uint64_t base, uint32_t limit,
+                        uint16_t attr)
+{
+    uint32_t raw = attr & SEGA_G ? limit >> 12 : limit;
+
+    attr |= SEGA_S | SEGA_DPL | SEGA_A;         /* as Linux makes them */
+    ldt[n] = (raw & 0xffff) | (base & 0xffffff) << 16 | (uint64_t)attr << 40
+             | (uint64_t)(raw >> 16 & 15) << 48 | (base >> 24 & 0xff) << 56;
+    selector_of[n] = native_ldt(n, base, limit, attr);
+    return selector_of[n];
+}
+
+/* The hidden part of a register that the kernel loaded. */
+static void set_segment(unsigned seg, uint16_t selector)
+{
+    X86Seg *s = &test_env.s.seg[seg];
+
+    if (selector == NATIVE_CS32 || selector == NATIVE_DS32) {
+        *s = (X86Seg) {
+            .selector = selector, .limit = UINT32_MAX,
+            .attr = SEGA_G | SEGA_P | SEGA_DB | SEGA_DPL | SEGA_S | SEGA_W
+                    | SEGA_A | (seg == SEG_CS ? SEGA_CODE : 0),
+        };
+    } else if (selector) {
+        seg_from_desc(s, selector, ldt[selector >> 3]);
+    } else {
+        *s = (X86Seg) { .attr = SEGA_NULL };
+    }
+}
 static TlbEntry test_tlb[TLB_SIZE];
 static bool use_bounce;
 
@@ -135,7 +189,11 @@ bool mem_probe_write(Env *env, uint64_t gva, unsigned len)
 
 bool mem_sys_read(Env *env, uint64_t gva, void *buf, unsigned size)
 {
-    return exc_set(env, EXC_PF, true, 0);
+    if (gva - LDT_GVA > sizeof(ldt) - size) {
+        return exc_set(env, EXC_PF, true, 0);
+    }
+    memcpy(buf, (char *)ldt + (gva - LDT_GVA), size);
+    return true;
 }
 
 bool mem_sys_write(Env *env, uint64_t gva, const void *buf, unsigned size)
@@ -178,6 +236,7 @@ const Insn *insn_jump(Env *env, const Insn *insn, uint64_t rip)
 static const HandlerRow *const tables[] = {
     interp_arith, interp_mul, interp_shift, interp_bits, interp_move,
     interp_stack, interp_locked, interp_branch, interp_string,
+    interp_segment, interp_system,
 };
 
 /* Register, memory, locked; by column.  And whether it has been run. */
@@ -185,10 +244,36 @@ static InsnFn *handlers[N_OPS][3][4];
 static InsnFn *const *cond_handlers[N_OPS][4];
 static bool has_run[N_OPS][3][4];
 
+/* Of segment.c and system.c only what a program may do, and leaves no trace
+ * in this process. */
+static bool for_users(unsigned op)
+{
+    switch (op) {
+    case OP_MOV_RM_SEG: case OP_MOV_SEG_RM: case OP_POP_SEG: case OP_LFP_R_M:
+    case OP_LAR_R_RM: case OP_LSL_R_RM: case OP_VERR_RM: case OP_VERW_RM:
+    case OP_ARPL_RM_R: case OP_INTO: case OP_BOUND_R_M: case OP_INT3:
+        return true;
+    }
+    for (const HandlerRow *r = interp_segment; r->op; r++) {
+        if (r->op == op) {
+            return false;
+        }
+    }
+    for (const HandlerRow *r = interp_system; r->op; r++) {
+        if (r->op == op) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void find_rows(void)
 {
     for (unsigned t = 0; t < G_N_ELEMENTS(tables); t++) {
         for (const HandlerRow *r = tables[t]; r->op; r++) {
+            if (!for_users(r->op)) {
+                continue;
+            }
             for (unsigned i = 0; i < 4; i++) {
                 InsnFn **h = &handlers[r->op][0][i];
 
@@ -250,8 +335,18 @@ static int run_handler(X86State *s, const Insn *decoded)
     code[1].off = decoded->len;
     env->s = *s;
     env->s.gpr[R_ZERO] = 0;
+    env->s.cr0 = CR0_PE | CR0_PG;
+    env->s.efer = EFER_LMA;
+    env->s.ldtr = (X86Seg) { .base = LDT_GVA, .limit = sizeof(ldt) - 1,
+                             .attr = SEGA_P | SYS_LDT };
+    set_segment(SEG_CS, tm->native.cs);
+    set_segment(SEG_SS, tm->native.ss);
+    set_segment(SEG_DS, tm->native.ds);
+    set_segment(SEG_ES, tm->native.es);
+    set_segment(SEG_FS, 0);
+    set_segment(SEG_GS, 0);
     env_set_rflags(env, s->rflags);
-    env->rip_base = (uintptr_t)native_code;
+    env->rip_base = is64() ? (uintptr_t)native_code : tm->native.rip;
     env->exc_vector = -1;
     jumped = false;
     while (at) {
@@ -259,6 +354,11 @@ static int run_handler(X86State *s, const Insn *decoded)
     }
     *s = env->s;
     s->rflags = env_get_rflags(env);
+    if (!is64()) {
+        for (unsigned i = 0; i < 8; i++) {
+            s->gpr[i] = (uint32_t)s->gpr[i];
+        }
+    }
     return env->exc_vector;
 }
 
@@ -268,7 +368,6 @@ static void env_setup(void)
 
     env->cpu = &test_cpu;
     env->tlb = test_tlb;
-    env->mode = DM_CODE64 | DM_SS32 | DM_FLAT | DM_CPL3;
     env->cpl = 3;
     for (unsigned i = 0; i < TLB_SIZE; i++) {
         test_tlb[i].nrpage = test_tlb[i].nwpage = -(uint64_t)(i ^ 2) << 12;
@@ -298,10 +397,19 @@ static void spans_set(const uint8_t *from)
     memcpy(span(1), from + SPAN, SPAN);
 }
 
+/* What to put into a register for that linear address. */
+static uint64_t offset_of(unsigned seg, uint64_t gva)
+{
+    return is64() ? gva : (uint32_t)(gva - test_env.s.seg[seg].base);
+}
+
 static uint64_t some_address(void)
 {
     if (one_in(40)) {
-        return one_in(2) ? rnd() : 0;
+        /* Nothing there.  Elsewhere than in 64-bit mode a random address might
+         * be cut to one that is. */
+        return !is64() ? (uintptr_t)native_data - 8 - below(56)
+               : one_in(2) ? rnd() : 0;
     }
     if (one_in(10)) {
         return (uintptr_t)span(1) + SPAN - below(24);
@@ -350,41 +458,71 @@ static void fail(const Insn *insn, const uint8_t *code, const X86State *before,
  * possible. */
 static bool place_operand(X86State *s, const Insn *insn)
 {
-    uint64_t to = some_address(), off;
+    uint64_t to = offset_of(insn->seg, some_address()), off;
 
-    if (insn->ea & (EA_RIP | EA_A32 | EA_A16 | EA_SEG)
-        || insn->base == R_ZERO
-        || (insn->base == insn->index)) {
+    if (insn->ea & EA_RIP || insn->base == R_ZERO
+        || insn->base == insn->index || insn->seg == SEG_CS
+        || insn->seg >= SEG_FS) {
         return false;
     }
     off = s->gpr[insn->base]
           + (insn->index == R_ZERO ? 0 : s->gpr[insn->index] << insn->scale)
           + (int64_t)insn->disp;
-    s->gpr[insn->base] += to - off;
+    if (insn->ea & EA_A16) {
+        /* Now and then let it wrap (two operands of BOUND: in which order?) */
+        to = one_in(60) && insn->op != OP_BOUND_R_M ? 0xffff - below(8) : to;
+        s->gpr[insn->base] = (s->gpr[insn->base] & ~UINT64_C(0xffff))
+                             | (uint16_t)(s->gpr[insn->base] + to - off);
+    } else {
+        s->gpr[insn->base] += to - off;
+    }
     return true;
+}
+
+/* The offset after a branch and the INT3 behind it. */
+static uint64_t code_end(const Insn *insn)
+{
+    return (is64() ? (uintptr_t)native_code : tm->native.rip) + insn->len + 1;
+}
+
+/* A stack pointer; with a 16-bit stack the rest of ESP is noise. */
+static uint64_t some_stack(void)
+{
+    uint64_t sp = offset_of(SEG_SS, some_address());
+
+    return tm->mode & DM_SS32 ? sp : (sp & 0xffff) | (rnd() & 0xffff0000);
+}
+
+/* One that the LDT has, or nearly. */
+static uint16_t some_selector(void)
+{
+    return one_in(8) ? below(4) : (below(N_LDT + 1) << 3 | 4 | below(4));
 }
 
 /* What the operation needs so as not to fault all the time. */
 static void prepare(X86State *s, const Insn *insn, uint8_t *mem)
 {
-    uint64_t end = (uintptr_t)native_code + insn->len + 1;
+    uint64_t end = code_end(insn);
     unsigned implicit = insn_info(insn->op)->implicit;
+    unsigned src = insn->ea & EA_SEG ? insn->seg : SEG_DS;
 
     if (implicit & (IS_PUSH | IS_POP)) {
-        s->gpr[R_RSP] = some_address();
+        s->gpr[R_RSP] = some_stack();
     }
     if (insn->op == OP_LEAVE || insn->op == OP_ENTER) {
-        s->gpr[R_RBP] = some_address();
+        s->gpr[R_RBP] = some_stack();
     }
     if (implicit & IS_STRING) {
-        s->gpr[R_RSI] = some_address();
-        s->gpr[R_RDI] = one_in(4) ? s->gpr[R_RSI] + below(9) - 4
-                                  : some_address();
+        s->gpr[R_RSI] = offset_of(src, some_address());
+        s->gpr[R_RDI] = offset_of(SEG_ES, one_in(4)
+                                  ? s->gpr[R_RSI] + below(9) - 4
+                                    + (is64() ? 0 : test_env.s.seg[src].base)
+                                  : some_address());
         if (insn->flags & (INSN_REP | INSN_REPNE)) {
             s->gpr[R_RCX] = below(64 / insn->size);
         }
         if (insn->op == OP_XLAT) {
-            s->gpr[R_RBX] = some_address();
+            s->gpr[R_RBX] = offset_of(src, some_address());
         }
         if (one_in(2)) {
             s->rflags |= FL_DF;
@@ -408,10 +546,18 @@ static void prepare(X86State *s, const Insn *insn, uint8_t *mem)
         break;
     case OP_BT_RM_R: case OP_BTS_RM_R: case OP_BTR_RM_R: case OP_BTC_RM_R:
         if (insn->flags & INSN_MEM) {
+            /* Within the span, but for rare wild operands. */
             s->gpr[insn->reg] = (s->gpr[insn->reg]
                                  & ~(size_mask(insn->size)))
                                 | ((uint64_t)(below(1024) - 512)
                                    & size_mask(insn->size));
+        }
+        break;
+    case OP_LAR_R_RM: case OP_LSL_R_RM: case OP_VERR_RM: case OP_VERW_RM:
+    case OP_MOV_SEG_RM:
+        if (!(insn->flags & INSN_MEM)) {
+            s->gpr[insn->rm] = (s->gpr[insn->rm] & ~UINT64_C(0xffff))
+                               | some_selector();
         }
         break;
     default:
@@ -437,7 +583,7 @@ static void trial(const uint8_t *code, const Insn *insn, unsigned len)
     static uint8_t mem[SPANS], native_mem[SPANS], our_mem[SPANS];
     const InsnInfo *info = insn_info(insn->op);
     uint64_t flags = FL_ARITH | FL_DF;
-    uint64_t end = (uintptr_t)native_code + insn->len + 1, gva = 0;
+    uint64_t end = code_end(insn), gva = 0, stack;
     g_autoptr(GString) diff = NULL;
     NativeResult nr;
     int vector;
@@ -448,6 +594,9 @@ static void trial(const uint8_t *code, const Insn *insn, unsigned len)
     before.rflags = (rnd() & FL_ARITH) | 2;
     for (unsigned i = 0; i < N_GPR; i++) {
         before.gpr[i] = some_value();
+        if (i < 8 && !is64()) {
+            before.gpr[i] = (uint32_t)before.gpr[i];
+        }
     }
     for (unsigned i = 0; i < SPANS; i += 8) {
         store_le64(mem + i, some_value());
@@ -458,16 +607,39 @@ static void trial(const uint8_t *code, const Insn *insn, unsigned len)
         && !place_operand(&before, insn)) {
         return;
     }
+    if (!is64()) {
+        for (unsigned i = 0; i < 8; i++) {
+            before.gpr[i] = (uint32_t)before.gpr[i];
+        }
+    }
     if (insn->flags & INSN_MEM) {
+        uint16_t selector = some_selector();
+
         memcpy(test_env.s.gpr, before.gpr, sizeof(before.gpr));
         test_env.s.gpr[R_ZERO] = 0;
         gva = insn_offset(&test_env, insn);
+        if (!is64()) {
+            gva = (uint32_t)(gva + test_env.s.seg[insn->seg].base);
+        }
+        switch (insn->op) {
+        case OP_LAR_R_RM: case OP_LSL_R_RM: case OP_VERR_RM: case OP_VERW_RM:
+        case OP_MOV_SEG_RM:
+            poke(mem, gva, &selector, 2);
+            break;
+        case OP_LFP_R_M:
+            poke(mem, gva + insn->size, &selector, 2);
+            break;
+        case OP_BOUND_R_M:
+            poke(mem, gva + (one_in(2) ? insn->size : 0),
+                 &before.gpr[insn->reg], insn->size);
+            break;
+        }
         if (insn->op == OP_CMPXCHG16B_M && !one_in(4)) {
             before.gpr[insn->base] -= gva & 15;
             gva &= ~UINT64_C(15);
         }
         if (insn->op == OP_JMP_RM || insn->op == OP_CALL_RM) {
-            poke(mem, gva, &end, 8);
+            poke(mem, gva, &end, insn->size);
         }
         /* Comparisons succeed now and then. */
         if (insn->op == OP_CMPXCHG_RM_R && one_in(2)) {
@@ -480,22 +652,37 @@ static void trial(const uint8_t *code, const Insn *insn, unsigned len)
             poke(mem, gva + 8, &before.gpr[R_RDX], 8);
         }
     }
+    stack = is64() ? before.gpr[R_RSP]
+            : (uint32_t)((before.gpr[R_RSP]
+                          & (tm->mode & DM_SS32 ? UINT32_MAX : UINT16_MAX))
+                         + test_env.s.seg[SEG_SS].base);
     if (insn->op == OP_RET || insn->op == OP_RET_I) {
-        poke(mem, before.gpr[R_RSP], &end, 8);
+        poke(mem, stack, &end, insn->size);
+    }
+    if (insn->op == OP_POP_SEG) {
+        uint16_t selector = some_selector();
+
+        poke(mem, stack, &selector, 2);
     }
     if (insn->op == OP_POPF) {
         uint64_t fl = (rnd() & (FL_ARITH | FL_DF)) | FL_IF | 2;
 
-        if (!mapped(before.gpr[R_RSP], 1) || before.gpr[R_RSP] % 8) {
-            before.gpr[R_RSP] = ALIGN_DOWN((uintptr_t)span(1) + 64, 8);
+        if (!mapped(stack, 1) || stack % 8) {
+            stack = ALIGN_DOWN((uintptr_t)span(1) + 64, 8);
+            before.gpr[R_RSP] = offset_of(SEG_SS, stack);
         }
 
-        poke(mem, before.gpr[R_RSP], &fl, 8);
+        poke(mem, stack, &fl, insn->size);
     }
 
     spans_set(mem);
     native = before;
-    nr = native_run(&native, code, len, 0);
+    if (is64()) {
+        nr = native_run(&native, code, len, 0);
+    } else {
+        nr = native_run_segs(&native, code, len, &tm->native,
+                             (tm->mode & DM_CODE_MASK) == DM_CODE16);
+    }
     spans_get(native_mem);
 
     spans_set(mem);
@@ -513,16 +700,29 @@ static void trial(const uint8_t *code, const Insn *insn, unsigned len)
             ours.rip++;
         }
     }
-    if (vector == EXC_GP && nr.vector == EXC_SS) {
+    if (is64() && vector == EXC_GP && nr.vector == EXC_SS) {
         vector = EXC_SS;        /* the dispatcher's business */
+    }
+    if (vector == EXC_OF || vector == EXC_BP) {
+        if (len == insn->len) {
+            ours.rip += insn->len;      /* a trap */
+        }
     }
     if (insn->op == OP_PUSHF) {
         /* IF, and what else the kernel has for us. */
         for (unsigned i = 0; i < SPANS; i++) {
             our_mem[i] |= native_mem[i] & ~our_mem[i]
                           & ((uintptr_t)span(i / SPAN) + i % SPAN
-                             == ours.gpr[R_RSP] + 1 ? 2 : 0);
+                             == stack - insn->size + 1 ? 2 : 0);
         }
+    }
+    if (insn_info(insn->op)->implicit & IS_BITMEM && insn->flags & INSN_MEM
+        && gva - 64 - (uintptr_t)span(0) > SPAN - 128
+        && gva - 64 - (uintptr_t)span(1) > SPAN - 128) {
+        return;                 /* the bit may be outside what is kept */
+    }
+    if (insn->op == OP_POPA && vector >= 0) {
+        memcpy(ours.gpr, native.gpr, sizeof(ours.gpr));     /* some are in */
     }
     if (insn->op == OP_ENTER && vector >= 0) {
         memcpy(our_mem, native_mem, SPANS);     /* some was pushed already */
@@ -581,10 +781,10 @@ static bool set_displacement(uint8_t *code, const Insn *insn)
         || insn->op == OP_RET_I) {
         return true;
     }
-    for (unsigned n = 1; n <= 4; n += 3) {
+    for (unsigned n = 1; n <= 4; n *= 2) {
         memcpy(old, p - 4, 4);
         memcpy(p - n, "\1\0\0\0", n);
-        insn_decode(&now, code, insn->len, test_env.mode, NULL);
+        insn_decode(&now, code, insn->len, tm->mode, NULL);
         if (now.op == insn->op && now.len == insn->len && now.imm == 1) {
             return true;
         }
@@ -599,14 +799,27 @@ static void encoding(uint8_t *code, unsigned len, unsigned n)
     unsigned run;
     Insn insn;
 
-    if (insn_decode(&insn, code, len, test_env.mode, NULL) != DECODE_OK
+    if (insn_decode(&insn, code, len, tm->mode, NULL) != DECODE_OK
         || !handler(&insn, false)) {
         return;
     }
     if (only_op && !g_str_has_prefix(insn_op_name(insn.op), only_op)) {
         return;
     }
-    if (insn.ea & EA_SEG || insn.op == OP_MOVDIRI_M_R) {
+    if ((insn.ea & EA_SEG && (is64() || insn.seg == SEG_CS
+                              || insn.seg >= SEG_FS))
+        || insn.op == OP_MOVDIRI_M_R) {
+        return;
+    }
+    if (((insn.op == OP_MOV_SEG_RM || insn.op == OP_POP_SEG)
+         && insn.reg >= SEG_FS)
+        || (insn.op == OP_LFP_R_M
+            && (insn.aux >= SEG_FS || insn.size == 8))   /* AMD: no REX.W */
+        || (insn.op == OP_CALL_RM && insn.rm == R_RSP)) {
+        return;                 /* this process needs them */
+    }
+    if ((insn.op == OP_MOV_RM_SEG || insn.op == OP_PUSH_SEG)
+        && ((is64() && insn.reg < SEG_FS) || insn.reg == SEG_CS)) {
         return;
     }
     if (insn.op == OP_NOP && memmem(code, insn.len, "\x0f\x0d", 2)
@@ -618,12 +831,10 @@ static void encoding(uint8_t *code, unsigned len, unsigned n)
         return;                 /* goes anywhere */
     }
     if (insn.op == OP_MOV_R_MOFFS || insn.op == OP_MOV_MOFFS_R) {
-        uint64_t at = some_address();
+        uint64_t at = offset_of(insn.seg, some_address());
+        unsigned width = insn.flags & INSN_A16 ? 2 : insn.flags & INSN_A32 ? 4 : 8;
 
-        if (insn.flags & (INSN_A32 | INSN_A16)) {
-            return;
-        }
-        memcpy(code + insn.len - 8, &at, 8);
+        memcpy(code + insn.len - width, &at, width);
     }
     if (insn.op == OP_ENTER) {
         code[insn.len - 1] &= 7;        /* stay in the span */
@@ -635,12 +846,13 @@ static void encoding(uint8_t *code, unsigned len, unsigned n)
         }
         code[run++] = 0xcc;
     }
-    insn_decode(&insn, code, run, test_env.mode, NULL);
-    /* AMD and Intel do not agree on 66; F2 and F3 before LOOPE and LOOPNE count
-     * for AMD. */
+    insn_decode(&insn, code, run, tm->mode, NULL);
+    /* AMD and Intel do not agree on 66 in 64-bit mode, and nowhere else does
+     * the code lie in the first 64K; F2 and F3 before LOOPE and LOOPNE count for
+     * AMD. */
     if (is_branch(insn.op)
-        && (memchr(code, 0x66, 5) || memchr(code, 0xf2, 5)
-            || memchr(code, 0xf3, 5))) {
+        && ((memchr(code, 0x66, 5) && tm->mode & DM_FLAT)
+            || memchr(code, 0xf2, 5) || memchr(code, 0xf3, 5))) {
         return;
     }
     for (unsigned i = 0; i < n * rounds; i++) {
@@ -648,7 +860,7 @@ static void encoding(uint8_t *code, unsigned len, unsigned n)
     }
 }
 
-enum { ENCODINGS = 40, TRIALS = 8 };
+enum { ENCODINGS = 48, TRIALS = 4 };
 
 static void some_tail(uint8_t *p)
 {
@@ -664,12 +876,15 @@ static uint8_t *some_prefixes(uint8_t *p)
 {
     static const uint8_t prefix[] = { 0x66, 0xf3, 0xf2, 0xf0, 0x67 };
 
+    if (!is64() && one_in(3)) {
+        *p++ = 0x26 | below(4) << 3;
+    }
     for (unsigned i = 0; i < G_N_ELEMENTS(prefix); i++) {
         if (one_in(4)) {
             *p++ = prefix[i];
         }
     }
-    if (one_in(2)) {
+    if (is64() && one_in(2)) {
         *p++ = 0x40 | (rnd() & 15);
     }
     return p;
@@ -679,14 +894,28 @@ static uint8_t *some_prefixes(uint8_t *p)
 static unsigned encodings_of(unsigned slot)
 {
     bool group = (slot >= 0x80 && slot <= 0x83) || (slot >= 0xc0 && slot < 0xc2)
+                 || slot == 0x8c || (slot & ~1u) == 0xc6
                  || (slot >= 0xd0 && slot < 0xd4) || (slot & ~9u) == 0xf6
                  || slot == 0x1ba || slot == 0x1c7;
 
-    return (group ? 80 : slot < 512 ? 12 : 16) * ENCODINGS;
+    /* Leaving 64-bit mode and coming back takes its time. */
+    return (group ? 80 : slot < 512 ? 12 : 16) * ENCODINGS / (is64() ? 1 : 16);
 }
 
-static void test_legacy(void)
+static void start_mode(const TestMode *m)
 {
+    tm = m;
+    test_env.mode = m->mode;
+    test_env.cpl = 3;
+    set_segment(SEG_CS, tm->native.cs);
+    set_segment(SEG_SS, tm->native.ss);
+    set_segment(SEG_DS, tm->native.ds);
+    set_segment(SEG_ES, tm->native.es);
+}
+
+static void test_legacy(const void *opaque)
+{
+    start_mode(opaque);
     for (unsigned slot = 0; slot < 4 * 256; slot++) {
         unsigned map = slot >> 8;
 
@@ -706,8 +935,9 @@ static void test_legacy(void)
     }
 }
 
-static void test_vex(void)
+static void test_vex(const void *opaque)
 {
+    start_mode(opaque);
     for (unsigned slot = 0; slot < 4 * 2 * 256; slot++) {
         for (unsigned i = 0; i < 8 * ENCODINGS; i++) {
             uint8_t code[40] = {
@@ -724,25 +954,25 @@ static void test_vex(void)
     }
 }
 
-/* Handlers that 64-bit mode cannot reach. */
+/* Handlers that no encoding reaches. */
 static bool unreachable(unsigned op, unsigned form, unsigned col)
 {
     switch (op) {
-    case OP_AAA: case OP_AAS: case OP_DAA: case OP_DAS: case OP_AAM_I:
-    case OP_AAD_I: case OP_SALC: case OP_PUSHA: case OP_POPA:
-    case OP_INS: case OP_OUTS: case OP_MOVDIRI_M_R: case OP_PUSH_SEG:
+    case OP_MOVDIRI_M_R:
         return true;
+    case OP_INS: case OP_OUTS: case OP_RET: case OP_RET_I: case OP_JMP_I:
+    case OP_CALL_I:
+        return col == 3 || form == 1;
     case OP_MOVNTI_M_R:
         return col < 2;
     case OP_BLSI_R_RM: case OP_BLSMSK_R_RM: case OP_BLSR_R_RM:
         return col == 1;
     case OP_XLAT:
         return col > 0;
-    case OP_PUSH_RM: case OP_PUSH_I: case OP_POP_RM: case OP_PUSHF:
-    case OP_POPF: case OP_ENTER: case OP_LEAVE:
-        return col == 2;
+    case OP_POP_SEG: case OP_LFP_R_M:
+        return col == 3;
     default:
-        return is_branch(op) && col < 3;
+        return false;
     }
 }
 
@@ -783,6 +1013,61 @@ static void test_coverage(void)
     }
 }
 
+static TestMode mode64 = {
+    .name = "64", .mode = DM_CODE64 | DM_SS32 | DM_FLAT | DM_CPL3,
+};
+static TestMode modes[] = {
+    { "32", DM_CODE32 | DM_SS32 | DM_FLAT | DM_CPL3,
+      { NATIVE_CS32, NATIVE_DS32, NATIVE_DS32, NATIVE_DS32, 0 } },
+    { "16", DM_CODE16 | DM_CPL3, {} },
+    { "32-segments", DM_CODE32 | DM_SS32 | DM_CPL3, {} },
+    { "16-stack32", DM_CODE16 | DM_SS32 | DM_CPL3, {} },
+    { "32-down", DM_CODE32 | DM_CPL3, {} },
+};
+
+/* False where the kernel has no LDT for us. */
+static bool make_modes(void)
+{
+    uint64_t code = (uintptr_t)native_code, data = (uintptr_t)native_data;
+    uint32_t end = NATIVE_DATA_PAGES * NATIVE_PAGE;
+    uint16_t code_attr = SEGA_P | SEGA_CODE | SEGA_R;
+    uint16_t data_attr = SEGA_P | SEGA_W;
+    bool ok;
+
+    modes[0].native.rip = code;
+    ok = add_segment(LDT_CODE16, code - 0x100, 0x7fff, code_attr)
+         && add_segment(LDT_CODE32, code - 0x200, 0xfffff,
+                        code_attr | SEGA_DB)
+         && add_segment(LDT_DATA, data - 0x1234, 0x1234 + end - 9, data_attr)
+         && add_segment(LDT_STACK16, data - 0x40, 0x40 + end - 17, data_attr)
+         && add_segment(LDT_STACK32, data - 0x12345, 0x12345 + end - 13,
+                        data_attr | SEGA_DB)
+         && add_segment(LDT_DOWN, data + end + 16 - 0x10000,
+                        0x10000 - 16 - end + NATIVE_PAGE, data_attr | SEGA_E)
+         && add_segment(LDT_READ_ONLY, data, 0xfff, SEGA_P)
+         && add_segment(LDT_ABSENT, data, 0xfff, SEGA_W)
+         && add_segment(LDT_EXEC_ONLY, code, 0xfff, SEGA_P | SEGA_CODE)
+         && add_segment(LDT_BIG, data, 0x12345fff,
+                        SEGA_P | SEGA_W | SEGA_G | SEGA_DB);
+    modes[1].native = (NativeSegs) {
+        selector_of[LDT_CODE16], selector_of[LDT_STACK16],
+        selector_of[LDT_DATA], selector_of[LDT_DATA], 0x100,
+    };
+    modes[2].native = (NativeSegs) {
+        selector_of[LDT_CODE32], selector_of[LDT_STACK32],
+        selector_of[LDT_DATA], selector_of[LDT_STACK32], 0x200,
+    };
+    modes[3].native = (NativeSegs) {
+        selector_of[LDT_CODE16], selector_of[LDT_STACK32],
+        selector_of[LDT_DOWN], selector_of[LDT_DATA], 0x100,
+    };
+    modes[4].native = (NativeSegs) {
+        selector_of[LDT_CODE32], selector_of[LDT_DOWN],
+        selector_of[LDT_DOWN], selector_of[LDT_DATA], 0x200,
+    };
+    return ok;
+}
+
 int main(int argc, char **argv)
 {
     const char *env;
@@ -802,8 +1087,16 @@ int main(int argc, char **argv)
     undefined_count = __builtin_cpu_is("amdfam19h");
     find_rows();
     env_setup();
-    g_test_add_func("/int/legacy", test_legacy);
-    g_test_add_func("/int/vex", test_vex);
-    g_test_add_func("/int/coverage", test_coverage);
+    g_test_add_data_func("/legacy/64", &mode64, test_legacy);
+    g_test_add_data_func("/vex/64", &mode64, test_vex);
+    if (make_modes()) {
+        for (unsigned i = 0; i < G_N_ELEMENTS(modes); i++) {
+            g_autofree char *name = g_strdup_printf("/legacy/%s", modes[i].name);
+
+            g_test_add_data_func(name, &modes[i], test_legacy);
+        }
+        g_test_add_data_func("/vex/32", &modes[0], test_vex);
+        g_test_add_func("/coverage/all", test_coverage);
+    }
     return g_test_run();
 }

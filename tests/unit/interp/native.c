@@ -5,9 +5,12 @@
  */
 #include "native.h"
 
+#include <asm/ldt.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 uint8_t *native_code, *native_data;
 
@@ -135,6 +138,8 @@ static void native_signal(int sig, siginfo_t *info, void *opaque)
     result.cr2 = g[REG_CR2];
     g[REG_RIP] = (uintptr_t)native_out;
     g[REG_RSP] = native_regs.host_rsp;
+    g[REG_CSGSFS] = (g[REG_CSGSFS] & 0x0000ffffffff0000)
+                    | (uint64_t)NATIVE_DS32 << 48 | 0x33;
     g[REG_EFL] &= ~(FL_DF | FL_TF | FL_AC);
 }
 
@@ -153,9 +158,9 @@ bool native_init(void)
     stack.ss_sp = g_malloc(stack.ss_size);
     native_code = mmap(NULL, 2 * NATIVE_PAGE,
                        PROT_READ | PROT_WRITE | PROT_EXEC,
-                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    native_data = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
-                       -1, 0);
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+    native_data = mmap(NULL, bytes, PROT_NONE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
     if (native_code == MAP_FAILED || native_data == MAP_FAILED) {
         return false;
     }
@@ -233,20 +238,12 @@ static void store_fpu(X86State *s)
     }
 }
 
-NativeResult native_run(X86State *s, const void *code, unsigned len,
-                        unsigned off)
+/* Registers in, registers out; `entry` is 64-bit code. */
+static void run(X86State *s, const void *entry)
 {
-    static const uint8_t jump[] = { 0xff, 0x25, 0, 0, 0, 0 };  /* jmp *0(rip) */
-    uint8_t *p = native_code + off;
-    const void *back = native_back;
-
-    memcpy(p, code, len);
-    memcpy(p + len, jump, sizeof(jump));
-    memcpy(p + len + sizeof(jump), &back, sizeof(back));
-
     memcpy(native_regs.gpr, s->gpr, sizeof(native_regs.gpr));
     native_regs.rflags = (s->rflags & (FL_ARITH | FL_DF)) | FL_IF | 2;
-    native_regs.rip = (uintptr_t)p;
+    native_regs.rip = (uintptr_t)entry;
     load_fpu(s);
     result = (NativeResult) { .vector = -1 };
 
@@ -257,9 +254,110 @@ NativeResult native_run(X86State *s, const void *code, unsigned len,
     memcpy(s->gpr, native_regs.gpr, sizeof(native_regs.gpr));
     s->rflags = (s->rflags & ~(uint64_t)(FL_ARITH | FL_DF))
                 | (native_regs.rflags & (FL_ARITH | FL_DF));
-    s->rip = result.vector < 0 ? (uintptr_t)p + len : native_regs.rip;
     store_fpu(s);
+}
+
+NativeResult native_run(X86State *s, const void *code, unsigned len,
+                        unsigned off)
+{
+    static const uint8_t jump[] = { 0xff, 0x25, 0, 0, 0, 0 };  /* jmp *0(rip) */
+    uint8_t *p = native_code + off;
+    const void *back = native_back;
+
+    memcpy(p, code, len);
+    memcpy(p + len, jump, sizeof(jump));
+    memcpy(p + len + sizeof(jump), &back, sizeof(back));
+    run(s, p);
+    s->rip = result.vector < 0 ? (uintptr_t)p + len : native_regs.rip;
     return result;
+}
+
+/*
+ * Between 64-bit code and the segments: a page in low memory, since neither
+ * side's far jump reaches further.
+ */
+enum { GATE_IN = 0, GATE_OUT = 32, GATE_FAR = 64, GATE_SS = 72,
+       GATE_SS_BACK = 74 };
+
+static uint8_t *make_gate(void)
+{
+    uint8_t *g = mmap(NULL, NATIVE_PAGE, PROT_READ | PROT_WRITE | PROT_EXEC,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+    const void *back = native_back;
+    uint32_t at = (uintptr_t)g;
+    uint8_t *p;
+
+    if (g == MAP_FAILED) {
+        return NULL;
+    }
+    p = g + GATE_IN;
+    memcpy(p, "\x8e\x14\x25", 3);           /* mov GATE_SS, ss */
+    store_le32(p + 3, at + GATE_SS);
+    memcpy(p + 7, "\xff\x2c\x25", 3);       /* jmp far *GATE_FAR */
+    store_le32(p + 10, at + GATE_FAR);
+    p = g + GATE_OUT;
+    memcpy(p, "\x8e\x14\x25", 3);           /* mov GATE_SS_BACK, ss */
+    store_le32(p + 3, at + GATE_SS_BACK);
+    memcpy(p + 7, "\xff\x25\0\0\0\0", 6);    /* jmp *0(rip) */
+    memcpy(p + 13, &back, sizeof(back));
+    store_le16(g + GATE_SS_BACK, NATIVE_DS32);
+    return g;
+}
+
+NativeResult native_run_segs(X86State *s, const void *code, unsigned len,
+                             const NativeSegs *segs, bool code16)
+{
+    static uint8_t *gate;
+    uint64_t high[16];
+    uint8_t *p = native_code;
+
+    if (!gate) {
+        gate = make_gate();
+        g_assert(gate);
+    }
+    memcpy(p, code, len);
+    p += len;
+    if (code16) {
+        *p++ = 0x66;
+    }
+    *p++ = 0xea;                /* jmp far 33:GATE_OUT */
+    store_le32(p, (uintptr_t)gate + GATE_OUT);
+    store_le16(p + 4, 0x33);
+    store_le32(gate + GATE_FAR, segs->rip);
+    store_le16(gate + GATE_FAR + 4, segs->cs);
+    store_le16(gate + GATE_SS, segs->ss);
+    for (unsigned i = 0; i < 16; i++) {
+        high[i] = i < 8 ? 0 : s->gpr[i];
+        s->gpr[i] = (uint32_t)s->gpr[i];
+    }
+    asm volatile("mov %0, %%ds\n\tmov %1, %%es"
+                 : : "r"(segs->ds), "r"(segs->es));
+    run(s, gate + GATE_IN);
+    asm volatile("mov %0, %%ds\n\tmov %0, %%es" : : "r"(NATIVE_DS32));
+    for (unsigned i = 0; i < 16; i++) {
+        s->gpr[i] = i < 8 ? (uint32_t)s->gpr[i] : high[i];
+    }
+    s->rip = result.vector < 0 ? segs->rip + len : native_regs.rip;
+    return result;
+}
+
+uint16_t native_ldt(unsigned n, uint32_t base, uint32_t limit, uint16_t attr)
+{
+    struct user_desc d = {
+        .entry_number = n, .base_addr = base,
+        .limit = attr & SEGA_G ? limit >> 12 : limit,
+        .seg_32bit = !!(attr & SEGA_DB),
+        .contents = attr >> 2 & 3,
+        .read_exec_only = !(attr & SEGA_W),
+        .limit_in_pages = !!(attr & SEGA_G),
+        .seg_not_present = !(attr & SEGA_P),
+        .useable = !!(attr & SEGA_AVL),
+    };
+
+    if (syscall(SYS_modify_ldt, 1, &d, sizeof(d)) != 0) {
+        return 0;
+    }
+    return n << 3 | 7;
 }
 
 bool native_diff(const X86State *want, const X86State *got,

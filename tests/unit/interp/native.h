@@ -16,7 +16,8 @@
 
 enum { NATIVE_PAGE = 4096, NATIVE_DATA_PAGES = 4 };
 
-/* Two pages of code; and the data pages, with nothing for 32 MiB around. */
+/* Two pages of code; and the data pages, with nothing for 32 MiB around.  All lie
+ * below 4 GiB. */
 enum { NATIVE_GUARD = 32 * 1024 * 1024 };
 extern uint8_t *native_code, *native_data;
 
@@ -38,6 +39,23 @@ bool native_has_avx(void);
  */
 NativeResult native_run(X86State *s, const void *code, unsigned len,
                         unsigned off);
+
+/*
+ * The same outside 64-bit mode, in the segments given: `rip` is the offset of
+ * the code in CS.  The general registers are 32 bits, R8 to R15 stay.
+ */
+typedef struct NativeSegs {
+    uint16_t cs, ss, ds, es;
+    uint32_t rip;               /* native_code in CS */
+} NativeSegs;
+NativeResult native_run_segs(X86State *s, const void *code, unsigned len,
+                             const NativeSegs *segs, bool code16);
+
+/* Flat 32-bit segments of this process. */
+enum { NATIVE_CS32 = 0x23, NATIVE_DS32 = 0x2b };
+/* Make entry `n` of the LDT; attr as in a descriptor's bits 40 to 55 without
+ * its limit.  Returns its selector, 0 where the kernel refuses. */
+uint16_t native_ldt(unsigned n, uint32_t base, uint32_t limit, uint16_t attr);
 
 /* What differs between two states, one item a line; false when nothing does.
  * `rflags_mask`: the flags that count. */
