@@ -406,6 +406,9 @@ bool env_set_cr0(Env *env, uint64_t val);
 bool env_set_cr3(Env *env, uint64_t val);
 bool env_set_cr4(Env *env, uint64_t val);
 bool env_set_efer(Env *env, uint64_t val);
+/* XGETBV with ECX = 1: the XSAVE components not in their initial state.
+ * interp/xsave.c */
+uint64_t xsave_in_use(Env *env);
 /* Deliver env->exc_* (turning into #DF or a triple fault as needed), or an
  * external interrupt; RIP and all state end up at the handler.  False: triple
  * fault.  interp/exception.c */

@@ -211,8 +211,7 @@ static const Insn *xgetbv(Env *env, const Insn *insn)
     if (n > 1 || (n == 1 && !cpu_has(env->cpu, FEAT_XGETBV1))) {
         return insn_raise_err(env, insn, EXC_GP, 0);
     }
-    /* 1: what is in use; all of it may be. */
-    set_pair(env, env->s.xcr0);
+    set_pair(env, n == 1 ? env->s.xcr0 & xsave_in_use(env) : env->s.xcr0);
     return insn + 1;
 }
 

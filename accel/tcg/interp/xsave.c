@@ -2,11 +2,15 @@
  * FXSAVE and XSAVE: the whole x87 and vector state in memory; MXCSR.
  *
  * Spec:   Intel SDM volume 1, 10.5 (FXSAVE) and 13 (XSAVE); volume 2.
- * Models: components x87, SSE, AVX and PKRU, standard and compacted.
+ * Models: components x87, SSE, AVX and PKRU, standard and compacted.  A
+ *         component is in use exactly when it is not in its initial state; the
+ *         modified optimisation, which is optional, is never applied.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "accel/tcg/interp/x87.h"
+
+#include "cpu/features.h"
 
 /* The legacy area. */
 enum { FX_BYTES = 512, FX_ST = 32, FX_XMM = 160, FX_MXCSR = 24,
@@ -150,6 +154,291 @@ static bool fxrstor(Env *env, const Insn *insn)
 FX(FXSAVE_M, fxsave)
 FX(FXRSTOR_M, fxrstor)
 
+/* --- XSAVE ------------------------------------------------------------------- */
+
+enum { XS_HEADER = 512, XS_EXTENDED = 576 };
+#define XCOMP_COMPACT BIT64(63)
+
+/* What comes after the header; offsets as src/cpu/cpuid.c tells them. */
+static const struct {
+    uint16_t bit, offset, bytes;
+} xcomponents[] = {
+    { 2, 576, 256 },            /* AVX: the upper halves */
+    { 9, 2688, 8 },             /* PKRU */
+};
+enum { XS_MAX_BYTES = 256 };
+
+static bool all_zero(const void *p, size_t n)
+{
+    const uint8_t *b = p;
+
+    for (size_t i = 0; i < n; i++) {
+        if (b[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void pack_component(const Env *env, unsigned bit, uint8_t *b)
+{
+    if (bit == 2) {
+        memset(b, 0, 256);
+        for (unsigned i = 0; i < n_xmm(env); i++) {
+            memcpy(b + 16 * i, &env->s.vec[i].q[2], 16);
+        }
+    } else {
+        store_le64(b, env->s.pkru);
+    }
+}
+
+/* NULL: to the initial state. */
+static void unpack_component(Env *env, unsigned bit, const uint8_t *b)
+{
+    static const uint8_t init[XS_MAX_BYTES];
+
+    b = b ? b : init;
+    if (bit == 2) {
+        for (unsigned i = 0; i < n_xmm(env); i++) {
+            memcpy(&env->s.vec[i].q[2], b + 16 * i, 16);
+        }
+    } else if (env->s.pkru != load_le32(b)) {
+        env->s.pkru = load_le32(b);
+        tlb_flush(env, true);
+    }
+}
+
+static bool x87_in_use(const Env *env)
+{
+    const X86State *s = &env->s;
+
+    return s->fcw != FCW_DEFAULT || s->fsw || s->ftw || s->fop || s->fip
+           || s->fdp || s->fcs || s->fds || !all_zero(s->fpr, sizeof(s->fpr));
+}
+
+/* XINUSE of SDM 1, 13.6: bit 1 is about the registers, not MXCSR. */
+static uint64_t in_use(Env *env)
+{
+    uint64_t mask = x87_in_use(env) ? XCR0_X87 : 0;
+
+    for (unsigned i = 0; i < n_xmm(env); i++) {
+        mask |= env->s.vec[i].q[0] | env->s.vec[i].q[1] ? XCR0_SSE : 0;
+        mask |= env->s.vec[i].q[2] | env->s.vec[i].q[3] ? XCR0_AVX : 0;
+    }
+    return mask | (env->s.pkru ? XCR0_PKRU : 0);
+}
+
+uint64_t xsave_in_use(Env *env)
+{
+    return in_use(env) | (env->s.mxcsr != MX_DEFAULT ? XCR0_SSE : 0);
+}
+
+/* Where component `i` lies in the format of `xcomp`. */
+static unsigned component_offset(unsigned i, uint64_t xcomp)
+{
+    unsigned at = XS_EXTENDED;
+
+    if (!(xcomp & XCOMP_COMPACT)) {
+        return xcomponents[i].offset;
+    }
+    for (unsigned k = 0; k < i; k++) {
+        at += xcomp >> xcomponents[k].bit & 1 ? xcomponents[k].bytes : 0;
+    }
+    return at;
+}
+
+enum { XF_COMPACT = 1, XF_INIT_OPT = 2, XF_SUPERVISOR = 4 };
+
+/* CR4, CR0, privilege; then the operand's address. */
+static bool xsave_begin(Env *env, const Insn *insn, bool write, int flags,
+                        uint64_t *gva, uint64_t *rfbm)
+{
+    uint64_t all = env->s.xcr0;
+
+    if (!(env->s.cr4 & CR4_OSXSAVE)) {
+        return exc_set(env, EXC_UD, false, 0);
+    }
+    if (env->s.cr0 & CR0_TS) {
+        return exc_set(env, EXC_NM, false, 0);
+    }
+    if (flags & XF_SUPERVISOR) {
+        if (env->cpl) {
+            return exc_set(env, EXC_GP, true, 0);
+        }
+        all |= env->s.ia32_xss;
+    }
+    *rfbm = all & ((uint32_t)env->s.gpr[R_RAX] | env->s.gpr[R_RDX] << 32);
+    return area_gva(env, insn, XS_EXTENDED, write, 64, gva);
+}
+
+static bool xsave(Env *env, const Insn *insn, int flags)
+{
+    uint8_t b[XS_EXTENDED], part[XS_MAX_BYTES];
+    uint64_t gva, rfbm, save, xcomp = 0;
+    bool mxcsr;
+
+    if (!xsave_begin(env, insn, true, flags, &gva, &rfbm)
+        || !mem_probe_write(env, gva, XS_EXTENDED)) {
+        return false;
+    }
+    save = rfbm & in_use(env);
+    if (flags & XF_COMPACT) {
+        xcomp = XCOMP_COMPACT | rfbm;
+        if (env->s.mxcsr != MX_DEFAULT) {
+            save |= rfbm & XCR0_SSE;
+        }
+        store_le64(b + XS_HEADER, save);
+        store_le64(b + XS_HEADER + 8, xcomp);
+        mxcsr = save & XCR0_SSE;
+    } else {
+        uint64_t old;
+
+        if (!area_read(env, gva + XS_HEADER, &old, 8)) {
+            return false;
+        }
+        store_le64(b + XS_HEADER, (GUINT64_FROM_LE(old) & ~rfbm) | save);
+        mxcsr = rfbm & (XCR0_SSE | XCR0_AVX);
+    }
+    if (!(flags & XF_INIT_OPT)) {
+        save = rfbm;
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(xcomponents); i++) {
+        if (save >> xcomponents[i].bit & 1
+            && !mem_probe_write(env, gva + component_offset(i, xcomp),
+                                xcomponents[i].bytes)) {
+            return false;
+        }
+    }
+
+    /* Nothing faults from here on. */
+    if (save & XCR0_X87) {
+        pack_x87(env, b, insn->size == 8);
+        if (!area_write(env, gva, b, FX_MXCSR)
+            || !area_write(env, gva + FX_ST, b + FX_ST, FX_XMM - FX_ST)) {
+            return false;
+        }
+    }
+    if (mxcsr) {
+        pack_mxcsr(env, b);
+        if (!area_write(env, gva + FX_MXCSR, b + FX_MXCSR, 8)) {
+            return false;
+        }
+    }
+    if (save & XCR0_SSE) {
+        pack_xmm(env, b);
+        if (!area_write(env, gva + FX_XMM, b + FX_XMM, 16 * n_xmm(env))) {
+            return false;
+        }
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(xcomponents); i++) {
+        unsigned bytes = xcomponents[i].bit == 2 ? 16 * n_xmm(env)
+                                                 : xcomponents[i].bytes;
+
+        if (save >> xcomponents[i].bit & 1) {
+            pack_component(env, xcomponents[i].bit, part);
+            if (!area_write(env, gva + component_offset(i, xcomp), part,
+                            bytes)) {
+                return false;
+            }
+        }
+    }
+    return area_write(env, gva + XS_HEADER, b + XS_HEADER,
+                      flags & XF_COMPACT ? 16 : 8);
+}
+
+/* The header's rules: SDM 1, 13.8 and 13.12. */
+static bool header_ok(const Env *env, const uint8_t *h, int flags)
+{
+    uint64_t xstate = load_le64(h), xcomp = load_le64(h + 8);
+    uint64_t all = env->s.xcr0;
+
+    if (!(xcomp & XCOMP_COMPACT)) {
+        return !(flags & XF_SUPERVISOR) && !(xstate & ~all)
+               && all_zero(h + 8, 16);
+    }
+    if (flags & XF_SUPERVISOR) {
+        all |= env->s.ia32_xss;
+    }
+    return cpu_has(env->cpu, FEAT_XSAVEC)
+           && !(xcomp & ~XCOMP_COMPACT & ~all) && !(xstate & ~xcomp)
+           && all_zero(h + 16, 48);
+}
+
+static bool xrstor(Env *env, const Insn *insn, int flags)
+{
+    uint8_t b[XS_EXTENDED], part[G_N_ELEMENTS(xcomponents)][XS_MAX_BYTES];
+    uint64_t gva, rfbm, xstate, xcomp;
+    uint32_t mxcsr = env->s.mxcsr;
+    bool compact;
+
+    if (!xsave_begin(env, insn, false, flags, &gva, &rfbm)
+        || !area_read(env, gva, b, XS_EXTENDED)) {
+        return false;
+    }
+    if (!header_ok(env, b + XS_HEADER, flags)) {
+        return exc_set(env, EXC_GP, true, 0);
+    }
+    xstate = load_le64(b + XS_HEADER);
+    xcomp = load_le64(b + XS_HEADER + 8);
+    compact = xcomp & XCOMP_COMPACT;
+    for (unsigned i = 0; i < G_N_ELEMENTS(xcomponents); i++) {
+        if ((rfbm & xstate) >> xcomponents[i].bit & 1
+            && !area_read(env, gva + component_offset(i, xcomp), part[i],
+                          xcomponents[i].bytes)) {
+            return false;
+        }
+    }
+    /* MXCSR goes with the XMM registers, but in the standard format it is
+     * always loaded, for AVX too. */
+    if (compact) {
+        mxcsr = !(rfbm & XCR0_SSE) ? mxcsr
+                : xstate & XCR0_SSE ? load_le32(b + FX_MXCSR) : MX_DEFAULT;
+    } else if (rfbm & (XCR0_SSE | XCR0_AVX)) {
+        mxcsr = load_le32(b + FX_MXCSR);
+    }
+    if (!set_mxcsr(env, mxcsr)) {
+        return false;
+    }
+
+    if (rfbm & XCR0_X87) {
+        if (xstate & XCR0_X87) {
+            unpack_x87(env, b, insn->size == 8);
+        } else {
+            x87_init(env);
+            memset(env->s.fpr, 0, sizeof(env->s.fpr));
+        }
+    }
+    if (rfbm & XCR0_SSE) {
+        if (!(xstate & XCR0_SSE)) {
+            memset(b + FX_XMM, 0, 16 * 16);
+        }
+        unpack_xmm(env, b);
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(xcomponents); i++) {
+        unsigned bit = xcomponents[i].bit;
+
+        if (rfbm >> bit & 1) {
+            unpack_component(env, bit, xstate >> bit & 1 ? part[i] : NULL);
+        }
+    }
+    return true;
+}
+
+#define XS(NAME, fn, flags)                                                 \
+    static const Insn *NAME(Env *env, const Insn *insn)                     \
+    {                                                                       \
+        if (!fn(env, insn, flags)) {                                        \
+            return insn_fault(env, insn);                                   \
+        }                                                                   \
+        NEXT(env, insn);                                                    \
+    }
+XS(XSAVE_M, xsave, 0)
+XS(XSAVEOPT_M, xsave, XF_INIT_OPT)
+XS(XSAVEC_M, xsave, XF_COMPACT | XF_INIT_OPT)
+XS(XSAVES_M, xsave, XF_COMPACT | XF_INIT_OPT | XF_SUPERVISOR)
+XS(XRSTOR_M, xrstor, 0)
+XS(XRSTORS_M, xrstor, XF_SUPERVISOR)
+
 /* --- LDMXCSR, STMXCSR --------------------------------------------------------- */
 
 TEMPLATE const Insn *ldmxcsr(Env *env, const Insn *insn, bool vex,
@@ -197,6 +486,12 @@ DEFINE_MEM(STMXCSR_M, stmxcsr, false)
 DEFINE_MEM(VSTMXCSR_M, stmxcsr, true)
 
 const HandlerRow fpu_xsave[] = {
+    ROW(XSAVE_M, XSAVE_M)
+    ROW(XSAVEOPT_M, XSAVEOPT_M)
+    ROW(XSAVEC_M, XSAVEC_M)
+    ROW(XSAVES_M, XSAVES_M)
+    ROW(XRSTOR_M, XRSTOR_M)
+    ROW(XRSTORS_M, XRSTORS_M)
     ROW(FXSAVE_M, FXSAVE_M)
     ROW(FXRSTOR_M, FXRSTOR_M)
     ROW(LDMXCSR_M, LDMXCSR_M)

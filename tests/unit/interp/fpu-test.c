@@ -222,6 +222,15 @@ bool cpu_has_interrupt(X86Cpu *cpu)
     return false;
 }
 
+bool cpu_has(const X86Cpu *cpu, unsigned feature)
+{
+    return true;
+}
+
+void tlb_flush(Env *env, bool global)
+{
+}
+
 static const HandlerRow *row_of[N_OPS];
 static unsigned n_runs[N_OPS];
 
@@ -568,6 +577,7 @@ static bool encoding(const uint8_t *code, unsigned len, unsigned n)
 
     if (insn_decode(&insn, code, len, test_env.mode, NULL) != DECODE_OK
         || !row_of[insn.op] || !handler(&insn)
+        || (insn.op >= OP_XSAVE_M && insn.op <= OP_XRSTORS_M)
         || (only_op && !g_str_has_prefix(insn_op_name(insn.op), only_op))) {
         return false;
     }
@@ -653,6 +663,210 @@ static void test_x87(void)
     encoding((const uint8_t[]) { 0x9b }, 1, 400);
 }
 
+/* --- XSAVE ----------------------------------------------------------------------- */
+
+enum { XS_BYTES = 1024 };
+
+/*
+ * What an area says, whatever the optimisations: components that it does not
+ * hold are in their initial state, and pointers are left out.
+ */
+static void canonical_area(uint8_t *b)
+{
+    static const uint8_t init[24] = { 0x7f, 0x03 };
+    uint64_t bv = load_le64(b + 512), xcomp = load_le64(b + 520);
+    bool compact = xcomp >> 63;
+
+    memset(b + 5, 0, 19);
+    memset(b + 28, 0, 4);
+    for (unsigned i = 0; i < 8; i++) {
+        memset(b + 32 + 16 * i + 10, 0, 6);
+    }
+    if (!(bv & XCR0_X87)) {
+        memcpy(b, init, 24);
+        memset(b + 32, 0, 128);
+    }
+    if (!(bv & XCR0_SSE)) {
+        memset(b + 160, 0, 256);
+    }
+    if (compact && !(bv & XCR0_SSE)) {
+        store_le32(b + 24, 0x1f80);
+    }
+    if (!(bv & XCR0_AVX) || (compact && !(xcomp & XCR0_AVX))) {
+        memset(b + 576, 0, 256);
+    }
+    memset(b + 512, 0, 8);
+}
+
+static void init_components(X86State *s)
+{
+    if (one_in(3)) {
+        s->fcw = FCW_DEFAULT;
+        s->fsw = s->ftw = 0;
+        memset(s->fpr, 0, sizeof(s->fpr));
+    }
+    for (unsigned i = 0, sse = one_in(3), avx = one_in(3); i < 16; i++) {
+        memset(&s->vec[i].q[0], 0, sse ? 16 : 0);
+        memset(&s->vec[i].q[2], 0, avx ? 16 : 0);
+    }
+    s->mxcsr = one_in(3) ? MX_DEFAULT : s->mxcsr;
+}
+
+static void xsave_trial(const uint8_t *code, unsigned len)
+{
+    static X86State before, native, ours;
+    static uint8_t mem[XS_BYTES], native_mem[XS_BYTES], our_mem[XS_BYTES];
+    uint8_t *area = native_data + (one_in(8) ? 16 : 0)
+                    + below(2) * NATIVE_PAGE;
+    g_autoptr(GString) diff = g_string_new(NULL);
+    NativeResult nr;
+    bool restore;
+    Insn insn;
+    int vector;
+
+    g_assert_cmpint(insn_decode(&insn, code, len, test_env.mode, NULL), ==,
+                    DECODE_OK);
+    restore = insn.op == OP_XRSTOR_M;
+    n_runs[insn.op]++;
+    some_state(&before);
+    init_components(&before);
+    before.gpr[R_RAX] = rnd() & 7;
+    before.gpr[R_RDX] = 0;
+    before.gpr[R_RDI] = (uintptr_t)area;
+
+    /* An area as XSAVE leaves them, then bent. */
+    some_bytes(mem, XS_BYTES);
+    memset(mem + 512, 0, 64);
+    for (unsigned i = 0; i < 8; i++) {
+        X86Fp r;
+
+        some_f80(&r);
+        memcpy(mem + 32 + 16 * i, &r, 16);
+    }
+    store_le16(mem, (rnd() & 0xf3f) | 0x40);
+    store_le16(mem + 2, rnd() & 0x7fff);
+    store_le32(mem + 24, rnd() & 0xffff);
+    store_le64(mem + 512, rnd() & 7);
+    if (restore && one_in(2)) {
+        store_le64(mem + 520, BIT64(63) | (rnd() & 7));
+    }
+    if (one_in(6)) {
+        static const uint16_t at[] = { 26, 514, 516, 523, 530, 540, 575 };
+
+        mem[at[below(G_N_ELEMENTS(at))]] |= 1 << (4 + below(4));
+    }
+
+    memcpy(area, mem, XS_BYTES);
+    native = before;
+    nr = native_run(&native, code, len, 0);
+    memcpy(native_mem, area, XS_BYTES);
+
+    memcpy(area, mem, XS_BYTES);
+    ours = before;
+    use_bounce = one_in(4);
+    map_data(one_in(2));
+    vector = run_handler(&ours, &insn, 0);
+    memcpy(our_mem, area, XS_BYTES);
+    if (nr.vector < 0 && vector == EXC_GP && native.mxcsr & 1 << 17) {
+        return;
+    }
+
+    if (vector != nr.vector) {
+        g_string_append_printf(diff, "exception: native %d, ours %d\n",
+                               nr.vector, vector);
+    }
+    /* A component in its initial state: the host may see it otherwise. */
+    native_diff(&native, &ours, FL_ARITH | FL_DF, diff);
+    if (!restore && vector < 0) {
+        canonical_area(native_mem);
+        canonical_area(our_mem);
+    }
+    for (unsigned i = 0; i < XS_BYTES; i++) {
+        if (native_mem[i] != our_mem[i]) {
+            g_string_append_printf(diff, "area %u: native %02x, ours %02x\n",
+                                   i, native_mem[i], our_mem[i]);
+        }
+    }
+    if (diff->len && n_op_failed[insn.op]++ < 2) {
+        memcpy(area, mem, XS_BYTES);
+        g_print("# eax %x, XSTATE_BV %" PRIx64 ", XCOMP_BV %" PRIx64 "\n",
+                (unsigned)before.gpr[R_RAX], load_le64(mem + 512),
+                load_le64(mem + 520));
+        fail(&insn, code, &before, diff->str);
+    }
+}
+
+static void test_xsave(void)
+{
+    static const uint8_t codes[][4] = {
+        { 0x48, 0x0f, 0xae, 0x27 },             /* xsave64 [rdi] */
+        { 0x48, 0x0f, 0xae, 0x37 },             /* xsaveopt64 */
+        { 0x48, 0x0f, 0xc7, 0x27 },             /* xsavec64 */
+        { 0x48, 0x0f, 0xae, 0x2f },             /* xrstor64 */
+    };
+
+    if (!native_has_avx() || !__builtin_cpu_supports("avx2")) {
+        g_test_skip("no XSAVE here");
+        return;
+    }
+    for (unsigned i = 0; i < 2000 * rounds; i++) {
+        xsave_trial(codes[i % G_N_ELEMENTS(codes)], 4);
+    }
+}
+
+/* XSAVES and XRSTORS are privileged: against each other, and their checks. */
+static void test_xsaves(void)
+{
+    static const uint8_t save[] = { 0x48, 0x0f, 0xc7, 0x2f },
+                         restore[] = { 0x48, 0x0f, 0xc7, 0x1f };
+    static X86State before, after;
+    Insn xsaves, xrstors;
+
+    insn_decode(&xsaves, save, 4, test_env.mode, NULL);
+    insn_decode(&xrstors, restore, 4, test_env.mode, NULL);
+    g_assert_cmpuint(xsaves.op, ==, OP_XSAVES_M);
+    g_assert_cmpuint(xrstors.op, ==, OP_XRSTORS_M);
+    n_runs[OP_XSAVES_M]++;
+    n_runs[OP_XRSTORS_M]++;
+    map_data(true);
+    for (unsigned i = 0; i < 200; i++) {
+        g_autoptr(GString) diff = g_string_new(NULL);
+
+        some_state(&before);
+        init_components(&before);
+        before.rip = (uintptr_t)native_code + 4;
+        before.pkru = one_in(2) ? 0 : 0x55;
+        before.xcr0 |= XCR0_PKRU;
+        before.gpr[R_RAX] = before.xcr0;
+        before.gpr[R_RDX] = 0;
+        before.gpr[R_RDI] = (uintptr_t)native_data;
+        memset(native_data, 0xa5, XS_BYTES);
+
+        after = before;
+        test_env.cpl = 3;
+        g_assert_cmpint(run_handler(&after, &xsaves, 0), ==, EXC_GP);
+        test_env.cpl = 0;
+        after = before;
+        g_assert_cmpint(run_handler(&after, &xsaves, 0), ==, -1);
+        g_assert_cmphex(load_le64(native_data + 520), ==,
+                        BIT64(63) | before.xcr0);
+
+        some_state(&after);
+        memset(native_data + 528, 0, 48);
+        memcpy(after.gpr, before.gpr, sizeof(after.gpr));
+        after.xcr0 = before.xcr0;
+        after.rflags = before.rflags;
+        g_assert_cmpint(run_handler(&after, &xrstors, 0), ==, -1);
+        native_diff(&before, &after, FL_ARITH, diff);
+        g_assert_cmpstr(diff->str, ==, "");
+        g_assert_cmphex(after.pkru, ==, before.pkru);
+
+        native_data[527] = 0;                   /* not compacted */
+        g_assert_cmpint(run_handler(&after, &xrstors, 0), ==, EXC_GP);
+        test_env.cpl = 3;
+    }
+}
+
 /* Every handler has been run. */
 static void test_coverage(void)
 {
@@ -694,6 +908,8 @@ int main(int argc, char **argv)
     g_test_add_func("/fpu/x87", test_x87);
     g_test_add_func("/fpu/legacy", test_legacy);
     g_test_add_func("/fpu/vex", test_vex);
+    g_test_add_func("/fpu/xsave", test_xsave);
+    g_test_add_func("/fpu/xsaves", test_xsaves);
     g_test_add_func("/fpu/coverage", test_coverage);
     return g_test_run();
 }
