@@ -16,6 +16,7 @@
  */
 #include "base/log.h"
 #include "chardev/chardev.h"
+#include "core/irqchip.h"
 #include "core/machine.h"
 #include "cpu/lapic.h"
 #include "hw/acpi/piix4-pm.h"
@@ -146,6 +147,26 @@ static bool make_interrupt_controllers(PcMachine *pc, GError **err)
     return true;
 }
 
+/* The HPET stands between PIT, RTC and their lines; its comparators may also
+ * use I/O APIC pins that nothing else drives. */
+static bool make_hpet(PcMachine *pc, GError **err)
+{
+    pc->hpet = make(NULL, "hpet", err, "hpet-intcap", "0xff0104", NULL);
+    if (!pc->hpet) {
+        return false;
+    }
+    region_map(mem_root(), HPET_GPA, device_region(pc->hpet, 0), 0);
+    device_connect(pc->hpet, "irq", 0, isa_bus_irq(pc->isa, 0));
+    device_connect(pc->hpet, "irq", 2, device_in(pc->ioapic, 2));
+    device_connect(pc->hpet, "irq", 8, isa_bus_irq(pc->isa, 8));
+    for (unsigned pin = ISA_N_IRQS; pin < IOAPIC_N_PINS; pin++) {
+        device_connect(pc->hpet, "irq", pin, device_in(pc->ioapic, pin));
+    }
+    device_connect(pc->pit, "irq", 0, device_in(pc->hpet, 0));
+    device_connect(pc->rtc, "irq", 0, device_in(pc->hpet, 1));
+    return true;
+}
+
 static bool make_timers(PcMachine *pc, GError **err)
 {
     Bus *isa = &pc->isa->bus;
@@ -164,14 +185,7 @@ static bool make_timers(PcMachine *pc, GError **err)
     if (!pc->rtc) {
         return false;
     }
-    if (pc->m.hpet) {
-        pc->hpet = type_find("hpet") ? make(NULL, "hpet", err, NULL) : NULL; if (!pc->hpet) return true;
-        if (!pc->hpet) {
-            return false;
-        }
-        region_map(mem_root(), HPET_GPA, device_region(pc->hpet, 0), 0);
-    }
-    return true;
+    return !pc->m.hpet || make_hpet(pc, err);
 }
 
 static bool make_input(PcMachine *pc, GError **err)

@@ -524,11 +524,8 @@ unsigned pit_frequency_hz(Device *dev, unsigned channel)
 /* The datasheet leaves power-up undefined.  A kernel that is started without
  * firmware may count on what every BIOS leaves behind: the 18.2 Hz tick and
  * refresh requests every 15 us. */
-static void pit_reset(Device *dev)
+static void power_on(I8254 *s, int64_t t)
 {
-    I8254 *s = pit_of(dev);
-    int64_t t = now_ticks();
-
     for (int i = 0; i < PIT_N_CHANNELS; i++) {
         s->pit.ch[i] = (PitChannel) {
             .mode = i == 1 ? 2 : 3, .rw = RW_LSB_MSB, .gate = i != 2,
@@ -537,6 +534,14 @@ static void pit_reset(Device *dev)
             .started = true, .start = t, .switch_at = INT64_MAX,
         };
     }
+}
+
+static void pit_reset(Device *dev)
+{
+    I8254 *s = pit_of(dev);
+    int64_t t = now_ticks();
+
+    power_on(s, t);
     pit_drive(s, t);
 }
 
@@ -558,7 +563,7 @@ static bool pit_realize(Device *dev, GError **err)
     }
     timer_init(&s->timer, dev->loop, CLK_VIRTUAL, pit_tick, s);
     s->rise_at = INT64_MAX;
-    pit_reset(dev);
+    power_on(s, now_ticks());   /* quietly: a board may connect `irq` yet */
     return true;
 }
 
