@@ -13,12 +13,12 @@ mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev 2>/dev/null
 echo "at init: $(cut -d' ' -f1 /proc/uptime) s, $(nproc) processors"
-for sum in md5sum sha1sum sha256sum sha512sum cksum; do
+for sum in md5sum sha1sum sha256sum sha512sum; do
     echo "$sum: $(yes rhea | dd bs=4096 count=64 iflag=fullblock 2>/dev/null |
         $sum | cut -d' ' -f1)"
 done
 echo "awk: $(awk 'BEGIN { x = 0; for (i = 1; i <= 20000; i++)
-    x += sqrt(i) * sin(i) / exp(i / 20000); printf "%.9f", x }')"
+    x += 1 / (i * i); printf "%.12f", x }')"
 echo "gzip: $(dd if=/bin/busybox bs=1k count=512 2>/dev/null | gzip | gunzip |
     cmp - /bin/busybox 2>&1 | grep -c EOF)"
 cat /proc/interrupts > /tmp/i
@@ -50,16 +50,17 @@ def guest(*args, append=""):
 
 
 def awk_value():
-    import math
-    return sum(math.sqrt(i) * math.sin(i) / math.exp(i / 20000)
-               for i in range(1, 20001))
+    x = 0.0
+    for i in range(1, 20001):
+        x += 1 / (i * i)
+    return f"{x:.12f}"
 
 
 def check_sums(g):
     for name in ("md5", "sha1", "sha256", "sha512"):
         g.expect(f"{name}sum: {hashlib.new(name, DATA).hexdigest()}", 60)
-    value = float(g.expect(r"awk: ([-0-9.]+)", 60).group(1))
-    if abs(value - awk_value()) > 1e-6:
+    value = g.expect(r"awk: ([-0-9.]+)", 60).group(1)
+    if value != awk_value():
         g.fail(f"awk computed {value}, not {awk_value()}")
     g.expect("gzip: 1", 60)
     g.expect("sums done", 60)
