@@ -13,7 +13,7 @@ def i386_installer():
     initrd = find(folder, r"/text/debian-installer/i386/initrd.gz$")
     with Guest("-accel", "tcg", "-cpu", "max", "-m", "512", "-kernel", kernel,
                "-initrd", initrd, "-append",
-               "console=ttyS0 TERM=vt100 priority=high") as g:
+               "console=ttyS0") as g:
         g.expect("Linux version 6", 60)
         g.expect("Run /init as init process", 200)
         g.expect("Select a language", 200)
