@@ -208,6 +208,37 @@ VEX_INT(VBROADCASTF128, Y, 16, "vinsertf128 $1, %%xmm1, %%ymm1, %%ymm0")
 VEX_FP(VCVTPH2PS, X, H, "vcvtph2ps %%xmm1, %%xmm0")
 VEX_FP(VCVTPH2PS_256, Y, H, "vcvtph2ps %%xmm1, %%ymm0")
 
+/* The fourth operand, the mask, goes into register 2. */
+#define BLENDV(X)                               \
+    X(VBLENDVPS, "vblendvps")                   \
+    X(VBLENDVPD, "vblendvpd")                   \
+    X(VPBLENDVB, "vpblendvb")
+#define VEX_BLENDV(NAME, w, mnem)                                           \
+    TEMPLATE const Insn *NAME##_body(Env *env, const Insn *insn,            \
+                                     InsnFn *slow)                          \
+    {                                                                       \
+        const void *s;                                                      \
+                                                                            \
+        NEED_AVX(env, insn);                                                \
+        s = xm_rd(env, insn, w##_BYTES_V, false, slow);                     \
+        if (unlikely(!s)) {                                                 \
+            MISS(env, insn, slow);                                          \
+        }                                                                   \
+        asm volatile(FIRST(w) w##_LD_V "vmovdqa (%[m]), " w##_A "\n\t"      \
+                     mnem " " w##_A ", " w##_S_V ", " w##_D ", " w##_D      \
+                     "\n\t" STORE                                           \
+                     : : OPERANDS(env, insn),                               \
+                         [m] "r"(&env->s.vec[insn->imm & 15])               \
+                     : "xmm0", "xmm1", "xmm2", "memory");                   \
+        NEXT(env, insn);                                                    \
+    }                                                                       \
+    TWINS(NAME)
+#define X(NAME, mnem)                           \
+    VEX_BLENDV(NAME, X, mnem)                   \
+    VEX_BLENDV(NAME##_256, Y, mnem)
+BLENDV(X)
+#undef X
+
 /* --- FMA ------------------------------------------------------------------------------ */
 
 #define FMA_ORDERS(X, NAME, mnem)                                           \
@@ -292,6 +323,9 @@ const HandlerRow fpu_avx[] = {
     { OP_V##NAME##_X_XM, VECS(V##NAME, V##NAME##_256), \
       VECS(V##NAME, V##NAME##_256), {} },
     ONLY1(X)
+#undef X
+#define X(NAME, mnem) ROW_VEC(NAME##_X_X_XM_X, NAME)
+    BLENDV(X)
 #undef X
     ROW(VPERMD_X_X_XM, VPERMD)
     ROW(VPERMPS_X_X_XM, VPERMPS)
