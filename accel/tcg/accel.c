@@ -37,9 +37,36 @@ static const Property tcg_props[] = {
     {}
 };
 
+static GPtrArray *map_lost;     /* of RamBlock *, in this commit; machine lock */
+
+static void map_del(MemListener *l, const FlatRange *f)
+{
+    if (f->ram && !g_ptr_array_find(map_lost, f->ram, NULL)) {
+        g_ptr_array_add(map_lost, f->ram);
+    }
+}
+
+static bool still_mapped(const RamBlock *rb)
+{
+    const FlatView *view = as_view(&as_memory);
+
+    for (unsigned i = 0; i < view->n_ranges; i++) {
+        if (view->ranges[i].ram == rb) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void map_commit(MemListener *l)
 {
     tcg_map_changed();
+    for (unsigned i = 0; i < map_lost->len; i++) {
+        if (!still_mapped(g_ptr_array_index(map_lost, i))) {
+            cache_drop_ram(g_ptr_array_index(map_lost, i));
+        }
+    }
+    g_ptr_array_set_size(map_lost, 0);
 }
 
 static void code_written(MemListener *l, RamBlock *rb, uint64_t offset,
@@ -63,7 +90,7 @@ static void tcg_set_a20(bool on)
 }
 
 static MemListener listener = {
-    .commit = map_commit, .code_written = code_written,
+    .del = map_del, .commit = map_commit, .code_written = code_written,
     .dirty_cleared = dirty_cleared,
 };
 
@@ -89,6 +116,7 @@ static bool tcg_init(Machine *m, Opt *options, GError **err)
     interp_init();
     tcg_one_insn = o.one_insn;
     cache_init((o.tb_size_mib ? o.tb_size_mib : 32) * MiB);
+    map_lost = g_ptr_array_new();
     as_add_listener(&as_memory, &listener);
     return true;
 }

@@ -436,7 +436,10 @@ static Block *block_make(Env *env, const FetchEntry *f, uint64_t gva,
         }
         g_mutex_lock(&mutex);
         b = block_find(f->rb->ram_addr + f->rb_offset + off, mode);
-        if (!b) {
+        /* After a change of the map this RAM may be on its way out, and
+         * cache_drop_ram() have been called already: make nothing of it. */
+        if (!b && env->tcg->map_gen
+                  == __atomic_load_n(&tcg_map_gen, __ATOMIC_SEQ_CST)) {
             p = page_get(env->tcg, f);
             __atomic_fetch_or(&p->lines, line_mask(off, d.len),
                               __ATOMIC_SEQ_CST);
@@ -558,6 +561,22 @@ void cache_link(const Block *from_const, const Block *to)
             __atomic_store_n(&from->link[i], (Block *)to, __ATOMIC_RELEASE);
             __atomic_store_n(&from->link_off[i], to->off, __ATOMIC_RELEASE);
             break;
+        }
+    }
+    g_mutex_unlock(&mutex);
+}
+
+void cache_drop_ram(const RamBlock *rb)
+{
+    GList *next;
+
+    g_mutex_lock(&mutex);
+    for (GList *at = page_fifo.head; at; at = next) {
+        CodePage *p = at->data;
+
+        next = at->next;
+        if (p->rb == rb) {
+            page_release(p);
         }
     }
     g_mutex_unlock(&mutex);

@@ -85,6 +85,7 @@ struct Env {
     uint8_t bounce_size;
     bool exclusive;             /* this vCPU holds the exclusive section */
     bool locked_code;           /* mem_lock() gave RAM that holds code */
+    uint8_t watch_hit;          /* data breakpoints of this instruction: DR6 */
 
     struct TcgCpu *tcg;         /* mmu.c, cache.c, run.c: TLBs, jump cache */
 };
@@ -394,11 +395,12 @@ void tlb_flush_pcid(Env *env, uint16_t pcid, bool global);
 void tlb_new_cr3(Env *env, bool keep);
 /* Should a long instruction (REP, between iterations) stop here and let the
  * dispatcher look?  It then ends with `return insn_fault(env, insn)` without
- * an exception, to be resumed.  With DM_TF: after each iteration. */
+ * an exception, to be resumed.  With DM_TF, or after a data breakpoint: after
+ * each iteration. */
 static inline bool env_poll(const Env *env)
 {
     return (__atomic_load_n(&env->cpu->pending, __ATOMIC_RELAXED)
-            & env->poll_mask) || env->mode & DM_TF;
+            & env->poll_mask) || env->mode & DM_TF || env->watch_hit;
 }
 /* MOV to CR0/3/4, with every side effect; false with #GP recorded.
  * interp/control.c */

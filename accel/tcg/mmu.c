@@ -189,6 +189,33 @@ static bool direct_write(RamBlock *rb, uint64_t offset)
     return true;
 }
 
+/* Every access to such a page must come through here. */
+static bool page_watched(const TcgCpu *t, uint64_t page)
+{
+    for (unsigned i = 0; i < t->n_watch; i++) {
+        if (PAGE_START(t->watch[i].first) == page) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Note which data breakpoints the access hits; the trap comes after the
+ * instruction. */
+static void watch(Env *env, uint64_t gva, unsigned size, int acc)
+{
+    const TcgCpu *t = env->tcg;
+
+    for (unsigned i = 0; i < t->n_watch; i++) {
+        const Breakpoint *b = &t->watch[i];
+
+        if (gva <= b->last && gva + size - 1 >= b->first
+            && (acc != ACC_READ || b->on_read)) {
+            env->watch_hit |= b->dr6;
+        }
+    }
+}
+
 static TlbEntry *fill(Env *env, unsigned who, uint64_t gva, int acc)
 {
     TcgCpu *t = env->tcg;
@@ -212,7 +239,7 @@ static TlbEntry *fill(Env *env, unsigned who, uint64_t gva, int acc)
         aux |= TLBE_W;
     }
     r = phys_page(t, PAGE_START(w.gpa));
-    if (!r) {
+    if (!r || unlikely(t->n_watch && page_watched(t, page))) {
         return tlb_enter(t, who, page, NULL, false, aux);
     }
     uint64_t offset = r->offset + (PAGE_START(w.gpa) - r->start);
@@ -322,6 +349,9 @@ static void *resolve(Env *env, uint64_t gva, unsigned size, int acc)
         && !(size & (size - 1))) {
         exc_set(env, EXC_AC, true, 0);
         return NULL;
+    }
+    if (unlikely(t->n_watch)) {
+        watch(env, gva, size, acc);
     }
     if (likely(!e2) && !(e->aux & TLBE_SLOW)
         && (acc == ACC_READ || e->nwpage == e->nrpage)) {

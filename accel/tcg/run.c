@@ -18,6 +18,7 @@
 
 enum {
     BUDGET = 32768,             /* instructions between safe points */
+    DR6_BD = 1 << 13,
     DR6_BS = 1 << 14,
 };
 #define INTERRUPTS ((uint32_t)(CPU_PEND_APIC | CPU_PEND_EXTINT))
@@ -551,19 +552,67 @@ static void log_state(Env *env, const Block *b)
     }
 }
 
+/* The traps due after an instruction that did not fault. */
+static void raise_traps(Env *env, uint64_t rflags)
+{
+    uint64_t dr6 = env->watch_hit;
+
+    if (env->s.interrupt_shadow == 2) {
+        return;                 /* MOV SS: after the next instruction */
+    }
+    if (rflags & FL_TF) {
+        dr6 |= DR6_BS;
+    }
+    if (env->exc_vector == EXC_DB && env->exc_soft == EXC_SOFT_NONE
+        && !(env->exc_dr6 & DR6_BD)) {
+        env->exc_dr6 |= dr6;    /* an I/O breakpoint as well */
+    } else if (env->exc_vector < 0 && dr6) {
+        exc_set(env, EXC_DB, false, 0);
+        env->exc_dr6 = dr6;
+    }
+    env->watch_hit = 0;
+}
+
+/* Is there an instruction breakpoint at RIP?  Then #DB is recorded. */
+static bool at_breakpoint(Env *env)
+{
+    const TcgCpu *t = env->tcg;
+    uint64_t gva = env->s.rip, dr6 = 0;
+
+    if (!(env->mode & DM_CODE64)) {
+        gva = (uint32_t)(gva + env->s.seg[SEG_CS].base);
+    }
+    for (unsigned i = 0; i < t->n_exec; i++) {
+        if (gva >= t->exec[i].first && gva <= t->exec[i].last) {
+            dr6 |= t->exec[i].dr6;
+        }
+    }
+    if (!dr6) {
+        return false;
+    }
+    exc_set(env, EXC_DB, false, 0);
+    env->exc_dr6 = dr6;
+    return true;
+}
+
 /* Run from RIP until something ends the chain of blocks. */
 static void run_blocks(Env *env)
 {
     X86State *s = &env->s;
-    uint8_t shadow = s->interrupt_shadow;
-    bool trap = s->rflags & FL_TF;
-    bool single = shadow || trap || log_mask & (LOG_EXEC | LOG_CPU
-                                                | LOG_NOCHAIN);
-    uint32_t mode = env->mode | (shadow ? DM_SHADOW : 0);
+    uint64_t rflags = s->rflags;
+    bool armed = env->tcg->n_watch | env->tcg->n_exec;
+    bool alone = s->interrupt_shadow || armed;  /* one instruction */
+    bool traps = rflags & FL_TF || armed;
+    bool single = alone || traps
+                  || log_mask & (LOG_EXEC | LOG_CPU | LOG_NOCHAIN);
+    uint32_t mode = env->mode | (alone ? DM_SHADOW : 0);
     const Block *b;
     const Insn *insn;
     int32_t budget;
 
+    if (unlikely(armed) && !(rflags & FL_RF) && at_breakpoint(env)) {
+        return;
+    }
     s->rflags &= ~(uint64_t)FL_RF;
     b = find_block(env, mode, &single);
     if (unlikely(!b)) {
@@ -586,9 +635,8 @@ static void run_blocks(Env *env)
         tcg_exclusive_end(env);
     }
     env->locked_code = false;
-    if (unlikely(trap) && env->exc_vector < 0 && s->interrupt_shadow != 2) {
-        exc_set(env, EXC_DB, false, 0);
-        env->exc_dr6 = DR6_BS;
+    if (unlikely(traps)) {
+        raise_traps(env, rflags);
     }
 }
 
@@ -607,6 +655,8 @@ static void quiesce(Env *env)
         t->n_invalidated = n;
         tcg_new_jump_gen(t);
     }
+    /* The same for RAM that the map has lost. */
+    mmu_follow_map(env);
 }
 
 static CpuRun triple_fault(Env *env)
@@ -666,7 +716,6 @@ CpuRun tcg_run(X86Cpu *cpu)
 
     safe_point(env->tcg, false);
     quiesce(env);
-    mmu_follow_map(env);
     env_update_mode(env);
     run = run_loop(env);
     safe_point(env->tcg, true);

@@ -105,6 +105,13 @@ typedef struct BouncePart {
     unsigned len;
 } BouncePart;
 
+/* A breakpoint of DR0 to DR3 that is enabled in DR7. */
+typedef struct Breakpoint {
+    uint64_t first, last;       /* linear addresses */
+    uint8_t dr6;                /* its bit */
+    bool on_read;               /* data: reads too */
+} Breakpoint;
+
 /* The outcome of a page walk. */
 typedef struct Walk {
     hwaddr gpa;                 /* A20 applied */
@@ -131,6 +138,10 @@ typedef struct TcgCpu {
     uint64_t n_invalidated;     /* blocks, as of the last look */
     uint8_t phys_bits;
     bool has_1g;
+
+    Breakpoint watch[4], exec[4];   /* data, instructions; see env->s.dr */
+    unsigned n_watch, n_exec;
+    uint64_t dr[5];             /* DR0 to DR3 and DR7 that they were made of */
 
     FetchEntry fetch[2][FETCH_SIZE];            /* by CPL == 3 */
     uint64_t fetched[64];       /* pages in it since `gen`, as a filter */
@@ -168,6 +179,8 @@ bool mmu_probe(Env *env, uint64_t gva, hwaddr *gpa);
 void mmu_update_mode(Env *env);
 bool mmu_init(TcgCpu *t);
 void mmu_free(TcgCpu *t);
+/* Take over what DR0 to DR3 and DR7 say. */
+void mmu_update_breakpoints(Env *env);
 /* Do what other threads asked: drop write tags, note a new memory map. */
 void mmu_drop_writes(TcgCpu *t, const DropRequest *req);
 /* Flush if the memory map or A20 changed since. */
@@ -234,6 +247,8 @@ void cache_link(const Block *from, const Block *to);
 /* RAM was written: drop overlapping blocks.  vCPU threads; any other thread. */
 void cache_written(RamBlock *rb, uint64_t offset, uint64_t len);
 void cache_written_foreign(RamBlock *rb, uint64_t offset, uint64_t len);
+/* The block has gone from the memory map and may be freed. */
+void cache_drop_ram(const RamBlock *rb);
 /* A vCPU has dropped its write tag. */
 void cache_page_acked(CodePage *page);
 /* Is the page still waiting for that? */

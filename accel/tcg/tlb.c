@@ -269,8 +269,45 @@ void mmu_update_mode(Env *env)
              : MMU_SUPER;
     t->check_alignment = env->cpl == 3 && s->cr0 & CR0_AM
                          && s->rflags & FL_AC;
+    if (unlikely(s->dr[7] != t->dr[4] || (s->dr[7] & 0xff
+                                          && memcmp(s->dr, t->dr, 32)))) {
+        mmu_update_breakpoints(env);
+    }
     env->tlb = t->check_alignment ? tlb_none : t->tlb[t->who]->e;
     env->jump_tag = (uint64_t)t->jump_gen << 32 | env->mode;
+}
+
+/* DR7: per breakpoint two enable bits from bit 0, kind and length from 16. */
+void mmu_update_breakpoints(Env *env)
+{
+    static const uint8_t mask_of_len[4] = { 0, 1, 7, 3 };
+    TcgCpu *t = env->tcg;
+    const uint64_t *dr = env->s.dr;
+    bool had_watch = t->n_watch;
+
+    memcpy(t->dr, dr, 4 * sizeof(*dr));
+    t->dr[4] = dr[7];
+    t->n_watch = t->n_exec = 0;
+    for (unsigned i = 0; i < 4; i++) {
+        unsigned kind = dr[7] >> (16 + 4 * i) & 3;
+        uint64_t mask = mask_of_len[dr[7] >> (18 + 4 * i) & 3];
+        Breakpoint b = {
+            .first = dr[i] & ~mask, .last = dr[i] | mask,
+            .dr6 = 1 << i, .on_read = kind == 3,
+        };
+
+        if (!(dr[7] >> (2 * i) & 3)) {
+            continue;
+        }
+        if (kind == 0) {
+            t->exec[t->n_exec++] = b;
+        } else if (kind != 2) {         /* 2: I/O, see interp/io.c */
+            t->watch[t->n_watch++] = b;
+        }
+    }
+    if (had_watch || t->n_watch) {
+        tlb_flush(env, true);
+    }
 }
 
 bool mmu_init(TcgCpu *t)

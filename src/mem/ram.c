@@ -231,17 +231,15 @@ void ram_mark_dirty(RamBlock *rb, uint64_t offset, uint64_t len)
     for (uint64_t at = offset; at < end;
          at = ALIGN_DOWN(at, PAGE_BYTES) + PAGE_BYTES) {
         uint8_t *byte = ram_dirty_byte(rb, at);
-        uint8_t now = __atomic_load_n(byte, __ATOMIC_ACQUIRE);
+        /* A full barrier: whoever translates code clears its bit first and
+         * reads the bytes afterwards. */
+        uint8_t now = __atomic_fetch_or(byte, DIRTY_VGA | DIRTY_MIGRATION,
+                                        __ATOMIC_SEQ_CST);
 
         if (!(now & DIRTY_CODE)) {
             uint64_t stop = MIN(end, ALIGN_DOWN(at, PAGE_BYTES) + PAGE_BYTES);
 
             tell_code_written(rb, at, stop - at);
-        }
-        if ((now & (DIRTY_VGA | DIRTY_MIGRATION))
-            != (DIRTY_VGA | DIRTY_MIGRATION)) {
-            __atomic_or_fetch(byte, DIRTY_VGA | DIRTY_MIGRATION,
-                              __ATOMIC_RELEASE);
         }
     }
 }

@@ -201,6 +201,27 @@ void guest_long(unsigned i, uint64_t rip, uint64_t tables)
     put(i);
 }
 
+void guest_tables(unsigned i, uint64_t gdt, uint64_t idt)
+{
+    X86State *s = guest_cpu(i)->state;
+    uint64_t *d = (uint64_t *)(guest_ram + gdt);
+
+    d[1] = UINT64_C(0x00af9b000000ffff);        /* code */
+    d[2] = UINT64_C(0x00cf93000000ffff);        /* data */
+    s->gdtr = (X86Table) { gdt, 0x17 };
+    s->idtr = (X86Table) { idt, 0xfff };
+}
+
+void guest_gate(uint64_t idt, unsigned vector, uint64_t handler)
+{
+    uint16_t *gate = (uint16_t *)(guest_ram + idt + 16 * vector);
+
+    gate[0] = handler;
+    gate[1] = 8;
+    gate[2] = 0x8e00;
+    gate[3] = handler >> 16;
+}
+
 /* --- running ------------------------------------------------------------------- */
 
 static void dump(void)

@@ -64,6 +64,10 @@ void guest_protected(unsigned i, uint32_t eip);         /* no paging */
 /* Paging on; identity tables for 2 GiB by 2 MiB pages at `tables`. */
 void guest_long(unsigned i, uint64_t rip, uint64_t tables);
 
+/* Give a CPU in long mode GDT and IDT at these places, and a gate. */
+void guest_tables(unsigned i, uint64_t gdt, uint64_t idt);
+void guest_gate(uint64_t idt, unsigned vector, uint64_t handler);
+
 /* Run until `n` exits were seen; the test fails after some seconds.  Returns
  * the value of the last exit. */
 uint8_t guest_run(unsigned n_exits);

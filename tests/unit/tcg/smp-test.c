@@ -100,8 +100,6 @@ static void test_shootdown(void)
 {
     uint64_t *t = (uint64_t *)(guest_ram + TABLES);
     uint64_t handler = CODE_1 + 256;
-    uint16_t *gate = (uint16_t *)(guest_ram + IDT + 16 * 0x40);
-    uint64_t *gdt = (uint64_t *)(guest_ram + GDT);
 
     guest_reset();
     guest_load(CODE, mover, mover_end);
@@ -117,17 +115,11 @@ static void test_shootdown(void)
     for (unsigned i = 0; i < 16; i++) {
         *(uint32_t *)(guest_ram + 0x400000 + 4096 * i) = i;
     }
-    gdt[1] = UINT64_C(0x00af9b000000ffff);
-    gdt[2] = UINT64_C(0x00cf93000000ffff);
-    gate[0] = handler;
-    gate[1] = 8;
-    gate[2] = 0x8e00;
-    gate[3] = handler >> 16;
+    guest_gate(IDT, 0x40, handler);
     for (unsigned i = 0; i < 2; i++) {
         X86State *s = guest_cpu(i)->state;
 
-        s->idtr = (X86Table) { IDT, 0xfff };
-        s->gdtr = (X86Table) { GDT, 0x17 };
+        guest_tables(i, GDT, IDT);
         s->gpr[R_RSI] = 0xc0000000;
         s->gpr[R_RDI] = TABLES + 0x9000;
         lapic_mmio_write(guest_cpu(i)->apic, 0xf0, 0x1ff);
