@@ -150,5 +150,6 @@ bool boot_load(Machine *m, Region *memory, GError **err)
         : !m->kernel && !load_default_firmware(m, memory, err)) {
         return false;
     }
+    boot_fill_cmos(m);
     return boot_fill_fw_cfg(m, err) && (!m->kernel || load_kernel(m, err));
 }

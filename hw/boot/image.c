@@ -75,7 +75,9 @@ bool boot_file_read(BootFile *f, uint64_t at, void *buf, size_t len)
         return false;
     }
     if (f->fd < 0) {
-        memcpy(buf, f->data + at, len);
+        if (len) {
+            memcpy(buf, f->data + at, len);
+        }
         return true;
     }
     for (size_t done = 0; done < len;) {

@@ -161,6 +161,8 @@ bool boot_add_smbios(BootImage *img, GError **err);
 
 /* Tell fw_cfg, when there is one, about the machine.  fw-cfg-items.c */
 bool boot_fill_fw_cfg(Machine *m, GError **err);
+/* And in the RTC's CMOS RAM.  hw/boot/cmos.c */
+void boot_fill_cmos(Machine *m);
 
 /* Loaders; each fails with "reason" only.  `first` is the file's start. */
 bool linux_probe(const uint8_t *first, size_t len);

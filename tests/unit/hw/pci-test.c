@@ -6,6 +6,7 @@
 #include <glib/gstdio.h>
 #include <unistd.h>
 
+#include "hw/boot/boot.h"
 #include "pctest.h"
 
 typedef struct {
@@ -239,11 +240,13 @@ static void test_addresses(void)
     g_assert_false(device_realize(dev, &t->pci->bus, &err));
     g_assert_nonnull(strstr(err->message, "addr=03.0"));
     g_clear_error(&err);
+    object_unref(&dev->obj);
     dev = device_new(&toy_type);
     g_assert_true(prop_set(&dev->obj, "addr", "3.1", NULL));
     g_assert_false(device_realize(dev, &t->pci->bus, &err));
     g_assert_nonnull(strstr(err->message, "multifunction=on"));
     g_clear_error(&err);
+    object_unref(&dev->obj);
 
     /* Next free slot; gone again, its BARs and lines with it. */
     dev = pc_add_pci(t, "toy-pci", NULL, NULL);
@@ -256,6 +259,23 @@ static void test_addresses(void)
     g_assert_false(pci_bus_irq_level(t->pci, 1));
     g_assert_cmphex(pc_load(0xf2000004, 1), ==, 0xff);
     g_assert_cmphex(pc_conf_read(t, PCI_DEVFN_OF(2, 0), 0, 4), ==, 0xffffffff);
+}
+
+/* What a direct boot does in firmware's stead. */
+static void test_platform_setup(void)
+{
+    machine_reset(t->m);
+    boot_platform_setup(t->m);
+    g_assert_cmphex(conf(PCI_COMMAND, 2) & 7, ==, 3);
+    g_assert_cmphex(conf(PCI_INTERRUPT_LINE, 1), ==, 11);
+    /* Largest first, from E0000000h; the 64-bit one fits there as well. */
+    g_assert_cmphex(toy->pci.bars[2].gpa, ==, 0xe0000000);
+    g_assert_cmphex(toy->pci.bars[0].gpa, ==, 0xe1000000);
+    g_assert_cmphex(toy->pci.bars[4].gpa, ==, 0xe1001000);
+    g_assert_cmphex(toy->pci.bars[1].gpa, ==, 0xc000);
+    g_assert_cmphex(pc_load(0xe1000004, 1), ==, 0xa4);
+    g_assert_cmphex(pc_conf_read(t, 0, 0x5f, 1), ==, 0x33);
+    fresh();
 }
 
 /* --- INTx ------------------------------------------------------------------------------ */
@@ -452,6 +472,7 @@ int main(int argc, char **argv)
     g_test_add_func("/pci/bar/reload", test_bar_reload);
     g_test_add_func("/pci/state/foreign", test_foreign_state);
     g_test_add_func("/pci/addresses", test_addresses);
+    g_test_add_func("/pci/platform-setup", test_platform_setup);
     g_test_add_func("/pci/intx", test_intx);
     g_test_add_func("/pci/msi", test_msi);
     g_test_add_func("/pci/msix", test_msix);

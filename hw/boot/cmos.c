@@ -1,0 +1,77 @@
+/*
+ * What firmware of the 1990s reads from CMOS RAM: memory, processors, the order
+ * of booting.
+ *
+ * Spec:  R. Brown's list, CMOS.LST; the bytes from 34h on as Bochs' and QEMU's
+ *        BIOSes use them.
+ * Locks: machine lock.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "hw/boot/boot.h"
+
+#include "hw/rtc/mc146818.h"
+
+enum {
+    EQUIPMENT = 0x14, BASE_MEMORY = 0x15, EXTENDED_MEMORY = 0x17,
+    EXTENDED_MEMORY_ACTUAL = 0x30, MEMORY_OVER_16M = 0x34, BOOT_3RD = 0x38,
+    BOOT_1ST_2ND = 0x3d, MEMORY_OVER_4G = 0x5b, N_CPUS = 0x5f,
+};
+enum { HAS_FPU = 1 << 1, HAS_MOUSE = 1 << 2 };
+
+static void find_rtc(Device *dev, void *opaque)
+{
+    if (dev->obj.type == &mc146818_type) {
+        *(Device **)opaque = dev;
+    }
+}
+
+static void set16(Device *rtc, unsigned index, uint64_t val)
+{
+    val = MIN(val, UINT16_MAX);
+    rtc_cmos_set(rtc, index, val);
+    rtc_cmos_set(rtc, index + 1, val >> 8);
+}
+
+/* The nibble for one letter of -boot order=. */
+static unsigned boot_code(const char *order, unsigned n)
+{
+    static const struct { char letter; uint8_t code; } codes[] = {
+        { 'a', 1 }, { 'b', 1 }, { 'c', 2 }, { 'd', 3 },
+        { 'n', 4 }, { 'o', 4 }, { 'p', 4 },
+    };
+
+    for (unsigned i = 0; strlen(order) > n && i < G_N_ELEMENTS(codes); i++) {
+        if (codes[i].letter == order[n]) {
+            return codes[i].code;
+        }
+    }
+    return 0;
+}
+
+void boot_fill_cmos(Machine *m)
+{
+    g_autoptr(GArray) e820 = e820_from_map(m);
+    uint64_t low = e820_low_end(e820), high = e820_high_end(e820) - 4 * GiB;
+    const char *order = m->boot_order ? m->boot_order : "cad";
+    Device *rtc = NULL;
+
+    device_foreach(NULL, find_rtc, &rtc);
+    if (!rtc) {
+        return;
+    }
+    rtc_cmos_set(rtc, EQUIPMENT, HAS_FPU | HAS_MOUSE);
+    set16(rtc, BASE_MEMORY, 640);
+    set16(rtc, EXTENDED_MEMORY, low > MiB ? (low - MiB) / KiB : 0);
+    set16(rtc, EXTENDED_MEMORY_ACTUAL, low > MiB ? (low - MiB) / KiB : 0);
+    set16(rtc, MEMORY_OVER_16M,
+          low > 16 * MiB ? (low - 16 * MiB) / (64 * KiB) : 0);
+    for (unsigned i = 0; i < 3; i++) {
+        rtc_cmos_set(rtc, MEMORY_OVER_4G + i, high / (64 * KiB) >> 8 * i);
+    }
+    rtc_cmos_set(rtc, N_CPUS, m->topo.cpus - 1);
+    rtc_cmos_set(rtc, BOOT_1ST_2ND, boot_code(order, 1) << 4
+                                    | boot_code(order, 0));
+    /* Bit 0: do not look for a boot sector's signature on floppies. */
+    rtc_cmos_set(rtc, BOOT_3RD, boot_code(order, 2) << 4 | 1);
+}
