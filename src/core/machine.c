@@ -337,9 +337,14 @@ static void request(int *word, ShutdownCause why)
 {
     int none = SHUTDOWN_NONE;
 
-    /* The first cause is the one that counts. */
-    __atomic_compare_exchange_n(word, &none, (int)why, false,
-                                __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+    if (why == SHUTDOWN_HOST_QUIT || why == SHUTDOWN_HOST_SIGNAL) {
+        /* Certain to end, which a guest's panic or power-off is not. */
+        __atomic_store_n(word, (int)why, __ATOMIC_RELEASE);
+    } else {
+        /* The first cause is the one that counts. */
+        __atomic_compare_exchange_n(word, &none, (int)why, false,
+                                    __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+    }
     if (!__atomic_exchange_n(&request_pending, 1, __ATOMIC_SEQ_CST)) {
         loop_call(loop_main(), serve_requests, NULL);
     }

@@ -243,8 +243,10 @@ GOOD_CONFIG = """
   iobase = "0xf4"
 """
 
-# Devices that the board still waits for.
-NOISE = re.compile(r"rhea: warning: no i\d+ yet\n")
+# Warnings that are not about the command line: no SeaBIOS on this host, and
+# devices that the board still waits for.
+NOISE = re.compile(r"rhea: warning: (no i\d+ yet|no kernel, and no firmware "
+                   r".* is installed .*)\n")
 
 count = failures = 0
 tmp = tempfile.TemporaryDirectory(prefix="rhea-cli-")
@@ -563,12 +565,6 @@ STAYS = [
 
 
 def test_guests():
-    global count
-    r = run(f"-display none -no-reboot -kernel {multiboot(TRIPLE)}")
-    if "could not load kernel" in r.stderr:
-        count += 1
-        print(f"ok {count} - guests # SKIP no multiboot loader yet")
-        return
     for what, code, options, status in ENDS:
         kernel = multiboot(code)
         r = run(f"-display none -kernel {kernel} {options}")
