@@ -85,6 +85,7 @@ struct Env {
     uint8_t bounce_size;
     bool exclusive;             /* this vCPU holds the exclusive section */
     bool locked_code;           /* mem_lock() gave RAM that holds code */
+    uint8_t n_pauses;           /* PAUSEs run, to yield now and then */
     uint8_t watch_hit;          /* data breakpoints of this instruction: DR6 */
 
     struct TcgCpu *tcg;         /* mmu.c, cache.c, run.c: TLBs, jump cache */

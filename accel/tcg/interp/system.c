@@ -10,6 +10,9 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "accel/tcg/interp/segment.h"
+
+#include <sched.h>
+
 #include "cpu/features.h"
 
 /* --- SYSCALL and its kin ---------------------------------------------------------------- */
@@ -312,11 +315,15 @@ static const Insn *hlt(Env *env, const Insn *insn)
     return insn_exit(env, insn);
 }
 
+/* Who spins for long may be waiting for a vCPU that has no host core. */
 static const Insn *spin(Env *env, const Insn *insn)
 {
 #ifdef __x86_64__
     __builtin_ia32_pause();
 #endif
+    if (++env->n_pauses % 64 == 0) {
+        sched_yield();
+    }
     NEXT(env, insn);
 }
 

@@ -141,15 +141,15 @@ static void test_crossing(void)
 /* CPU 1 writes the immediate and then the turn; CPU 0 waits and calls. */
 GUEST_CODE(cross_runner, "64",
     "xor %ebx, %ebx\n mov $1, %ecx\n"
-    "1: cmp %ecx, 0x200000\n jne 1b\n call *%rdi\n movzbl %al, %eax\n"
+    "1: pause\n cmp %ecx, 0x200000\n jne 1b\n call *%rdi\n movzbl %al, %eax\n"
     "add %eax, %ebx\n mov %ecx, 0x200040\n add %rbp, %rdi\n inc %ecx\n"
-    "cmp $1001, %ecx\n jne 1b\n" GUEST_EXIT);
+    "cmp $501, %ecx\n jne 1b\n" GUEST_EXIT);
 GUEST_CODE(cross_writer, "64",
     "mov $1, %ecx\n"
     "1: movw $0x00b0, (%rdi)\n movb $0xc3, 2(%rdi)\n mov %cl, 1(%rdi)\n"
     "mov %ecx, 0x200000\n"
-    "2: cmp %ecx, 0x200040\n jne 2b\n add %rbp, %rdi\n inc %ecx\n"
-    "cmp $1001, %ecx\n jne 1b\n" GUEST_EXIT);
+    "2: pause\n cmp %ecx, 0x200040\n jne 2b\n add %rbp, %rdi\n inc %ecx\n"
+    "cmp $501, %ecx\n jne 1b\n" GUEST_EXIT);
 
 static void run_cross(uint64_t at, uint64_t write_at, uint64_t step)
 {
@@ -160,7 +160,7 @@ static void run_cross(uint64_t at, uint64_t write_at, uint64_t step)
     guest_cpu(0)->state->gpr[R_RBP] = step;
     guest_cpu(1)->state->gpr[R_RDI] = write_at;
     guest_cpu(1)->state->gpr[R_RBP] = step;
-    g_assert_cmpuint(run64(2), ==, low_bytes(1000));
+    g_assert_cmpuint(run64(2), ==, low_bytes(500));
 }
 
 static void test_cross(void)
