@@ -39,12 +39,8 @@ const Insn *avx_unavailable(Env *env, const Insn *insn)
     return insn_raise(env, insn, nm ? EXC_NM : EXC_UD);
 }
 
-bool x87_blocked(Env *env, const Insn *insn, bool mmx)
+bool x87_pending(Env *env, const Insn *insn)
 {
-    if (env->s.cr0 & (CR0_EM | CR0_TS)) {
-        insn_raise(env, insn, mmx && env->s.cr0 & CR0_EM ? EXC_UD : EXC_NM);
-        return true;
-    }
     if (env->s.cr0 & CR0_NE) {
         insn_raise(env, insn, EXC_MF);
         return true;
@@ -63,6 +59,15 @@ bool x87_blocked(Env *env, const Insn *insn, bool mmx)
         }
     }
     return false;
+}
+
+bool x87_blocked(Env *env, const Insn *insn, bool mmx)
+{
+    if (env->s.cr0 & (CR0_EM | CR0_TS)) {
+        insn_raise(env, insn, mmx && env->s.cr0 & CR0_EM ? EXC_UD : EXC_NM);
+        return true;
+    }
+    return x87_pending(env, insn);
 }
 
 /* --- operands -------------------------------------------------------------- */

@@ -54,6 +54,7 @@ const Insn *avx_unavailable(Env *env, const Insn *insn);
  * for IRQ 13 when that can be taken now: return NULL.  False: execute.
  */
 bool x87_blocked(Env *env, const Insn *insn, bool mmx);
+bool x87_pending(Env *env, const Insn *insn);   /* FSW.ES is set */
 /* The instruction faulted with a SIMD exception: #XM, or #UD. */
 const Insn *fp_trap(Env *env, const Insn *insn);
 

@@ -84,7 +84,7 @@ static const Insn *FWAIT(Env *env, const Insn *insn)
     if ((env->s.cr0 & (CR0_MP | CR0_TS)) == (CR0_MP | CR0_TS)) {
         return insn_raise(env, insn, EXC_NM);
     }
-    if (env->s.fsw & FSW_ES && x87_blocked(env, insn, true)) {
+    if (env->s.fsw & FSW_ES && x87_pending(env, insn)) {
         return NULL;
     }
     NEXT(env, insn);

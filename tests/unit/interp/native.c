@@ -149,13 +149,13 @@ bool native_init(void)
     struct sigaction sa = {
         .sa_sigaction = native_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK,
     };
-    stack_t stack = { .ss_size = 64 * KiB };
+    static uint8_t stack_bytes[64 * KiB];
+    stack_t stack = { .ss_sp = stack_bytes, .ss_size = sizeof(stack_bytes) };
     size_t bytes = NATIVE_DATA_PAGES * NATIVE_PAGE + 2 * NATIVE_GUARD;
 
     if (native_code) {
         return true;
     }
-    stack.ss_sp = g_malloc(stack.ss_size);
     native_code = mmap(NULL, 2 * NATIVE_PAGE,
                        PROT_READ | PROT_WRITE | PROT_EXEC,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
