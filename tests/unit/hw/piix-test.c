@@ -28,6 +28,30 @@ static const DeviceType toy_type = {
 };
 DEVICE_TYPE(toy_type)
 
+/* What is written and what is read: storage, and bits that are not there. */
+typedef struct {
+    uint8_t at, reset, after_ff, after_00;
+} Row;
+
+static void check_rows(unsigned devfn, const Row *rows, unsigned n)
+{
+    machine_reset(t->m);
+    for (unsigned i = 0; i < n; i++) {
+        const Row *r = &rows[i];
+
+        g_assert_cmphex(pc_conf_read(t, devfn, r->at, 1), ==, r->reset);
+        pc_conf_write(t, devfn, r->at, 0xff, 1);
+        g_assert_cmphex(pc_conf_read(t, devfn, r->at, 1), ==, r->after_ff);
+        pc_conf_write(t, devfn, r->at, 0, 1);
+        g_assert_cmphex(pc_conf_read(t, devfn, r->at, 1), ==, r->after_00);
+    }
+    machine_reset(t->m);
+    for (unsigned i = 0; i < n; i++) {
+        g_assert_cmphex(pc_conf_read(t, devfn, rows[i].at, 1), ==,
+                        rows[i].reset);
+    }
+}
+
 /* --- i440FX ------------------------------------------------------------------------- */
 
 static void pam(unsigned reg, uint8_t val)
@@ -119,6 +143,19 @@ static void test_pmc_registers(void)
     g_assert_cmphex(pc_conf_read(t, PMC, PCI_STATUS, 2), ==, 0x0280);
     g_assert_cmphex(pc_conf_read(t, PMC, PCI_CLASS_REVISION, 4), ==,
                     0x06000002);
+    static const Row rows[] = {
+        { 0x04, 0x06, 0x46, 0x06 }, { 0x50, 0x00, 0xff, 0x00 },
+        { 0x52, 0x00, 0xff, 0x00 }, { 0x53, 0x83, 0xff, 0x00 },
+        { 0x54, 0x00, 0xff, 0x00 }, { 0x55, 0x10, 0xff, 0x00 },
+        { 0x57, 0x01, 0xff, 0x00 }, { 0x58, 0x00, 0xff, 0x00 },
+        { 0x59, 0x00, 0x30, 0x00 }, { 0x5a, 0x00, 0x33, 0x00 },
+        { 0x5f, 0x00, 0x33, 0x00 }, { 0x68, 0x00, 0xff, 0x00 },
+        { 0x70, 0x10, 0xff, 0x00 }, { 0x71, 0x00, 0xff, 0x00 },
+        { 0x72, 0x02, 0x3a, 0x1a }, { 0x90, 0x00, 0xff, 0x00 },
+        { 0x91, 0x00, 0x00, 0x00 },
+    };
+
+    check_rows(PMC, rows, G_N_ELEMENTS(rows));
     /* 64 MiB: 8 units in every row boundary. */
     g_assert_cmphex(pc_conf_read(t, PMC, 0x60, 4), ==, 0x08080808);
     pc_conf_write(t, PMC, 0x93, 0x04, 1);
@@ -173,6 +210,51 @@ static void test_reset_control(void)
     pc_out(0xcf9, 1, 0x06);
     g_assert_true(pc_was_reset(t));
     g_assert_cmphex(pc_in(0xcf9, 1), ==, 0);
+}
+
+static void test_piix3_registers(void)
+{
+    static const Row rows[] = {
+        { 0x04, 0x07, 0x47, 0x07 }, { 0x06, 0x00, 0x00, 0x00 },
+        { 0x07, 0x02, 0x02, 0x02 }, { 0x0e, 0x80, 0x80, 0x80 },
+        { 0x4c, 0x4d, 0x7f, 0x00 }, { 0x4e, 0x03, 0xff, 0x00 },
+        { 0x4f, 0x00, 0x0f, 0x00 }, { 0x60, 0x80, 0x8f, 0x00 },
+        { 0x61, 0x80, 0x8f, 0x00 }, { 0x62, 0x80, 0x8f, 0x00 },
+        { 0x63, 0x80, 0x8f, 0x00 }, { 0x69, 0x02, 0xff, 0x00 },
+        { 0x6a, 0x00, 0x80, 0x00 }, { 0x6b, 0x00, 0xff, 0x00 },
+        { 0x70, 0x80, 0xef, 0x00 }, { 0x71, 0x80, 0xef, 0x00 },
+        { 0x76, 0x04, 0x8f, 0x00 }, { 0x77, 0x04, 0x8f, 0x00 },
+        { 0x78, 0x02, 0xff, 0x00 }, { 0x79, 0x00, 0xff, 0x00 },
+        { 0x80, 0x00, 0x7f, 0x00 }, { 0x82, 0x00, 0x0f, 0x00 },
+        { 0xa0, 0x08, 0x1f, 0x00 }, { 0xa2, 0x00, 0xff, 0x00 },
+        { 0xa4, 0x00, 0xff, 0x00 }, { 0xa7, 0x00, 0xe0, 0x00 },
+        { 0xa8, 0x0f, 0xff, 0x00 }, { 0xaa, 0x00, 0xff, 0x00 },
+        { 0xac, 0x00, 0xff, 0x00 }, { 0xae, 0x00, 0xff, 0x00 },
+        { 0x3c, 0x00, 0x00, 0x00 }, { 0x40, 0x00, 0x00, 0x00 },
+    };
+
+    check_rows(ISA, rows, G_N_ELEMENTS(rows));
+}
+
+static void test_apic_base(void)
+{
+    static const IoOps nothing = { .read = NULL };
+    Region ioapic;
+
+    machine_reset(t->m);
+    region_init_io(&ioapic, NULL, "ioapic", &nothing, NULL, 4096);
+    region_map(mem_root(), 0xfec00000, &ioapic, 0);
+    piix3_set_ioapic(t->piix3, &ioapic);
+    pc_conf_write(t, ISA, 0x80, 0x3f, 1);
+    g_assert_cmphex(ioapic.at, ==, 0xfec0fc00);
+    pc_conf_write(t, ISA, 0x80, 0x05, 1);
+    g_assert_cmphex(ioapic.at, ==, 0xfec01400);
+    pc_reload(t->piix3);
+    g_assert_cmphex(ioapic.at, ==, 0xfec01400);
+    machine_reset(t->m);
+    g_assert_cmphex(ioapic.at, ==, 0xfec00000);
+    piix3_set_ioapic(t->piix3, NULL);
+    region_destroy(&ioapic);
 }
 
 /* --- PIIX4 -------------------------------------------------------------------------------- */
@@ -306,6 +388,104 @@ static void test_global_lock(void)
     g_assert_cmphex(pc_in(0x628, 4), ==, 0);
 }
 
+/* Registers of the PM block that are storage, or idle. */
+static void test_pm_block(void)
+{
+    static const struct { uint16_t at; uint32_t ones; } rows[] = {
+        { 0x0c, 0 }, { 0x10, 0x00033e1e }, { 0x14, 0 }, { 0x1c, 0 },
+        { 0x20, 0x0000ffff }, { 0x28, 0xfffffffd }, { 0x2c, 0xffffffff },
+        { 0x30, 0 }, { 0x34, 0xffffffff },
+    };
+
+    pm_setup();
+    g_assert_cmphex(pc_in(0x634, 4), ==, 0x7fffbfff);
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        pc_out(0x600 + rows[i].at, 4, 0xffffffff);
+        g_assert_cmphex(pc_in(0x600 + rows[i].at, 4), ==, rows[i].ones);
+        pc_out(0x600 + rows[i].at, 4, 0);
+        g_assert_cmphex(pc_in(0x600 + rows[i].at, 4), ==, 0);
+    }
+}
+
+static void count_smi(void *opaque, int n, int level)
+{
+    *(int *)opaque += level;
+}
+
+static void set_sci(void *opaque, int n, int level)
+{
+    sci = level;
+}
+
+static void make_pm(const char *props)
+{
+    if (pm) {
+        device_delete(pm);
+    }
+    pm = pc_add_pci(t, "PIIX4_PM", "01.3", props);
+    device_connect(pm, "sci", 0, (Irq) { set_sci, NULL, 0 });
+}
+
+static void test_apm(void)
+{
+    int smi = 0;
+
+    /* Without SMM: said to be set up, but nothing is requested. */
+    device_connect(pm, "smi", 0, (Irq) { count_smi, &smi, 0 });
+    machine_reset(t->m);
+    g_assert_cmphex(pc_conf_read(t, PM, 0x5b, 1), ==, 0x02);
+    pc_out(0xb2, 1, 0x12);
+    g_assert_cmpint(smi, ==, 0);
+
+    make_pm("smm-enabled=on");
+    device_connect(pm, "smi", 0, (Irq) { count_smi, &smi, 0 });
+    g_assert_cmphex(pc_conf_read(t, PM, 0x5b, 1), ==, 0);
+    pc_out(0xb2, 1, 0x12);
+    g_assert_cmpint(smi, ==, 0);
+    pc_conf_write(t, PM, 0x5b, 0x02, 1);
+    pc_out(0xb2, 1, 0x12);
+    g_assert_cmpint(smi, ==, 1);
+    g_assert_cmphex(pc_in(0xb2, 1), ==, 0x12);
+    pc_out(0xb2, 1, 0xf1);
+    g_assert_cmpint(smi, ==, 2);
+    make_pm(NULL);
+}
+
+/* Ports from reset on, for boards whose firmware does not place them. */
+static void test_smb_io_base(void)
+{
+    make_pm("smb_io_base=0xb100");
+    machine_reset(t->m);
+    g_assert_cmphex(pc_in(0xb100, 1), ==, 0);
+    g_assert_cmphex(pc_conf_read(t, PM, 0x90, 4), ==, 0xb101);
+    make_pm(NULL);
+    g_assert_cmphex(pc_in(0xb100, 1), ==, 0xff);
+}
+
+static void test_smbus_registers(void)
+{
+    static const struct { uint8_t at, ones; } rows[] = {
+        { 1, 0x00 }, { 2, 0x1d }, { 3, 0xff }, { 4, 0xff }, { 5, 0xff },
+        { 6, 0xff }, { 8, 0x0f }, { 9, 0x00 }, { 10, 0xff }, { 11, 0xff },
+        { 12, 0x00 }, { 13, 0x00 },
+    };
+
+    machine_reset(t->m);
+    pc_conf_write(t, PM, 0x90, 0x701, 4);
+    pc_conf_write(t, PM, 0xd2, 0x09, 1);
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        pc_out(0x700 + rows[i].at, 1, 0xff);
+        g_assert_cmphex(pc_in(0x700 + rows[i].at, 1), ==, rows[i].ones);
+        pc_out(0x700 + rows[i].at, 1, 0);
+        g_assert_cmphex(pc_in(0x700 + rows[i].at, 1), ==, 0);
+    }
+    g_assert_cmphex(pc_in(0x700, 1), ==, 0x10);     /* killed: FAILED */
+    pc_reload(pm);
+    g_assert_cmphex(pc_in(0x700, 1), ==, 0x10);
+    pc_out(0x700, 1, 0x10);
+    g_assert_cmphex(pc_in(0x700, 1), ==, 0);
+}
+
 static void test_smbus(void)
 {
     machine_reset(t->m);
@@ -328,18 +508,12 @@ static void test_smbus(void)
     g_assert_cmphex(pc_in(0x707, 1), ==, 33);
 }
 
-static void set_sci(void *opaque, int n, int level)
-{
-    sci = level;
-}
-
 int main(int argc, char **argv)
 {
     GError *err = NULL;
 
     t = pc_test_init(&argc, &argv, 64 * MiB);
-    pm = pc_add_pci(t, "PIIX4_PM", "01.3", NULL);
-    device_connect(pm, "sci", 0, (Irq) { set_sci, NULL, 0 });
+    make_pm(NULL);
     toy = pc_add_pci(t, "toy-pci", "3.0", NULL);
     toy4 = pc_add_pci(t, "toy-pci", "4.0", NULL);
     region_init_rom(&rom, NULL, "bios", 64 * KiB, &err);
@@ -353,6 +527,8 @@ int main(int argc, char **argv)
     g_test_add_func("/i440fx/registers", test_pmc_registers);
     g_test_add_func("/piix3/routing", test_routing);
     g_test_add_func("/piix3/reset-control", test_reset_control);
+    g_test_add_func("/piix3/registers", test_piix3_registers);
+    g_test_add_func("/piix3/apic-base", test_apic_base);
     g_test_add_func("/piix4/config", test_pm_config);
     g_test_add_func("/piix4/timer", test_pm_timer);
     g_test_add_func("/piix4/overflow", test_pm_overflow);
@@ -360,6 +536,10 @@ int main(int argc, char **argv)
     g_test_add_func("/piix4/soft-off", test_soft_off);
     g_test_add_func("/piix4/gpe", test_gpe);
     g_test_add_func("/piix4/global-lock", test_global_lock);
+    g_test_add_func("/piix4/block", test_pm_block);
+    g_test_add_func("/piix4/apm", test_apm);
     g_test_add_func("/piix4/smbus", test_smbus);
+    g_test_add_func("/piix4/smbus-registers", test_smbus_registers);
+    g_test_add_func("/piix4/smb-io-base", test_smb_io_base);
     return g_test_run();
 }
