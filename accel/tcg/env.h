@@ -62,6 +62,8 @@ struct Env {
     X86Cpu *cpu;
     const struct Block *block;  /* running */
     uint64_t jump_tag;          /* generation and mode: see insn_jump() */
+    uint64_t jump_base;         /* added to RIP there: CS.base << 32, or 0 in
+                                 * 64-bit mode */
     int32_t budget;             /* instructions to the next safe point */
     uint32_t poll_mask;         /* CPU_PEND_* that may stop us now */
     uint32_t mode;              /* DM_*, kept by env_update_mode() */

@@ -285,7 +285,7 @@ const Insn *insn_jump(Env *env, const Insn *insn, uint64_t rip)
         START(env, to);
     }
     j = &env->tcg->jump[jump_hash(rip)];
-    if (likely(j->rip == rip && j->tag == env->jump_tag)) {
+    if (likely(j->rip == rip + env->jump_base && j->tag == env->jump_tag)) {
         to = j->block;
         env->block = to;
         env->rip_base = rip - to->off;
@@ -337,7 +337,8 @@ static const Block *find_block(Env *env, uint32_t mode, bool *single)
             return f ? find_limited(env, f, gva, mode) : NULL;
         }
     }
-    if (j->rip == rip && j->tag == env->jump_tag && mode == env->mode
+    if (j->rip == rip + env->jump_base && j->tag == env->jump_tag
+        && mode == env->mode
         && !__atomic_load_n(&j->block->stale, __ATOMIC_ACQUIRE)) {
         b = j->block;
     } else {
@@ -346,7 +347,8 @@ static const Block *find_block(Env *env, uint32_t mode, bool *single)
         if (!b || !b->page || block_unsure(b) || mode != env->mode) {
             return b;
         }
-        *j = (JumpEntry) { .rip = rip, .tag = env->jump_tag, .block = b };
+        *j = (JumpEntry) { .rip = rip + env->jump_base, .tag = env->jump_tag,
+                           .block = b };
     }
     if (from && rip - env->rip_base == b->off) {
         cache_link(from, b);

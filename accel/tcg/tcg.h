@@ -72,7 +72,7 @@ typedef struct FetchEntry {
 enum { JUMP_BITS = 12, JUMP_SIZE = 1 << JUMP_BITS };
 
 typedef struct JumpEntry {
-    uint64_t rip;
+    uint64_t rip;               /* and CS.base: see Env.jump_base */
     uint64_t tag;               /* valid if it is Env.jump_tag */
     const struct Block *block;
     uint64_t pad;

@@ -275,6 +275,7 @@ void mmu_update_mode(Env *env)
     }
     env->tlb = t->check_alignment ? tlb_none : t->tlb[t->who]->e;
     env->jump_tag = (uint64_t)t->jump_gen << 32 | env->mode;
+    env->jump_base = env->mode & DM_CODE64 ? 0 : env->s.seg[SEG_CS].base << 32;
 }
 
 /* DR7: per breakpoint two enable bits from bit 0, kind and length from 16. */

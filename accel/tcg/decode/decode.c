@@ -415,7 +415,9 @@ static inline DecodeResult decode(Insn *out, const uint8_t *p, unsigned n,
         } else if (row->attr & A_IMPLICIT) {
             seg = SEG_DS;
         }
-        if (seg >= SEG_FS || !(code64 || mode & DM_FLAT)) {
+        /* CS is never writable, however flat. */
+        if (seg >= SEG_FS
+            || (!code64 && (seg == SEG_CS || !(mode & DM_FLAT)))) {
             ea |= EA_SEG;
         }
         if (mem) {
