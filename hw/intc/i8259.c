@@ -146,8 +146,25 @@ static void set_cascade(I8259 *s, bool level)
     }
 }
 
+/* An accelerator may own the chips; then this is a copy of theirs. */
+static bool owned(void)
+{
+    return irqchip_owner && irqchip_owner->pic;
+}
+
+static void i8259_fetch(I8259 *s)
+{
+    if (owned()) {
+        irqchip_owner->get_pic(s->pic);
+    }
+}
+
 static void i8259_drive(I8259 *s)
 {
+    if (owned()) {
+        irqchip_owner->put_pic(s->pic);
+        return;
+    }
     set_cascade(s, request(s, SLAVE) >= 0);
     irq_set(&s->intr, request(s, MASTER) >= 0);
 }
@@ -311,6 +328,7 @@ static void pic_write(I8259 *s, int which, hwaddr reg, uint8_t val)
     PicState *p = &s->pic[which];
 
     trace("pic-write", "chip %d reg %" PRIu64 " val 0x%02x", which, reg, val);
+    i8259_fetch(s);
     if (reg) {
         pic_write_data(p, val);
     } else if (val & ICW1_SELECT) {
@@ -327,6 +345,7 @@ static uint8_t pic_read(I8259 *s, int which, hwaddr reg)
 {
     PicState *p = &s->pic[which];
 
+    i8259_fetch(s);
     if (p->poll) {
         /* A poll is an INTA cycle of this chip alone; either port will do. */
         int ir = request(s, which);
@@ -366,6 +385,7 @@ static uint64_t elcr_read(void *opaque, hwaddr reg, unsigned size)
 {
     I8259 *s = opaque;
 
+    i8259_fetch(s);
     return s->pic[reg].elcr;
 }
 
@@ -374,6 +394,7 @@ static void elcr_write(void *opaque, hwaddr reg, uint64_t val, unsigned size)
     I8259 *s = opaque;
     PicState *p = &s->pic[reg];
 
+    i8259_fetch(s);
     p->elcr = val & elcr_mask[reg];
     /* A level input's IRR bit is its line. */
     p->irr = (p->irr & ~level_inputs(p)) | (p->lines & level_inputs(p));
@@ -401,6 +422,10 @@ static void i8259_input(void *opaque, int n, int level)
     if (n == CASCADE_IR) {
         return;                 /* the slave's own */
     }
+    if (owned()) {
+        irqchip_owner->set_line(n, level);
+        return;
+    }
     pic_set_ir(p, n & 7, level);
     if (p->irr != old_irr) {
         trace("pic-set-irq", "irq %d level %d", n, level);
@@ -412,6 +437,7 @@ static void i8259_print(void *opaque, GString *out)
 {
     I8259 *s = opaque;
 
+    i8259_fetch(s);
     for (int i = 0; i < N_PICS; i++) {
         const PicState *p = &s->pic[i];
 
@@ -435,7 +461,15 @@ static void i8259_reset(Device *dev)
         };
     }
     s->pic[MASTER].lines &= ~BIT(CASCADE_IR);
+    if (owned()) {
+        irqchip_owner->put_pic(s->pic);
+    }
     irq_lower(&s->intr);
+}
+
+static void i8259_pre_save(void *dev)
+{
+    i8259_fetch(i8259_of(dev));
 }
 
 static void i8259_update(Device *dev)
@@ -479,7 +513,7 @@ static void i8259_unrealize(Device *dev)
 static const Output i8259_outputs[] = { OUTPUT(I8259, intr, "intr"), {} };
 
 static const State i8259_state = {
-    .name = "i8259-pair", .version = 1,
+    .name = "i8259-pair", .version = 1, .pre_save = i8259_pre_save,
     .fields = (const StateField[]) {
         STATE_STRUCT_ARRAY(I8259, pic, &pic_state), {}
     },

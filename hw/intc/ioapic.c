@@ -69,6 +69,29 @@ static Ioapic *ioapic_of(Device *dev)
     return container_of(dev, Ioapic, dev);
 }
 
+/* An accelerator may own the chip; then this is a copy of theirs. */
+static bool owned(void)
+{
+    return irqchip_owner && irqchip_owner->ioapic;
+}
+
+static void fetch(Ioapic *s)
+{
+    if (owned()) {
+        irqchip_owner->get_ioapic(&s->chip);
+    }
+}
+
+/* Registers changed: who owns the chip, or tells it of EOIs, must know. */
+static void changed(Ioapic *s)
+{
+    if (owned()) {
+        irqchip_owner->put_ioapic(&s->chip);
+    } else if (irqchip_owner && irqchip_owner->ioapic_changed) {
+        irqchip_owner->ioapic_changed(&s->chip);
+    }
+}
+
 /* --- delivery ---------------------------------------------------------------- */
 
 /* Send pin `n`'s message.  True when some local APIC took it. */
@@ -88,7 +111,7 @@ static void service_level(Ioapic *s, int n)
     uint64_t *e = &s->chip.redir[n];
     unsigned mode = bits_get(*e, REDIR_MODE_SHIFT, REDIR_MODE_LEN);
 
-    if (!(s->chip.lines & BIT(n)) || !(*e & REDIR_LEVEL)
+    if (owned() || !(s->chip.lines & BIT(n)) || !(*e & REDIR_LEVEL)
         || (*e & (REDIR_MASKED | REDIR_REMOTE_IRR))) {
         return;
     }
@@ -102,6 +125,7 @@ static void service_level(Ioapic *s, int n)
 static void ioapic_eoi(Ioapic *s, uint8_t vector)
 {
     g_mutex_lock(&s->mutex);
+    fetch(s);
     for (int n = 0; n < IOAPIC_N_PINS; n++) {
         uint64_t *e = &s->chip.redir[n];
 
@@ -110,6 +134,9 @@ static void ioapic_eoi(Ioapic *s, uint8_t vector)
             *e &= ~(uint64_t)REDIR_REMOTE_IRR;
             service_level(s, n);
         }
+    }
+    if (owned()) {
+        changed(s);
     }
     g_mutex_unlock(&s->mutex);
 }
@@ -126,6 +153,13 @@ static void ioapic_input(void *opaque, int n, int level)
     Ioapic *s = opaque;
     bool rising;
 
+    if (owned()) {
+        /* Lines 0 to 15 come in through the 8259. */
+        if (n >= 16) {
+            irqchip_owner->set_line(n, level);
+        }
+        return;
+    }
     g_mutex_lock(&s->mutex);
     rising = level && !(s->chip.lines & BIT(n));
     s->chip.lines = level ? s->chip.lines | BIT(n) : s->chip.lines & ~BIT(n);
@@ -186,6 +220,7 @@ static uint64_t ioapic_read(void *opaque, hwaddr reg, unsigned size)
     uint32_t val = 0;
 
     g_mutex_lock(&s->mutex);
+    fetch(s);
     switch (reg) {
     case IOREGSEL:
         val = s->chip.ioregsel;
@@ -208,6 +243,7 @@ static void ioapic_write(void *opaque, hwaddr reg, uint64_t val, unsigned size)
         return;
     }
     g_mutex_lock(&s->mutex);
+    fetch(s);
     switch (reg) {
     case IOREGSEL:
         s->chip.ioregsel = val;
@@ -215,6 +251,9 @@ static void ioapic_write(void *opaque, hwaddr reg, uint64_t val, unsigned size)
     case IOWIN:
         ioapic_set(s, s->chip.ioregsel, val);
         break;
+    }
+    if (owned() || reg == IOWIN) {
+        changed(s);
     }
     g_mutex_unlock(&s->mutex);
 }
@@ -235,6 +274,7 @@ static void ioapic_print(void *opaque, GString *out)
     Ioapic *s = opaque;
 
     g_mutex_lock(&s->mutex);
+    fetch(s);
     g_string_append_printf(out, "ioapic0: ver=0x%x id=0x%02x sel=0x%02x\n",
                            s->version, s->chip.id >> 24, s->chip.ioregsel);
     for (int n = 0; n < IOAPIC_N_PINS; n++) {
@@ -265,7 +305,18 @@ static void ioapic_reset(Device *dev)
     for (int n = 0; n < IOAPIC_N_PINS; n++) {
         s->chip.redir[n] = REDIR_MASKED;
     }
+    changed(s);
     g_mutex_unlock(&s->mutex);
+}
+
+static void ioapic_pre_save(void *dev)
+{
+    fetch(ioapic_of(dev));
+}
+
+static void ioapic_update(Device *dev)
+{
+    changed(ioapic_of(dev));
 }
 
 static bool ioapic_realize(Device *dev, GError **err)
@@ -312,7 +363,7 @@ static const Property ioapic_props[] = {
 };
 
 static const State ioapic_dev_state = {
-    .name = "ioapic-device", .version = 1,
+    .name = "ioapic-device", .version = 1, .pre_save = ioapic_pre_save,
     .fields = (const StateField[]) {
         STATE_STRUCT(Ioapic, chip, &ioapic_state), {}
     },
@@ -324,6 +375,6 @@ const DeviceType ioapic_type = {
     .props = ioapic_props, .state = &ioapic_dev_state,
     .input = ioapic_input, .n_inputs = IOAPIC_N_PINS,
     .realize = ioapic_realize, .unrealize = ioapic_unrealize,
-    .reset = ioapic_reset,
+    .reset = ioapic_reset, .update = ioapic_update,
 };
 DEVICE_TYPE(ioapic_type)

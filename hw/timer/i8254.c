@@ -378,11 +378,27 @@ static void channel_set_gate(PitChannel *c, bool gate, int64_t t)
     c->null_count = false;
 }
 
+/* --- a chip of the accelerator's ------------------------------------------ */
+
+static bool owned(void)
+{
+    return irqchip_owner && irqchip_owner->pit;
+}
+
+/* Then what we hold is a copy of theirs. */
+static void pit_fetch(I8254 *s)
+{
+    if (owned()) {
+        irqchip_owner->get_pit(&s->pit);
+    }
+}
+
 /* --- channel 0's interrupt ---------------------------------------------- */
 
 /* Tell the line what happened until `t`; after that the channel may change. */
 static void pit_sync(I8254 *s, int64_t t)
 {
+    pit_fetch(s);
     if (s->rise_at <= t) {
         s->rise_at = INT64_MAX;
         irq_lower(&s->irq);
@@ -399,6 +415,10 @@ static void pit_drive(I8254 *s, int64_t t)
     const PitChannel *c = &s->pit.ch[0];
     int64_t next = channel_next_edge(c, t);
 
+    if (owned()) {
+        irqchip_owner->put_pit(&s->pit);
+        return;
+    }
     irq_set(&s->irq, channel_out(c, t));
     s->rise_at = channel_next_rise(c, t);
     if (next == INT64_MAX) {
@@ -468,6 +488,7 @@ static uint64_t pit_read(void *opaque, hwaddr reg, unsigned size)
     if (reg == PIT_CONTROL) {
         return 0xff;            /* write-only: nothing drives the bus */
     }
+    pit_fetch(s);
     channel_sync(&s->pit.ch[reg], t);
     return channel_read(&s->pit.ch[reg], t);
 }
@@ -498,6 +519,7 @@ bool pit_out(Device *dev, unsigned channel)
     PitChannel *c = &pit_of(dev)->pit.ch[channel];
     int64_t t = now_ticks();
 
+    pit_fetch(pit_of(dev));
     channel_sync(c, t);
     return channel_out(c, t);
 }
@@ -507,6 +529,7 @@ uint64_t pit_cycles(Device *dev, unsigned channel)
     PitChannel *c = &pit_of(dev)->pit.ch[channel];
     int64_t t = now_ticks();
 
+    pit_fetch(pit_of(dev));
     channel_sync(c, t);
     return MAX(elapsed(c, t), 0) / c->count;
 }
@@ -515,6 +538,7 @@ unsigned pit_frequency_hz(Device *dev, unsigned channel)
 {
     PitChannel *c = &pit_of(dev)->pit.ch[channel];
 
+    pit_fetch(pit_of(dev));
     channel_sync(c, now_ticks());
     return c->mode == 3 && counting(c) ? PIT_HZ / c->count : 0;
 }
@@ -578,8 +602,13 @@ static void pit_unrealize(Device *dev)
 
 static const Output pit_outputs[] = { OUTPUT(I8254, irq, "irq"), {} };
 
+static void pit_pre_save(void *dev)
+{
+    pit_fetch(pit_of(dev));
+}
+
 static const State i8254_state = {
-    .name = "isa-pit", .version = 1,
+    .name = "isa-pit", .version = 1, .pre_save = pit_pre_save,
     .fields = (const StateField[]) {
         STATE_STRUCT(I8254, pit, &pit_state), {}
     },

@@ -80,6 +80,30 @@ typedef struct PitState {
 } PitState;
 extern const State pit_state;
 
+/* --- chips that an accelerator owns ------------------------------------------ */
+
+/*
+ * The devices of these chips stay, for their place in the machine, their state
+ * and their registers as seen by debuggers; they pass on what happens to them.
+ * get and put copy between KVM and the structures above.  Machine lock.
+ */
+typedef struct IrqchipOwner {
+    bool pic, ioapic, pit;
+    /* A line: 0 to 15 are the 8259 inputs of that number, and the IOAPIC pins
+     * but that line 0 is pin 2; from 16 on IOAPIC pins alone. */
+    void (*set_line)(unsigned gsi, int level);
+    bool (*get_pic)(PicState pic[2]);
+    bool (*put_pic)(const PicState pic[2]);
+    bool (*get_ioapic)(IoapicState *s);
+    bool (*put_ioapic)(const IoapicState *s);
+    bool (*get_pit)(PitState *s);
+    bool (*put_pit)(const PitState *s);
+    /* Our IOAPIC with the accelerator's local APICs: its entries changed, for
+     * whoever tells it of EOIs. */
+    void (*ioapic_changed)(const IoapicState *s);
+} IrqchipOwner;
+extern const IrqchipOwner *irqchip_owner;       /* NULL: all are ours */
+
 /* --- all of them ------------------------------------------------------------ */
 
 /* Port 70h bit 7: NMIs from port 61h sources are held back.  Machine lock. */

@@ -177,7 +177,22 @@ struct AccelOps {
     void (*features)(uint32_t *words);
     /* The A20 gate moved (machine lock); NULL when nothing is needed. */
     void (*set_a20)(bool on);
-    bool irqchip_in_kernel;
+    /* It could be used; is it worth choosing while there is another?  False
+     * with the reason.  NULL: yes. */
+    bool (*preferable)(GError **err);
+    /* The rate of the guest's TSC; NULL: 1 GHz, see src/cpu/tsc.c. */
+    uint64_t (*tsc_hz)(void);
+    /* The processor that guest code runs on, for -cpu host and max; NULL: none
+     * in particular. */
+    void (*host_cpuid)(uint32_t leaf, uint32_t subleaf, uint32_t r[4]);
+    /* `info kvm` and the like. */
+    void (*print_info)(GString *out);
+    /* Local APICs are the accelerator's: it waits in HLT, takes IPIs and runs
+     * their timers, and cpu->apic only holds a copy.  load and store bring
+     * that copy and the accelerator's into agreement, in the vCPU's thread. */
+    bool apic_in_kernel;
+    void (*apic_load)(X86Cpu *cpu);
+    void (*apic_store)(X86Cpu *cpu);
     bool no_cpus;               /* qtest: vCPU threads only wait */
 };
 

@@ -36,6 +36,16 @@ void lapic_set_tpr(Lapic *apic, uint8_t tpr);
 uint64_t lapic_base_gpa(const Lapic *apic);
 bool lapic_enabled(const Lapic *apic);
 
+/* The 4 KiB register page up to its last register, little-endian, for
+ * accelerators that have local APICs of their own; the vCPU is stopped or the
+ * caller is its thread. */
+#define LAPIC_PAGE_BYTES 0x400
+void lapic_get_page(Lapic *apic, uint8_t page[LAPIC_PAGE_BYTES]);
+void lapic_set_page(Lapic *apic, const uint8_t page[LAPIC_PAGE_BYTES],
+                    uint64_t base, uint64_t tsc_deadline);
+uint64_t lapic_tsc_deadline(Lapic *apic);
+uint64_t lapic_base_msr(const Lapic *apic);
+
 /* `info lapic` */
 void lapic_print(Lapic *apic, GString *out);
 

@@ -208,6 +208,10 @@ struct MemListener {
      * DIRTY_CODE clear: the emulator drops translations.  Any thread. */
     void (*code_written)(MemListener *, RamBlock *, uint64_t offset,
                          uint64_t len);
+    /* A client other than DIRTY_CODE is about to look at the range: writes that
+     * bypass the log and are not in it yet must be entered.  Any thread. */
+    void (*dirty_sync)(MemListener *, RamBlock *, uint64_t offset,
+                       uint64_t len);
     /* A client other than DIRTY_CODE cleared its bits in the range: writes
      * that bypass the log must come through it again.  Any thread. */
     void (*dirty_cleared)(MemListener *, RamBlock *, uint64_t offset,

@@ -105,6 +105,19 @@ static void info_cpus(Hmp *mon, unsigned argc, char **argv)
     }
 }
 
+/* What the accelerator counts: rescues, exits, slots. */
+static void info_kvm(Hmp *mon, unsigned argc, char **argv)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+
+    if (accel() && accel()->print_info) {
+        accel()->print_info(text);
+    } else {
+        g_string_append(text, "kvm support: disabled\n");
+    }
+    hmp_puts(mon, text->str);
+}
+
 /* --- registers and memory for expressions -------------------------------- */
 
 static bool find_register(const X86State *s, const char *name, uint64_t *val)
@@ -241,6 +254,8 @@ void hmp_cpu_register(void)
         { "lapic", "[-a|index]", "a processor's local APIC", 0, 1,
           info_lapic },
         { "cpus", "", "the processors and their threads", 0, 0, info_cpus },
+        { "kvm", "", "whether KVM runs the guest, and how it fares", 0, 0,
+          info_kvm },
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(infos); i++) {

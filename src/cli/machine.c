@@ -349,7 +349,7 @@ static const struct { const char *name, *values; } no_effect[] = {
     { "hmat", "off" }, { "graphics", "on off" }, { "fd-bootchk", "on off" },
     { "suppress-vmdesc", "on off" }, { "aux-ram-share", "off" },
     { "igd-passthru", "off" }, { "sata", "off" },
-    { "enforce-config-section", "on off" }, { "kernel-irqchip", "off" },
+    { "enforce-config-section", "on off" },
 };
 
 static bool set_prop(Options *o, Machine *m, const char *key, Opt *val,
@@ -380,7 +380,7 @@ static bool setup_props(Options *o, Machine *m, GError **err)
 {
     static const char *const elsewhere[] = {
         "type", "accel", "smp", "memory", "kernel", "initrd", "append", "dtb",
-        "firmware", "boot", NULL
+        "firmware", "boot", "kernel-irqchip", NULL
     };
     Opt *dict = options_dict(o, "machine");
 
@@ -402,6 +402,7 @@ static bool setup_accel(Options *o, Machine *m, GError **err)
 {
     Opt *list = options_get(o, "accel");
     const char *names = options_string(o, "machine.accel");
+    const char *irqchip = options_string(o, "machine.kernel-irqchip");
     g_autoptr(GString) order = g_string_new(NULL);
     g_autoptr(Opt) own = opt_new_dict();
 
@@ -430,6 +431,16 @@ static bool setup_accel(Options *o, Machine *m, GError **err)
     }
     if (list) {
         names = order->str;
+    }
+    if (irqchip) {
+        /* -machine's older way to say it. */
+        if (!opt_peek(own, "kvm")) {
+            opt_put(own, "kvm", opt_new_dict());
+        }
+        if (!opt_has(opt_peek(own, "kvm"), "kernel-irqchip")) {
+            opt_put(opt_peek(own, "kvm"), "kernel-irqchip",
+                    opt_new_string(irqchip));
+        }
     }
     return accel_select(m, names, own, err);
 }

@@ -8,6 +8,7 @@
 #include "base/opts.h"
 
 bool nmi_masked;
+const IrqchipOwner *irqchip_owner;
 
 /* --- tables: what comes from a stream is checked before it is used --------- */
 

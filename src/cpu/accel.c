@@ -107,6 +107,11 @@ bool accel_select(Machine *m, const char *names, Opt *options, GError **err)
         }
         g_autoptr(GError) one = NULL;
 
+        if (list[i + 1] && ops->preferable && !ops->preferable(&one)) {
+            g_clear_error(&why);
+            why = g_steal_pointer(&one);
+            continue;
+        }
         if (try_accel(m, ops, options, &one)) {
             if (why) {
                 info("accel=%s: %s", ops->name, why->message);

@@ -335,6 +335,63 @@ static bool unknown_model(GError **err, const char *name)
     return false;
 }
 
+/* "max" and "host" where guests run on a processor: that one's name, for
+ * kernels choose by it which flaws to work around. */
+static void take_identity(CpuModel *m)
+{
+    uint32_t r[4];
+    char text[49] = "";
+
+    m->accel->host_cpuid(0, 0, r);
+    m->level = r[0];
+    store_le32(text, r[1]);
+    store_le32(text + 4, r[3]);
+    store_le32(text + 8, r[2]);
+    m->vendor = g_strdup(text);
+    m->accel->host_cpuid(1, 0, r);
+    m->stepping = r[0] & 0xf;
+    m->family = r[0] >> 8 & 0xf;
+    m->model = r[0] >> 4 & 0xf;
+    if (m->family == 0xf || m->family == 6) {
+        m->model |= r[0] >> 12 & 0xf0;
+    }
+    m->family += m->family == 0xf ? r[0] >> 20 & 0xff : 0;
+    m->accel->host_cpuid(0x80000000, 0, r);
+    m->xlevel = r[0];
+    for (unsigned i = 0; i < 3 && r[0] >= 0x80000004; i++) {
+        uint32_t part[4];
+
+        m->accel->host_cpuid(0x80000002 + i, 0, part);
+        memcpy(text + 16 * i, part, 16);
+    }
+    g_free(m->model_id);
+    m->model_id = g_strdup(g_strchug(text));
+    if (r[0] >= 0x80000008) {
+        m->accel->host_cpuid(0x80000008, 0, r);
+        m->phys_bits = CLAMP(r[0] & 0xff, 32, 52);
+    }
+}
+
+/* What a hypervisor gives whatever the model's name. */
+static void add_hypervisor_features(CpuModel *m)
+{
+    static const uint16_t usual[] = {
+        FEAT_KVMCLOCK, FEAT_KVM_NOPIODELAY, FEAT_KVMCLOCK2, FEAT_KVM_ASYNCPF,
+        FEAT_KVM_STEAL_TIME, FEAT_KVM_PV_EOI, FEAT_KVMCLOCK_STABLE_BIT,
+        FEAT_X2APIC,
+    };
+    uint32_t have[N_FEATURE_WORDS] = { 0 };
+
+    m->accel->features(have);
+    for (unsigned i = 0; i < G_N_ELEMENTS(usual); i++) {
+        unsigned f = usual[i];
+
+        if (feat_has(have, f)) {
+            m->words[f / 32] |= BIT(f % 32);
+        }
+    }
+}
+
 CpuModel *cpu_model_new(const char *text, const AccelOps *ops, GError **err)
 {
     g_auto(GStrv) items = g_strsplit(text, ",", -1);
@@ -360,11 +417,17 @@ CpuModel *cpu_model_new(const char *text, const AccelOps *ops, GError **err)
         ops->features(m->words);
         /* Left to those who ask: a kernel would use 5-level paging. */
         m->words[FEAT_LA57 / 32] &= ~BIT(FEAT_LA57 % 32);
+        if (ops->host_cpuid) {
+            take_identity(m);
+        }
     } else {
         row_words(row, m->words);
         memcpy(asked, m->words, sizeof(asked));
         /* SVM is named by the model for KVM's sake; QEMU's TCG has it too. */
         asked[FEAT_SVM / 32] &= ~BIT(FEAT_SVM % 32);
+    }
+    if (ops->host_cpuid) {
+        add_hypervisor_features(m);
     }
     for (unsigned i = 1; items[i]; i++) {
         if (!apply_item(m, text, items[i], asked, &check, &enforce, err)) {

@@ -112,6 +112,26 @@ static int bits_highest(const uint32_t *v)
     return -1;
 }
 
+/* Is what we hold a copy of the accelerator's? */
+static bool in_kernel(void)
+{
+    return accel() && accel()->apic_in_kernel;
+}
+
+static void sync_from_accel(Lapic *a)
+{
+    if (in_kernel()) {
+        a->cpu->accel->apic_load(a->cpu);
+    }
+}
+
+static void sync_to_accel(Lapic *a)
+{
+    if (in_kernel()) {
+        a->cpu->accel->apic_store(a->cpu);
+    }
+}
+
 /* --- modes -------------------------------------------------------------------------- */
 
 static uint64_t apic_base(const Lapic *a)
@@ -190,7 +210,7 @@ int lapic_ack(Lapic *a)
 /* A lower PPR or a new request may let something through. */
 static void look_again(Lapic *a)
 {
-    if (lapic_pending_vector(a) >= 0) {
+    if (!in_kernel() && lapic_pending_vector(a) >= 0) {
         cpu_interrupt(a->cpu, CPU_PEND_APIC);
     }
 }
@@ -292,6 +312,10 @@ static void local_source(Lapic *a, unsigned entry)
 
 bool lapic_accepts_extint(Lapic *a)
 {
+    if (in_kernel()) {
+        return true;            /* see lapic_set_lint() */
+    }
+
     uint32_t lvt = __atomic_load_n(&a->lvt[LVT_LINT0], __ATOMIC_RELAXED);
 
     /* Disabled, its pins are the processor's own INTR and NMI. */
@@ -303,6 +327,9 @@ bool lapic_accepts_extint(Lapic *a)
 /* The INTR line is looked at again whenever LINT0's entry changes. */
 static void update_extint(Lapic *a)
 {
+    if (in_kernel()) {
+        return;
+    }
     if ((a->lint_levels & 1) && lapic_accepts_extint(a)) {
         cpu_interrupt(a->cpu, CPU_PEND_EXTINT);
     } else {
@@ -317,6 +344,16 @@ void lapic_set_lint(Lapic *a, int lint, int level)
                                    __ATOMIC_RELAXED);
 
     a->lint_levels = level ? old | bit : old & ~bit;
+    if (in_kernel()) {
+        /* Whether LINT0's entry lets it through, the accelerator knows. */
+        if (lint == 1 || level) {
+            a->lint_levels &= lint == 1 ? ~bit : 0xff;
+            cpu_interrupt(a->cpu, lint ? CPU_PEND_NMI : CPU_PEND_EXTINT);
+        } else {
+            cpu_clear_pending(a->cpu, CPU_PEND_EXTINT);
+        }
+        return;
+    }
     if (lint == 0 && (!lapic_enabled(a)
                       || (lvt & LVT_MODE) >> LVT_MODE_SHIFT
                          == APIC_DM_EXTINT)) {
@@ -368,6 +405,17 @@ static bool matches(const Lapic *a, uint32_t dest, bool logical)
     return dest == (is_x2apic(a) ? a->cpu->apic_id : a->id >> 24);
 }
 
+/* Local APICs of the accelerator take messages only. */
+static bool send_as_msi(uint32_t dest, bool logical, unsigned mode,
+                        uint8_t vector, bool level_triggered)
+{
+    msi_send(APIC_BASE_GPA | (dest & 0xff) << 12 | (dest >> 8 & 0x7f) << 5
+             | (logical ? 4 : 0),
+             vector | mode << LVT_MODE_SHIFT
+             | (level_triggered ? ICR_LEVEL | ICR_ASSERT : 0));
+    return true;
+}
+
 bool apic_bus_deliver(uint32_t dest, bool logical, unsigned mode,
                       uint8_t vector, bool level_triggered)
 {
@@ -375,6 +423,9 @@ bool apic_bus_deliver(uint32_t dest, bool logical, unsigned mode,
     Lapic *lowest = NULL;
     bool taken = false;
 
+    if (in_kernel()) {
+        return send_as_msi(dest, logical, mode, vector, level_triggered);
+    }
     trace("apic-deliver", "dest 0x%x logical %d mode %u vector 0x%02x", dest,
           logical, mode, vector);
     for (unsigned i = 0; i < cpus->len; i++) {
@@ -408,6 +459,15 @@ static void receive_msi(uint64_t addr, uint32_t data)
     apic_bus_deliver(dest, addr & 4, data >> 8 & 7, data, data & ICR_LEVEL);
 }
 
+static void send_to(Lapic *a, unsigned mode, uint8_t vector)
+{
+    if (in_kernel()) {
+        send_as_msi(a->cpu->apic_id, false, mode, vector, false);
+    } else {
+        accept(a, mode, vector, false);
+    }
+}
+
 static void send_ipi(Lapic *a, uint64_t icr)
 {
     GPtrArray *cpus = machine()->cpus;
@@ -429,16 +489,15 @@ static void send_ipi(Lapic *a, uint64_t icr)
                          icr & ICR_LOGICAL, mode, vector, false);
         break;
     case 1:
-        accept(a, APIC_DM_FIXED, vector, false);
+        send_to(a, APIC_DM_FIXED, vector);
         break;
     default:
         for (unsigned i = 0; i < cpus->len; i++) {
             X86Cpu *cpu = g_ptr_array_index(cpus, i);
 
             if (cpu != a->cpu || (icr >> ICR_SHORTHAND_SHIFT & 1) == 0) {
-                accept(cpu->apic, mode == APIC_DM_LOWEST ? APIC_DM_FIXED
-                                                         : mode,
-                       vector, false);
+                send_to(cpu->apic, mode == APIC_DM_LOWEST ? APIC_DM_FIXED
+                                                          : mode, vector);
             }
         }
     }
@@ -477,6 +536,9 @@ static int64_t tsc_to_ns(Lapic *a, uint64_t tsc)
 /* With timer_mutex. */
 static void timer_arm(Lapic *a)
 {
+    if (in_kernel()) {
+        return;                 /* theirs runs */
+    }
     if (timer_mode(a) == LVT_DEADLINE) {
         if (a->tsc_deadline) {
             timer_mod(&a->timer, tsc_to_ns(a, a->tsc_deadline));
@@ -722,7 +784,10 @@ static bool reg_write(Lapic *a, unsigned reg, uint32_t val)
 
 uint32_t lapic_mmio_read(Lapic *a, unsigned offset)
 {
-    uint32_t val = reg_read(a, offset & 0xff0);
+    uint32_t val;
+
+    sync_from_accel(a);
+    val = reg_read(a, offset & 0xff0);
 
     trace("apic-read", "cpu %u reg 0x%03x val 0x%08x", a->cpu->index, offset,
           val);
@@ -734,7 +799,9 @@ void lapic_mmio_write(Lapic *a, unsigned offset, uint32_t val)
     trace("apic-write", "cpu %u reg 0x%03x val 0x%08x", a->cpu->index, offset,
           val);
     if (!(offset & 0xf)) {
+        sync_from_accel(a);
         reg_write(a, offset & 0xff0, val);
+        sync_to_accel(a);
     }
 }
 
@@ -820,6 +887,7 @@ enum { MSR_APIC_BASE = 0x1b, MSR_TSC_DEADLINE = 0x6e0, MSR_X2APIC = 0x800 };
 
 bool lapic_rdmsr(Lapic *a, uint32_t msr, uint64_t *val)
 {
+    sync_from_accel(a);
     if (msr == MSR_APIC_BASE) {
         *val = apic_base(a);
         return true;
@@ -833,7 +901,7 @@ bool lapic_rdmsr(Lapic *a, uint32_t msr, uint64_t *val)
     return is_x2apic(a) && x2_rdmsr(a, (msr - MSR_X2APIC) << 4, val);
 }
 
-bool lapic_wrmsr(Lapic *a, uint32_t msr, uint64_t val)
+static bool wrmsr(Lapic *a, uint32_t msr, uint64_t val)
 {
     if (msr == MSR_APIC_BASE) {
         return write_base(a, val);
@@ -848,6 +916,26 @@ bool lapic_wrmsr(Lapic *a, uint32_t msr, uint64_t val)
         return true;
     }
     return is_x2apic(a) && x2_wrmsr(a, (msr - MSR_X2APIC) << 4, val);
+}
+
+bool lapic_wrmsr(Lapic *a, uint32_t msr, uint64_t val)
+{
+    bool ok;
+
+    sync_from_accel(a);
+    ok = wrmsr(a, msr, val);
+    sync_to_accel(a);
+    return ok;
+}
+
+uint64_t lapic_tsc_deadline(Lapic *a)
+{
+    return a->tsc_deadline;
+}
+
+uint64_t lapic_base_msr(const Lapic *a)
+{
+    return apic_base(a);
 }
 
 /* --- life ------------------------------------------------------------------------------------------------ */
@@ -894,7 +982,9 @@ Lapic *lapic_new(X86Cpu *cpu)
 
     if (!timer_loop) {
         timer_loop = loop_new_thread("apic-timers");
-        msi_set_receiver(receive_msi);
+        if (!in_kernel()) {
+            msi_set_receiver(receive_msi);
+        }
     }
     a->cpu = cpu;
     g_mutex_init(&a->timer_mutex);
@@ -933,6 +1023,66 @@ void lapic_update(Lapic *a)
     g_mutex_unlock(&a->timer_mutex);
     update_extint(a);
     look_again(a);
+}
+
+/* --- the register page, as accelerators exchange it ----------------------------------------------- */
+
+static void page_put(uint8_t *page, unsigned reg, uint32_t val)
+{
+    store_le32(page + reg, val);
+}
+
+void lapic_get_page(Lapic *a, uint8_t page[LAPIC_PAGE_BYTES])
+{
+    static const uint16_t plain[] = {
+        APIC_ID, APIC_VERSION, APIC_TPR, APIC_PPR, APIC_LDR, APIC_DFR,
+        APIC_SVR, APIC_ESR, APIC_LVT_TIMER, APIC_LVT_THERMAL, APIC_LVT_PERF,
+        APIC_LVT_LINT0, APIC_LVT_LINT1, APIC_LVT_ERROR, APIC_TIMER_INITIAL,
+        APIC_TIMER_CURRENT, APIC_TIMER_DIVIDE,
+    };
+
+    memset(page, 0, LAPIC_PAGE_BYTES);
+    for (unsigned i = 0; i < G_N_ELEMENTS(plain); i++) {
+        page_put(page, plain[i], reg_read(a, plain[i]));
+    }
+    for (unsigned i = 0; i < 8; i++) {
+        page_put(page, APIC_ISR + i * 0x10, a->isr[i]);
+        page_put(page, APIC_TMR + i * 0x10, a->tmr[i]);
+        page_put(page, APIC_IRR + i * 0x10, a->irr[i]);
+    }
+    page_put(page, APIC_ICR_LOW, a->icr);
+    page_put(page, APIC_ICR_HIGH, a->icr >> 32);
+}
+
+void lapic_set_page(Lapic *a, const uint8_t page[LAPIC_PAGE_BYTES],
+                    uint64_t base, uint64_t tsc_deadline)
+{
+    uint32_t current = load_le32(page + APIC_TIMER_CURRENT);
+
+    __atomic_store_n(&a->base, base, __ATOMIC_RELEASE);
+    if (!is_x2apic(a)) {
+        a->id = load_le32(page + APIC_ID);
+        a->ldr = load_le32(page + APIC_LDR);
+    }
+    a->tpr = load_le32(page + APIC_TPR);
+    a->dfr = load_le32(page + APIC_DFR);
+    a->svr = load_le32(page + APIC_SVR);
+    a->esr = load_le32(page + APIC_ESR);
+    for (unsigned i = 0; i < 8; i++) {
+        a->isr[i] = load_le32(page + APIC_ISR + i * 0x10);
+        a->tmr[i] = load_le32(page + APIC_TMR + i * 0x10);
+        a->irr[i] = load_le32(page + APIC_IRR + i * 0x10);
+    }
+    a->icr = load_le32(page + APIC_ICR_LOW)
+             | (uint64_t)load_le32(page + APIC_ICR_HIGH) << 32;
+    for (unsigned i = 0; i < N_LVT; i++) {
+        a->lvt[i] = load_le32(page + APIC_LVT_TIMER + i * 0x10);
+    }
+    a->timer_initial = load_le32(page + APIC_TIMER_INITIAL);
+    a->timer_divide = load_le32(page + APIC_TIMER_DIVIDE);
+    a->timer_start_ns = clock_ns(CLK_VIRTUAL)
+                        - (int64_t)(a->timer_initial - current) * divisor(a);
+    a->tsc_deadline = tsc_deadline;
 }
 
 static void print_bits(const char *name, const uint32_t *v, GString *out)

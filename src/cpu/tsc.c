@@ -1,9 +1,10 @@
 /*
  * The guest's time-stamp counter.
  *
- * It runs at 1 GHz under an emulating accelerator: one tick is one nanosecond
- * of CLK_VIRTUAL, so that TSC, local APIC and HPET never drift apart and the
- * counter stands still while the machine is stopped.
+ * It is CLK_VIRTUAL scaled: 1 GHz under an emulating accelerator, one tick a
+ * nanosecond, so that TSC, local APIC and HPET never drift apart; the host's
+ * rate where the guest reads the host's counter.  It stands still while the
+ * machine is stopped.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -13,15 +14,24 @@
 
 uint64_t cpu_tsc_hz(void)
 {
-    return NS_PER_SEC;
+    const AccelOps *a = accel();
+
+    return a && a->tsc_hz ? a->tsc_hz() : NS_PER_SEC;
+}
+
+static uint64_t ticks_now(void)
+{
+    uint64_t hz = cpu_tsc_hz(), ns = clock_ns(CLK_VIRTUAL);
+
+    return hz == NS_PER_SEC ? ns : (unsigned __int128)ns * hz / NS_PER_SEC;
 }
 
 uint64_t cpu_read_tsc(X86Cpu *cpu)
 {
-    return clock_ns(CLK_VIRTUAL) + cpu->state->tsc_offset;
+    return ticks_now() + cpu->state->tsc_offset;
 }
 
 void cpu_write_tsc(X86Cpu *cpu, uint64_t val)
 {
-    cpu->state->tsc_offset = val - clock_ns(CLK_VIRTUAL);
+    cpu->state->tsc_offset = val - ticks_now();
 }

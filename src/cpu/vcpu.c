@@ -251,7 +251,8 @@ static gpointer vcpu_thread(gpointer opaque)
             cpu->stop_request = true;
             continue;
         }
-        if (cpu->state->halted || cpu->state->wait_sipi) {
+        if (!cpu->accel->apic_in_kernel
+            && (cpu->state->halted || cpu->state->wait_sipi)) {
             wait_while_halted(cpu);
         }
         if (cpu->unplug || cpu->stop_request

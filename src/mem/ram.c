@@ -244,12 +244,26 @@ void ram_mark_dirty(RamBlock *rb, uint64_t offset, uint64_t len)
     }
 }
 
+static void sync_dirty(RamBlock *rb, uint64_t offset, uint64_t len)
+{
+    for (unsigned i = 0; i < as_memory.listeners->len; i++) {
+        MemListener *l = g_ptr_array_index(as_memory.listeners, i);
+
+        if (l->dirty_sync) {
+            l->dirty_sync(l, rb, offset, len);
+        }
+    }
+}
+
 bool ram_test_clear_dirty(RamBlock *rb, uint64_t offset, uint64_t len,
                           DirtyClient client)
 {
     uint64_t end = MIN(offset + len, rb->size_bytes);
     bool dirty = false;
 
+    if (client != DIRTY_CODE) {
+        sync_dirty(rb, offset, end > offset ? end - offset : 0);
+    }
     for (uint64_t at = ALIGN_DOWN(offset, PAGE_BYTES); at < end;
          at += PAGE_BYTES) {
         uint8_t *byte = ram_dirty_byte(rb, at);

@@ -1,0 +1,690 @@
+/*
+ * KVM: a vCPU's state, between X86State and KVM's structures.
+ *
+ * What X86State does not hold (events half delivered, AVX-512, paravirtual
+ * MSRs) stays in KvmCpu as it was last read, and goes back with the rest.
+ *
+ * Spec:  Documentation/virt/kvm/api.rst, section 4; Intel SDM volume 1 10.5
+ *        and 13.4 (FXSAVE and XSAVE areas).
+ * Locks: the vCPU's thread, or whoever stopped it.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "accel/kvm/kvm.h"
+
+#include <errno.h>
+
+#include "base/log.h"
+#include "base/trace.h"
+
+enum {
+    MSR_TSC = 0x10, MSR_TSC_ADJUST = 0x3b, MSR_TSC_DEADLINE = 0x6e0,
+    MSR_MTRR_BASE0 = 0x200, MSR_MC0_CTL = 0x400,
+};
+
+/* --- general, segments ------------------------------------------------------------ */
+
+static void get_regs(X86State *s, const struct kvm_regs *r)
+{
+    const __u64 from[N_GPR] = {
+        r->rax, r->rcx, r->rdx, r->rbx, r->rsp, r->rbp, r->rsi, r->rdi,
+        r->r8, r->r9, r->r10, r->r11, r->r12, r->r13, r->r14, r->r15,
+    };
+
+    for (unsigned i = 0; i < N_GPR; i++) {
+        s->gpr[i] = from[i];
+    }
+    s->rip = r->rip;
+    s->rflags = r->rflags;
+}
+
+static void put_regs(const X86State *s, struct kvm_regs *r)
+{
+    *r = (struct kvm_regs) {
+        .rax = s->gpr[R_RAX], .rcx = s->gpr[R_RCX], .rdx = s->gpr[R_RDX],
+        .rbx = s->gpr[R_RBX], .rsp = s->gpr[R_RSP], .rbp = s->gpr[R_RBP],
+        .rsi = s->gpr[R_RSI], .rdi = s->gpr[R_RDI], .r8 = s->gpr[R_R8],
+        .r9 = s->gpr[R_R9], .r10 = s->gpr[R_R10], .r11 = s->gpr[R_R11],
+        .r12 = s->gpr[R_R12], .r13 = s->gpr[R_R13], .r14 = s->gpr[R_R14],
+        .r15 = s->gpr[R_R15], .rip = s->rip, .rflags = s->rflags,
+    };
+}
+
+static X86Seg seg_from_kvm(const struct kvm_segment *k, bool stack)
+{
+    X86Seg seg = {
+        .selector = k->selector, .base = k->base, .limit = k->limit,
+        .attr = k->type | (k->s ? SEGA_S : 0) | k->dpl << SEGA_DPL_SHIFT
+                | (k->present ? SEGA_P : 0) | (k->avl ? SEGA_AVL : 0)
+                | (k->l ? SEGA_L : 0) | (k->db ? SEGA_DB : 0)
+                | (k->g ? SEGA_G : 0),
+    };
+
+    if (k->unusable) {
+        /* SS.DPL is the CPL, whatever else is there. */
+        seg.attr = SEGA_NULL | (stack ? k->dpl << SEGA_DPL_SHIFT : 0);
+    }
+    return seg;
+}
+
+static struct kvm_segment seg_to_kvm(const X86Seg *seg)
+{
+    uint16_t a = seg->attr;
+
+    return (struct kvm_segment) {
+        .selector = seg->selector, .base = seg->base, .limit = seg->limit,
+        .type = a & SEGA_TYPE, .s = !!(a & SEGA_S),
+        .dpl = (a & SEGA_DPL) >> SEGA_DPL_SHIFT, .present = !!(a & SEGA_P),
+        .avl = !!(a & SEGA_AVL), .l = !!(a & SEGA_L), .db = !!(a & SEGA_DB),
+        .g = !!(a & SEGA_G), .unusable = a & SEGA_NULL || !(a & SEGA_P),
+    };
+}
+
+static void get_sregs(KvmCpu *k, const struct kvm_sregs *r)
+{
+    X86State *s = k->cpu->state;
+
+    s->seg[SEG_ES] = seg_from_kvm(&r->es, false);
+    s->seg[SEG_CS] = seg_from_kvm(&r->cs, false);
+    s->seg[SEG_SS] = seg_from_kvm(&r->ss, true);
+    s->seg[SEG_DS] = seg_from_kvm(&r->ds, false);
+    s->seg[SEG_FS] = seg_from_kvm(&r->fs, false);
+    s->seg[SEG_GS] = seg_from_kvm(&r->gs, false);
+    s->ldtr = seg_from_kvm(&r->ldt, false);
+    s->tr = seg_from_kvm(&r->tr, false);
+    s->gdtr = (X86Table) { r->gdt.base, r->gdt.limit };
+    s->idtr = (X86Table) { r->idt.base, r->idt.limit };
+    s->cr0 = r->cr0;
+    s->cr2 = r->cr2;
+    s->cr3 = r->cr3;
+    s->cr4 = r->cr4;
+    s->efer = r->efer;
+}
+
+static void put_sregs(KvmCpu *k, struct kvm_sregs *r)
+{
+    const X86State *s = k->cpu->state;
+
+    *r = (struct kvm_sregs) {
+        .es = seg_to_kvm(&s->seg[SEG_ES]), .cs = seg_to_kvm(&s->seg[SEG_CS]),
+        .ss = seg_to_kvm(&s->seg[SEG_SS]), .ds = seg_to_kvm(&s->seg[SEG_DS]),
+        .fs = seg_to_kvm(&s->seg[SEG_FS]), .gs = seg_to_kvm(&s->seg[SEG_GS]),
+        .ldt = seg_to_kvm(&s->ldtr), .tr = seg_to_kvm(&s->tr),
+        .gdt = { .base = s->gdtr.base, .limit = s->gdtr.limit },
+        .idt = { .base = s->idtr.base, .limit = s->idtr.limit },
+        .cr0 = s->cr0, .cr2 = s->cr2, .cr3 = s->cr3, .cr4 = s->cr4,
+        .efer = s->efer, .cr8 = lapic_get_tpr(k->cpu->apic) >> 4,
+        .apic_base = lapic_base_msr(k->cpu->apic),
+    };
+    if (k->events.interrupt.injected) {
+        unsigned v = k->events.interrupt.nr;
+
+        r->interrupt_bitmap[v / 64] |= BIT64(v % 64);
+    }
+}
+
+/* --- events --------------------------------------------------------------------------- */
+
+static void get_events(KvmCpu *k)
+{
+    X86State *s = k->cpu->state;
+
+    s->interrupt_shadow =
+        k->events.interrupt.shadow & KVM_X86_SHADOW_INT_MOV_SS ? 2
+        : k->events.interrupt.shadow & KVM_X86_SHADOW_INT_STI ? 1 : 0;
+    s->nmi_blocked = k->events.nmi.masked;
+    s->smm = k->events.smi.smm;
+}
+
+static void put_events(KvmCpu *k, struct kvm_vcpu_events *e)
+{
+    const X86State *s = k->cpu->state;
+
+    *e = k->events;
+    e->interrupt.shadow = s->interrupt_shadow == 2 ? KVM_X86_SHADOW_INT_MOV_SS
+                          : s->interrupt_shadow ? KVM_X86_SHADOW_INT_STI : 0;
+    e->nmi.masked = s->nmi_blocked;
+    e->smi.smm = s->smm && kvm.smm;
+    e->flags = KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_NMI_PENDING
+               | (kvm.smm ? KVM_VCPUEVENT_VALID_SMM : 0)
+               | (kvm.exception_payload ? KVM_VCPUEVENT_VALID_PAYLOAD : 0)
+               | (kvm.triple_fault_event ? KVM_VCPUEVENT_VALID_TRIPLE_FAULT
+                                         : 0);
+}
+
+/* --- FPU --------------------------------------------------------------------------------- */
+
+enum {                          /* offsets in the XSAVE area */
+    XS_FCW = 0, XS_FSW = 2, XS_FTW = 4, XS_FOP = 6, XS_FIP = 8, XS_FDP = 16,
+    XS_MXCSR = 24, XS_MXCSR_MASK = 28, XS_ST = 32, XS_XMM = 160,
+    XS_BV = 512,
+};
+
+/* Where the host keeps a component: CPUID leaf 0Dh. */
+static unsigned component_offset(unsigned n)
+{
+    const struct kvm_cpuid_entry2 *e = kvm_cpuid_find(0xd, n);
+
+    return e && e->eax && e->ebx + e->eax <= kvm.xsave_bytes ? e->ebx : 0;
+}
+
+static void get_xsave(KvmCpu *k)
+{
+    X86State *s = k->cpu->state;
+    const uint8_t *x = k->xsave;
+    uint64_t bv = load_le64(x + XS_BV);
+    unsigned top, avx = component_offset(2), pkru = component_offset(9);
+
+    s->fcw = load_le16(x + XS_FCW);
+    s->fsw = load_le16(x + XS_FSW);
+    s->ftw = x[XS_FTW];
+    s->fop = load_le16(x + XS_FOP);
+    s->fip = load_le64(x + XS_FIP);
+    s->fdp = load_le64(x + XS_FDP);
+    s->mxcsr = load_le32(x + XS_MXCSR);
+    top = s->fsw >> 11 & 7;
+    for (unsigned i = 0; i < 8; i++) {
+        X86Fp *fp = &s->fpr[(top + i) & 7];
+
+        fp->q[1] = 0;
+        fp->mant = load_le64(x + XS_ST + 16 * i);
+        fp->exp_sign = load_le16(x + XS_ST + 16 * i + 8);
+    }
+    for (unsigned i = 0; i < 16; i++) {
+        memcpy(s->vec[i].b, x + XS_XMM + 16 * i, 16);
+        if (avx && bv & XCR0_AVX) {
+            memcpy(s->vec[i].b + 16, x + avx + 16 * i, 16);
+        } else {
+            memset(s->vec[i].b + 16, 0, 16);
+        }
+    }
+    s->pkru = pkru && bv & XCR0_PKRU ? load_le32(x + pkru) : 0;
+}
+
+static void put_xsave(KvmCpu *k)
+{
+    const X86State *s = k->cpu->state;
+    uint8_t *x = k->xsave;
+    uint64_t bv = load_le64(x + XS_BV) | XCR0_X87 | XCR0_SSE;
+    unsigned top = s->fsw >> 11 & 7;
+    unsigned avx = component_offset(2), pkru = component_offset(9);
+
+    store_le16(x + XS_FCW, s->fcw);
+    store_le16(x + XS_FSW, s->fsw);
+    x[XS_FTW] = s->ftw;
+    store_le16(x + XS_FOP, s->fop);
+    store_le64(x + XS_FIP, s->fip);
+    store_le64(x + XS_FDP, s->fdp);
+    store_le32(x + XS_MXCSR, s->mxcsr & 0xffff);
+    for (unsigned i = 0; i < 8; i++) {
+        const X86Fp *fp = &s->fpr[(top + i) & 7];
+
+        memset(x + XS_ST + 16 * i, 0, 16);
+        store_le64(x + XS_ST + 16 * i, fp->mant);
+        store_le16(x + XS_ST + 16 * i + 8, fp->exp_sign);
+    }
+    for (unsigned i = 0; i < 16; i++) {
+        memcpy(x + XS_XMM + 16 * i, s->vec[i].b, 16);
+        if (avx && s->xcr0 & XCR0_AVX) {
+            memcpy(x + avx + 16 * i, s->vec[i].b + 16, 16);
+            bv |= XCR0_AVX;
+        }
+    }
+    if (pkru && s->xcr0 & XCR0_PKRU) {
+        store_le32(x + pkru, s->pkru);
+        bv |= XCR0_PKRU;
+    }
+    store_le64(x + XS_BV, bv);
+}
+
+static bool get_fpu(KvmCpu *k)
+{
+    bool wide = kvm.xsave_bytes > sizeof(struct kvm_xsave);
+    struct kvm_xcrs xcrs;
+
+    if (kvm_do(k->fd, wide ? KVM_GET_XSAVE2 : KVM_GET_XSAVE, k->xsave) < 0) {
+        return false;
+    }
+    k->cpu->state->xcr0 = XCR0_X87;
+    if (kvm.xcrs && kvm_do(k->fd, KVM_GET_XCRS, &xcrs) == 0 && xcrs.nr_xcrs) {
+        k->cpu->state->xcr0 = xcrs.xcrs[0].value;
+    }
+    get_xsave(k);
+    return true;
+}
+
+static bool put_fpu(KvmCpu *k)
+{
+    struct kvm_xcrs xcrs = {
+        .nr_xcrs = 1, .xcrs = { { .value = k->cpu->state->xcr0 } },
+    };
+
+    put_xsave(k);
+    if (kvm.xcrs && kvm_do(k->fd, KVM_SET_XCRS, &xcrs) < 0) {
+        return false;
+    }
+    return kvm_do(k->fd, KVM_SET_XSAVE, k->xsave) >= 0;
+}
+
+/* --- MSRs ---------------------------------------------------------------------------------- */
+
+#define ROW(msr, field) { msr, offsetof(X86State, field) }
+static const struct {
+    uint32_t msr;
+    uint16_t offset;            /* of a uint64_t in X86State */
+} rows[] = {
+    ROW(0x174, sysenter_cs), ROW(0x175, sysenter_esp),
+    ROW(0x176, sysenter_eip), ROW(0xc0000081, star), ROW(0xc0000082, lstar),
+    ROW(0xc0000083, cstar), ROW(0xc0000084, sfmask),
+    ROW(0xc0000102, kernel_gs_base), ROW(0xc0000103, tsc_aux),
+    ROW(MSR_TSC_ADJUST, tsc_adjust), ROW(0x277, pat),
+    ROW(0x1a0, misc_enable), ROW(0xda0, ia32_xss),
+    ROW(0x3a, feature_control), ROW(0x48, spec_ctrl), ROW(0x1d9, debugctl),
+    ROW(0x17a, mcg_status), ROW(0x17b, mcg_ctl), ROW(0x9e, smbase),
+    ROW(0x140, misc_features), ROW(0x2ff, mtrr_def_type),
+    ROW(0x250, mtrr_fixed[0]), ROW(0x258, mtrr_fixed[1]),
+    ROW(0x259, mtrr_fixed[2]), ROW(0x268, mtrr_fixed[3]),
+    ROW(0x269, mtrr_fixed[4]), ROW(0x26a, mtrr_fixed[5]),
+    ROW(0x26b, mtrr_fixed[6]), ROW(0x26c, mtrr_fixed[7]),
+    ROW(0x26d, mtrr_fixed[8]), ROW(0x26e, mtrr_fixed[9]),
+    ROW(0x26f, mtrr_fixed[10]),
+};
+#undef ROW
+
+enum { N_ROWS = G_N_ELEMENTS(rows),
+       N_MSRS_MAX = N_ROWS + 2 * MTRR_N_VAR + 4 * MCE_N_BANKS + N_EXTRA_MSRS
+                    + 4 };
+
+static uint64_t *field(X86State *s, unsigned row)
+{
+    return (uint64_t *)((char *)s + rows[row].offset);
+}
+
+/* Which MSRs this kernel lets us read, found out on the first vCPU. */
+static bool row_ok[N_ROWS];
+static bool mtrr_ok, mce_ok, probed;
+static uint32_t extras[N_EXTRA_MSRS];
+static unsigned n_extras;
+
+/* Those of KVM that are its interface to the guest: zero after a reset. */
+static bool is_paravirtual(uint32_t msr)
+{
+    return (msr >= 0x4b564d00 && msr <= 0x4b564dff) || msr == 0x11
+           || msr == 0x12;
+}
+
+static bool one_msr(KvmCpu *k, uint32_t msr, uint64_t *val)
+{
+    k->msr_buf->nmsrs = 1;
+    k->msr_buf->entries[0] = (struct kvm_msr_entry) { .index = msr };
+    if (kvm_do(k->fd, KVM_GET_MSRS, k->msr_buf) != 1) {
+        return false;
+    }
+    *val = k->msr_buf->entries[0].data;
+    return true;
+}
+
+static bool has_row(uint32_t msr)
+{
+    for (unsigned i = 0; i < N_ROWS; i++) {
+        if (rows[i].msr == msr) {
+            return true;
+        }
+    }
+    return msr == MSR_TSC || msr == MSR_TSC_DEADLINE;
+}
+
+static void probe_msrs(KvmCpu *k)
+{
+    uint64_t val;
+
+    if (probed) {
+        return;
+    }
+    probed = true;
+    for (unsigned i = 0; i < N_ROWS; i++) {
+        row_ok[i] = one_msr(k, rows[i].msr, &val);
+    }
+    mtrr_ok = one_msr(k, MSR_MTRR_BASE0, &val);
+    mce_ok = kvm.mce && one_msr(k, MSR_MC0_CTL, &val);
+    for (unsigned i = 0; i < kvm.n_msrs && n_extras < N_EXTRA_MSRS; i++) {
+        /* SMI count and the like change by themselves: those that can be
+         * written stay here. */
+        if (!has_row(kvm.msrs[i]) && is_paravirtual(kvm.msrs[i])
+            && one_msr(k, kvm.msrs[i], &val)) {
+            extras[n_extras++] = kvm.msrs[i];
+        }
+    }
+}
+
+static void add_msr(KvmCpu *k, uint32_t msr, uint64_t val)
+{
+    k->msr_buf->entries[k->msr_buf->nmsrs++] =
+        (struct kvm_msr_entry) { .index = msr, .data = val };
+}
+
+/* Everything but TSC and deadline, in the order in which take_msrs() reads. */
+static void list_msrs(KvmCpu *k)
+{
+    X86State *s = k->cpu->state;
+
+    k->msr_buf->nmsrs = 0;
+    for (unsigned i = 0; i < N_ROWS; i++) {
+        if (row_ok[i]) {
+            add_msr(k, rows[i].msr, *field(s, i));
+        }
+    }
+    for (unsigned i = 0; mtrr_ok && i < MTRR_N_VAR; i++) {
+        add_msr(k, MSR_MTRR_BASE0 + 2 * i, s->mtrr_base[i]);
+        add_msr(k, MSR_MTRR_BASE0 + 2 * i + 1, s->mtrr_mask[i]);
+    }
+    for (unsigned i = 0; mce_ok && i < MCE_N_BANKS * 4; i++) {
+        add_msr(k, MSR_MC0_CTL + i, s->mce_bank[i / 4][i % 4]);
+    }
+    for (unsigned i = 0; i < n_extras; i++) {
+        add_msr(k, extras[i], k->extra[i]);
+    }
+}
+
+static void take_msrs(KvmCpu *k)
+{
+    const struct kvm_msr_entry *e = k->msr_buf->entries;
+    X86State *s = k->cpu->state;
+
+    for (unsigned i = 0; i < N_ROWS; i++) {
+        if (row_ok[i]) {
+            *field(s, i) = (e++)->data;
+        }
+    }
+    for (unsigned i = 0; mtrr_ok && i < MTRR_N_VAR; i++) {
+        s->mtrr_base[i] = (e++)->data;
+        s->mtrr_mask[i] = (e++)->data;
+    }
+    for (unsigned i = 0; mce_ok && i < MCE_N_BANKS * 4; i++) {
+        s->mce_bank[i / 4][i % 4] = (e++)->data;
+    }
+    for (unsigned i = 0; i < n_extras; i++) {
+        k->extra[i] = (e++)->data;
+    }
+}
+
+static bool get_msrs(KvmCpu *k)
+{
+    unsigned n;
+
+    list_msrs(k);
+    n = k->msr_buf->nmsrs;
+    if (kvm_do(k->fd, KVM_GET_MSRS, k->msr_buf) != (int)n) {
+        return false;
+    }
+    take_msrs(k);
+    return true;
+}
+
+/* A refused MSR stops the batch: say which, and go on behind it. */
+static bool put_msrs(KvmCpu *k)
+{
+    static bool told;
+    unsigned n, done = 0;
+
+    list_msrs(k);
+    n = k->msr_buf->nmsrs;
+    while (done < n) {
+        int result = kvm_do(k->fd, KVM_SET_MSRS, k->msr_buf);
+
+        if (result < 0) {
+            return false;
+        }
+        done += result;
+        if (done < n) {
+            if (!told) {
+                trace("kvm-msr-refused", "msr 0x%x",
+                      k->msr_buf->entries[result].index);
+                told = true;
+            }
+            done++;
+            memmove(k->msr_buf->entries,
+                    k->msr_buf->entries + result + 1,
+                    (n - done) * sizeof(k->msr_buf->entries[0]));
+            k->msr_buf->nmsrs = n - done;
+        }
+    }
+    return true;
+}
+
+static bool get_tsc(KvmCpu *k)
+{
+    uint64_t val;
+
+    if (!one_msr(k, MSR_TSC, &val)) {
+        return false;
+    }
+    cpu_write_tsc(k->cpu, val);
+    return true;
+}
+
+static bool put_tsc(KvmCpu *k)
+{
+    k->msr_buf->nmsrs = 0;
+    add_msr(k, MSR_TSC, cpu_read_tsc(k->cpu));
+    return kvm_do(k->fd, KVM_SET_MSRS, k->msr_buf) == 1;
+}
+
+/* --- debug registers, run state, local APIC ---------------------------------------------- */
+
+static bool get_debug(KvmCpu *k)
+{
+    X86State *s = k->cpu->state;
+    struct kvm_debugregs d;
+
+    if (kvm_do(k->fd, KVM_GET_DEBUGREGS, &d) < 0) {
+        return false;
+    }
+    memcpy(s->dr, d.db, sizeof(d.db));
+    s->dr[6] = d.dr6;
+    s->dr[7] = d.dr7;
+    return true;
+}
+
+static bool put_debug(KvmCpu *k)
+{
+    const X86State *s = k->cpu->state;
+    struct kvm_debugregs d = { .dr6 = s->dr[6], .dr7 = s->dr[7] };
+
+    memcpy(d.db, s->dr, sizeof(d.db));
+    return kvm_do(k->fd, KVM_SET_DEBUGREGS, &d) >= 0;
+}
+
+static bool get_mp(KvmCpu *k)
+{
+    X86State *s = k->cpu->state;
+    struct kvm_mp_state mp;
+
+    if (!kvm_apic_in_kernel()) {
+        return true;            /* ours: halted and wait_sipi are right */
+    }
+    if (kvm_do(k->fd, KVM_GET_MP_STATE, &mp) < 0) {
+        return false;
+    }
+    s->halted = mp.mp_state == KVM_MP_STATE_HALTED;
+    s->wait_sipi = mp.mp_state == KVM_MP_STATE_UNINITIALIZED
+                   || mp.mp_state == KVM_MP_STATE_INIT_RECEIVED;
+    return true;
+}
+
+static bool put_mp(KvmCpu *k)
+{
+    const X86State *s = k->cpu->state;
+    struct kvm_mp_state mp = {
+        .mp_state = s->wait_sipi ? KVM_MP_STATE_INIT_RECEIVED
+                    : s->halted ? KVM_MP_STATE_HALTED
+                    : KVM_MP_STATE_RUNNABLE,
+    };
+
+    return !kvm_apic_in_kernel()
+           || kvm_do(k->fd, KVM_SET_MP_STATE, &mp) >= 0;
+}
+
+static bool get_lapic(KvmCpu *k)
+{
+    struct kvm_lapic_state l;
+    struct kvm_sregs r;
+    uint64_t deadline = 0;
+
+    if (!kvm_apic_in_kernel()) {
+        return true;
+    }
+    if (kvm_do(k->fd, KVM_GET_LAPIC, &l) < 0
+        || kvm_do(k->fd, KVM_GET_SREGS, &r) < 0) {
+        return false;
+    }
+    one_msr(k, MSR_TSC_DEADLINE, &deadline);
+    lapic_set_page(k->cpu->apic, (const uint8_t *)l.regs, r.apic_base,
+                   deadline);
+    return true;
+}
+
+static bool put_lapic(KvmCpu *k)
+{
+    struct kvm_lapic_state l = { { 0 } };
+
+    if (!kvm_apic_in_kernel()) {
+        return true;
+    }
+    lapic_get_page(k->cpu->apic, (uint8_t *)l.regs);
+    if (kvm_do(k->fd, KVM_SET_LAPIC, &l) < 0) {
+        return false;
+    }
+    k->msr_buf->nmsrs = 0;
+    add_msr(k, MSR_TSC_DEADLINE, lapic_tsc_deadline(k->cpu->apic));
+    kvm_do(k->fd, KVM_SET_MSRS, k->msr_buf);    /* where it exists */
+    return true;
+}
+
+/* --- all of it ------------------------------------------------------------------------------ */
+
+static bool get_step(KvmCpu *k, unsigned parts)
+{
+    struct kvm_regs regs;
+    struct kvm_sregs sregs;
+
+    if (parts & PART_REGS) {
+        if (kvm_do(k->fd, KVM_GET_REGS, &regs) < 0) {
+            return false;
+        }
+        get_regs(k->cpu->state, &regs);
+    }
+    if (parts & PART_SREGS) {
+        if (kvm_do(k->fd, KVM_GET_SREGS, &sregs) < 0) {
+            return false;
+        }
+        get_sregs(k, &sregs);
+    }
+    if (parts & PART_EVENTS) {
+        if (kvm_do(k->fd, KVM_GET_VCPU_EVENTS, &k->events) < 0) {
+            return false;
+        }
+        get_events(k);
+    }
+    return true;
+}
+
+bool kvm_get(KvmCpu *k, unsigned parts)
+{
+    parts &= ~(k->valid | k->dirty);
+    if (!get_step(k, parts)
+        || (parts & PART_FPU && !get_fpu(k))
+        || (parts & PART_MSRS && !get_msrs(k))
+        || (parts & PART_DEBUG && !get_debug(k))
+        || (parts & PART_MP && !get_mp(k))
+        || (parts & PART_LAPIC && !get_lapic(k))
+        || (parts & PART_TSC && !get_tsc(k))) {
+        return false;
+    }
+    k->valid |= parts;
+    return true;
+}
+
+/* With the next KVM_RUN, without requests of their own, where that works. */
+static bool put_step(KvmCpu *k, unsigned parts)
+{
+    struct kvm_sync_regs *sync = &k->run->s.regs;
+    struct kvm_regs regs;
+    struct kvm_sregs sregs;
+    struct kvm_vcpu_events events;
+
+    if (kvm.sync_regs) {
+        if (parts & PART_REGS) {
+            put_regs(k->cpu->state, &sync->regs);
+            k->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
+        }
+        if (parts & PART_SREGS) {
+            put_sregs(k, &sync->sregs);
+            k->run->kvm_dirty_regs |= KVM_SYNC_X86_SREGS;
+        }
+        if (parts & PART_EVENTS) {
+            put_events(k, &sync->events);
+            k->run->kvm_dirty_regs |= KVM_SYNC_X86_EVENTS;
+        }
+        return true;
+    }
+    put_regs(k->cpu->state, &regs);
+    put_sregs(k, &sregs);
+    put_events(k, &events);
+    return (!(parts & PART_SREGS)
+            || kvm_do(k->fd, KVM_SET_SREGS, &sregs) >= 0)
+           && (!(parts & PART_REGS)
+               || kvm_do(k->fd, KVM_SET_REGS, &regs) >= 0)
+           && (!(parts & PART_EVENTS)
+               || kvm_do(k->fd, KVM_SET_VCPU_EVENTS, &events) >= 0);
+}
+
+bool kvm_put(KvmCpu *k, unsigned parts)
+{
+    parts &= k->dirty;
+    /* APIC mode and EFER first: what MSRs may hold depends on them. */
+    if (parts & PART_SREGS && parts & (PART_MSRS | PART_LAPIC)) {
+        struct kvm_sregs sregs;
+
+        put_sregs(k, &sregs);
+        if (kvm_do(k->fd, KVM_SET_SREGS, &sregs) < 0) {
+            return false;
+        }
+        k->dirty &= ~PART_SREGS;
+        parts &= ~PART_SREGS;
+    }
+    if ((parts & PART_MP && !put_mp(k))
+        || (parts & PART_TSC && !put_tsc(k))
+        || (parts & PART_MSRS && !put_msrs(k))
+        || (parts & PART_FPU && !put_fpu(k))
+        || (parts & PART_DEBUG && !put_debug(k))
+        || (parts & PART_LAPIC && !put_lapic(k))
+        || !put_step(k, parts)) {
+        return false;
+    }
+    k->dirty &= ~parts;
+    k->valid |= parts;
+    return true;
+}
+
+void kvm_regs_reset(KvmCpu *k)
+{
+    memset(k->extra, 0, sizeof(k->extra));
+    memset(&k->events, 0, sizeof(k->events));
+    memset(k->xsave, 0, kvm.xsave_bytes);
+}
+
+bool kvm_regs_init(KvmCpu *k, GError **err)
+{
+    k->msr_buf = g_malloc0(sizeof(struct kvm_msrs)
+                           + N_MSRS_MAX * sizeof(struct kvm_msr_entry));
+    k->xsave = g_aligned_alloc0(1, kvm.xsave_bytes, 64);
+    probe_msrs(k);
+    return true;
+}
+
+void kvm_regs_free(KvmCpu *k)
+{
+    g_free(k->msr_buf);
+    g_aligned_free(k->xsave);
+}

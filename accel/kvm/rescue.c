@@ -1,0 +1,278 @@
+/*
+ * KVM: instructions that it cannot execute are executed by the interpreter.
+ *
+ * KVM ends a run with KVM_INTERNAL_ERROR_EMULATION where it had to emulate an
+ * instruction and does not know it: cmpxchg16b, int3 or xrstor in the kernel of
+ * a guest on a host that interprets such code, vector stores to devices on any.
+ * The one instruction is then executed here, on the vCPU's own state, and the
+ * vCPU goes back into KVM.
+ *
+ * A store to a page table is nothing that KVM notices, when it did not make it
+ * itself: shadow pages made from that table would never change.  Where an
+ * instruction stored what looks like an entry into what looks like a table,
+ * KVM is made to forget its translations.
+ *
+ * Locks: the vCPU's thread; `mutex` for what is counted.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "accel/kvm/kvm.h"
+
+#include "accel/tcg/single.h"
+#include "base/log.h"
+#include "base/trace.h"
+
+enum {
+    STUCK_MAX = 1000,           /* rescues in a row at one place */
+    SITES_MAX = 4096,
+    LOGGED_MAX = 64,            /* sites told on stderr or in the log */
+    STORE_MAX = 16,             /* bytes of a store that is looked at */
+    PTE_PRESENT = 1,
+};
+#define PTE_RESERVED UINT64_C(0x000f000000000000)
+
+static GMutex mutex;
+static uint64_t n_by_op[N_OPS];
+static uint64_t n_forgotten;    /* translations */
+static unsigned n_logged;
+
+/* --- what an instruction may touch beyond PART_STEP ----------------------------------- */
+
+/* Integer, string and control-flow instructions touch nothing else; they are
+ * what is rescued most. */
+static unsigned parts_of(const X86State *s, const Insn *insn)
+{
+    unsigned parts = s->rflags & FL_TF ? PART_DEBUG : 0;
+
+    if (!insn) {
+        return parts;
+    }
+    if (insn->op > OP_UD && insn->op <= OP_INTO && insn->op != OP_INT1) {
+        return parts;
+    }
+    if (insn->op == OP_HLT) {
+        return parts | PART_MP;
+    }
+    parts |= PART_FPU | PART_MSRS | PART_DEBUG;
+    return insn->op == OP_WRMSR ? parts | PART_TSC : parts;
+}
+
+/* --- page tables -------------------------------------------------------------------------- */
+
+static bool like_entry(uint64_t e)
+{
+    return !(e & PTE_RESERVED) && (e == 0 || e & PTE_PRESENT);
+}
+
+/* Nothing in it that cannot be an entry, and one at least that is. */
+static bool like_table(const uint8_t *page)
+{
+    bool any = false;
+
+    for (unsigned i = 0; i < 4096; i += 8) {
+        uint64_t e = load_le64(page + i);
+
+        if (e & PTE_RESERVED) {
+            return false;
+        }
+        any |= (e & PTE_PRESENT) && e >> 12;
+    }
+    return any;
+}
+
+/* What a store may change, before and after. */
+typedef struct Watch {
+    bool on;
+    hwaddr gpa;
+    uint8_t *hva;
+    uint8_t before[STORE_MAX];
+} Watch;
+
+static void watch_begin(Watch *w, TcgSingle *t, const X86State *s)
+{
+    w->on = s->cr0 & CR0_PG && tcg_single_operand(t, &w->gpa, &w->hva);
+    if (w->on) {
+        w->gpa &= ~UINT64_C(7);
+        w->hva = (uint8_t *)((uintptr_t)w->hva & ~(uintptr_t)7);
+        memcpy(w->before, w->hva,
+               MIN(STORE_MAX, 4096 - (w->gpa & 0xfff)));
+    }
+}
+
+static void watch_end(const Watch *w)
+{
+    unsigned n = w->on ? MIN(STORE_MAX, 4096 - (w->gpa & 0xfff)) : 0;
+
+    for (unsigned i = 0; i < n; i += 8) {
+        uint64_t now = load_le64(w->hva + i), old = load_le64(w->before + i);
+
+        if (now != old && like_entry(now) && like_entry(old)
+            && like_table((uint8_t *)((uintptr_t)w->hva
+                                      & ~(uintptr_t)0xfff))) {
+            trace("kvm-forget", "gpa 0x%" PRIx64, w->gpa);
+            __atomic_add_fetch(&n_forgotten, 1, __ATOMIC_RELAXED);
+            kvm_forget_translations(w->gpa);
+            return;
+        }
+    }
+}
+
+/* --- counting -------------------------------------------------------------------------------- */
+
+static void count(KvmCpu *k, uint64_t rip, unsigned op)
+{
+    RescueSite *site;
+
+    k->n_rescues++;
+    g_mutex_lock(&mutex);
+    n_by_op[op]++;
+    site = g_hash_table_lookup(k->sites, &rip);
+    if (!site && g_hash_table_size(k->sites) < SITES_MAX) {
+        site = g_new0(RescueSite, 1);
+        site->rip = rip;
+        site->op = op;
+        g_hash_table_insert(k->sites, &site->rip, site);
+        if (n_logged++ < LOGGED_MAX) {
+            log_debug(LOG_UNIMP, "kvm: %s at 0x%" PRIx64 " is executed by "
+                      "the interpreter\n", insn_op_name(op), rip);
+        }
+    }
+    if (site) {
+        site->n++;
+    }
+    g_mutex_unlock(&mutex);
+}
+
+static int by_count(gconstpointer a, gconstpointer b)
+{
+    uint64_t x = n_by_op[*(const uint16_t *)a];
+    uint64_t y = n_by_op[*(const uint16_t *)b];
+
+    return x < y ? 1 : x > y ? -1 : 0;
+}
+
+void kvm_print_rescues(GString *out)
+{
+    uint16_t ops[N_OPS];
+    unsigned n = 0;
+
+    g_mutex_lock(&mutex);
+    for (unsigned i = 0; i < N_OPS; i++) {
+        if (n_by_op[i]) {
+            ops[n++] = i;
+        }
+    }
+    qsort(ops, n, sizeof(ops[0]), by_count);
+    g_string_append(out, "rescued:");
+    for (unsigned i = 0; i < n; i++) {
+        g_string_append_printf(out, " %s %" PRIu64, insn_op_name(ops[i]),
+                               n_by_op[ops[i]]);
+    }
+    g_string_append_printf(out, "%s\ntranslations forgotten: %" PRIu64 "\n",
+                           n ? "" : " nothing", n_forgotten);
+    for (unsigned i = 0; i < machine()->cpus->len; i++) {
+        KvmCpu *k = kvm_cpu(g_ptr_array_index(machine()->cpus, i));
+
+        g_string_append_printf(out, "CPU %u: %" PRIu64 " rescues at %u "
+                               "places\n", i, k->n_rescues,
+                               k->sites ? g_hash_table_size(k->sites) : 0);
+    }
+    g_mutex_unlock(&mutex);
+}
+
+/* --- one rescue ------------------------------------------------------------------------------- */
+
+/* cpu->state becomes the interpreter's: nothing is copied back and forth. */
+static TcgSingle *single_of(KvmCpu *k)
+{
+    X86Cpu *cpu = k->cpu;
+    TcgSingle *t = k->single;
+
+    if (t) {
+        return t;
+    }
+    t = tcg_single_new(cpu);
+    if (t) {
+        *tcg_single_state(t) = *cpu->state;
+        cpu->state = tcg_single_state(t);
+        k->single = t;
+        k->sites = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL,
+                                         g_free);
+    }
+    return t;
+}
+
+void kvm_rescue_free(KvmCpu *k)
+{
+    if (k->single) {
+        tcg_single_free(k->single);
+        g_hash_table_destroy(k->sites);
+    }
+    k->single = NULL;
+}
+
+/* KVM may have queued #UD before it gave up. */
+static void drop_queued_ud(KvmCpu *k)
+{
+    if ((k->events.exception.injected || k->events.exception.pending)
+        && k->events.exception.nr == EXC_UD) {
+        k->events.exception.injected = 0;
+        k->events.exception.pending = 0;
+    }
+}
+
+static CpuRun wild_jump(KvmCpu *k)
+{
+    g_autofree char *what = g_strdup_printf(
+        "there is no memory where it executes: a wild jump, last seen well "
+        "at 0x%" PRIx64, k->last_good_rip);
+
+    kvm_report(k->cpu, what);
+    return CPU_RUN_ERROR;
+}
+
+CpuRun kvm_rescue(KvmCpu *k)
+{
+    TcgSingle *t = single_of(k);
+    X86State *s = k->cpu->state;
+    const Insn *insn;
+    SingleResult result;
+    Watch watch;
+    uint64_t rip;
+    unsigned parts;
+
+    if (!t || !kvm_get(k, PART_STEP)) {
+        kvm_report(k->cpu, "an instruction that KVM cannot execute");
+        return CPU_RUN_ERROR;
+    }
+    drop_queued_ud(k);
+    rip = s->rip;
+    if (tcg_single_decode(t, &insn) == SINGLE_FETCH) {
+        return wild_jump(k);
+    }
+    count(k, rip, insn ? insn->op : OP_UD);
+    parts = parts_of(s, insn);
+    if (!kvm_get(k, parts)) {
+        kvm_report(k->cpu, "an instruction that KVM cannot execute, on a "
+                   "state that it does not give");
+        return CPU_RUN_ERROR;
+    }
+    watch_begin(&watch, t, s);
+    result = tcg_single_execute(t);
+    watch_end(&watch);
+    k->dirty |= PART_STEP | parts;
+    if (result == SINGLE_TRIPLE_FAULT) {
+        return CPU_RUN_TRIPLE_FAULT;
+    }
+    k->n_stuck = s->rip == rip ? k->n_stuck + 1 : 0;
+    if (k->n_stuck > STUCK_MAX) {
+        kvm_report(k->cpu, "an instruction that neither KVM nor the "
+                   "interpreter gets past");
+        return CPU_RUN_ERROR;
+    }
+    k->last_good_rip = s->rip;
+    if (s->halted && !kvm_apic_in_kernel()) {
+        return CPU_RUN_HALT;
+    }
+    return CPU_RUN_EXIT;
+}

@@ -1,0 +1,616 @@
+/*
+ * KVM: running a vCPU, and everything that ends a run.
+ *
+ * Attention: whoever sets a bit of cpu->pending then sets immediate_exit, and
+ * sends a signal if the thread is in KVM_RUN.  The thread clears
+ * immediate_exit, then reads `pending`, then says that it is in KVM_RUN: in
+ * every order one of the two sees the other.
+ *
+ * An exit for I/O is not over until KVM has run again: it then stores what was
+ * read and moves RIP.  Before anybody looks at the state, it runs with
+ * immediate_exit set.
+ *
+ * Spec:  Documentation/virt/kvm/api.rst, section 5 (kvm_run).
+ * Locks: the vCPU's thread; none held in KVM_RUN.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "accel/kvm/kvm.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/qsbr.h"
+#include "base/trace.h"
+
+#define LAPIC_PAGE UINT64_C(0xfff)
+#define HYPERCALL_NONE ((uint64_t)-1000)        /* -KVM_ENOSYS */
+
+enum { FINISH_TRIES = 64 };
+
+static int kick_signal(void)
+{
+    return SIGRTMIN + 1;
+}
+
+static void on_kick(int sig)
+{
+}
+
+/* --- life --------------------------------------------------------------------------- */
+
+static void catch_kicks(void)
+{
+    static bool done;
+    struct sigaction action = { .sa_handler = on_kick };
+
+    if (!done) {
+        done = true;
+        sigaction(kick_signal(), &action, NULL);
+    }
+}
+
+static bool map_run(KvmCpu *k, GError **err)
+{
+    long page = sysconf(_SC_PAGESIZE);
+    int at;
+
+    k->run = mmap(NULL, kvm.run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+                  k->fd, 0);
+    if (k->run == MAP_FAILED) {
+        k->run = NULL;
+        return kvm_fail(err, -errno, "cannot map a vCPU");
+    }
+    at = kvm_check(KVM_CAP_COALESCED_MMIO);
+    if (at) {
+        k->coalesced = (void *)((char *)k->run + at * page);
+    }
+    if (kvm.ring_bytes) {
+        k->ring = mmap(NULL, kvm.ring_bytes, PROT_READ | PROT_WRITE,
+                       MAP_SHARED, k->fd, KVM_DIRTY_LOG_PAGE_OFFSET * page);
+        if (k->ring == MAP_FAILED) {
+            k->ring = NULL;
+            return kvm_fail(err, -errno, "cannot map a dirty ring");
+        }
+    }
+    return true;
+}
+
+static void setup_mce(KvmCpu *k)
+{
+    uint64_t cap = UINT64_C(1) << 8 | UINT64_C(1) << 24 | MCE_N_BANKS;
+
+    if (kvm.mce) {
+        kvm.mce = kvm_do(k->fd, KVM_X86_SETUP_MCE, &cap) >= 0;
+    }
+}
+
+bool kvm_cpu_init(X86Cpu *cpu, GError **err)
+{
+    KvmCpu *k = g_new0(KvmCpu, 1);
+    int khz;
+
+    catch_kicks();
+    k->cpu = cpu;
+    cpu->accel_data = k;
+    cpu->state = k->own_state = g_aligned_alloc0(1, sizeof(X86State), 64);
+    cpu->state->exception = -1;
+    k->fd = kvm_vm(KVM_CREATE_VCPU, (void *)(uintptr_t)cpu->apic_id);
+    if (k->fd < 0) {
+        int result = k->fd;
+        g_autofree char *what = g_strdup_printf("cannot make CPU %u",
+                                                cpu->index);
+
+        k->fd = -1;
+        kvm_fail(err, result, what);
+    } else if (map_run(k, err)) {
+        khz = kvm_do(k->fd, KVM_GET_TSC_KHZ, NULL);
+        if (khz > 0) {
+            __atomic_store_n(&kvm.tsc_khz, khz, __ATOMIC_RELAXED);
+        }
+        setup_mce(k);
+        if (kvm_cpuid_set(k, err) && kvm_regs_init(k, err)) {
+            return true;
+        }
+    }
+    kvm_cpu_free(cpu);
+    return false;
+}
+
+void kvm_cpu_free(X86Cpu *cpu)
+{
+    KvmCpu *k = kvm_cpu(cpu);
+
+    kvm_rescue_free(k);
+    kvm_regs_free(k);
+    if (k->ring) {
+        munmap(k->ring, kvm.ring_bytes);
+    }
+    if (k->run) {
+        munmap(k->run, kvm.run_bytes);
+    }
+    if (k->fd >= 0) {
+        close(k->fd);
+    }
+    g_aligned_free(k->own_state);
+    g_free(k);
+    cpu->state = NULL;
+    cpu->accel_data = NULL;
+}
+
+void kvm_cpu_kick(X86Cpu *cpu)
+{
+    KvmCpu *k = kvm_cpu(cpu);
+
+    if (!k || !k->run) {
+        return;
+    }
+    __atomic_store_n(&k->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&k->in_run, __ATOMIC_SEQ_CST)) {
+        pthread_kill(k->thread, kick_signal());
+    }
+}
+
+/* --- state ---------------------------------------------------------------------------- */
+
+void kvm_cpu_put_state(X86Cpu *cpu)
+{
+    kvm_cpu(cpu)->dirty = PART_ALL;
+}
+
+void kvm_cpu_get_state(X86Cpu *cpu)
+{
+    if (!kvm_get(kvm_cpu(cpu), PART_ALL)) {
+        warn("KVM: the state of CPU %u cannot be read", cpu->index);
+    }
+}
+
+void kvm_apic_load(X86Cpu *cpu)
+{
+    KvmCpu *k = kvm_cpu(cpu);
+
+    if (k) {
+        kvm_get(k, PART_LAPIC);
+    }
+}
+
+void kvm_apic_store(X86Cpu *cpu)
+{
+    KvmCpu *k = kvm_cpu(cpu);
+
+    if (k) {
+        k->dirty |= PART_LAPIC;
+    }
+}
+
+/* --- what went wrong -------------------------------------------------------------------- */
+
+const char *kvm_exit_name(unsigned reason)
+{
+    static const char *const names[N_EXIT_REASONS] = {
+        [KVM_EXIT_UNKNOWN] = "unknown", [KVM_EXIT_EXCEPTION] = "exception",
+        [KVM_EXIT_IO] = "io", [KVM_EXIT_HYPERCALL] = "hypercall",
+        [KVM_EXIT_DEBUG] = "debug", [KVM_EXIT_HLT] = "hlt",
+        [KVM_EXIT_MMIO] = "mmio", [KVM_EXIT_IRQ_WINDOW_OPEN] = "irq-window",
+        [KVM_EXIT_SHUTDOWN] = "shutdown",
+        [KVM_EXIT_FAIL_ENTRY] = "fail-entry", [KVM_EXIT_INTR] = "intr",
+        [KVM_EXIT_SET_TPR] = "set-tpr", [KVM_EXIT_TPR_ACCESS] = "tpr-access",
+        [KVM_EXIT_NMI] = "nmi", [KVM_EXIT_INTERNAL_ERROR] = "internal-error",
+        [KVM_EXIT_SYSTEM_EVENT] = "system-event",
+        [KVM_EXIT_IOAPIC_EOI] = "ioapic-eoi", [KVM_EXIT_HYPERV] = "hyperv",
+        [KVM_EXIT_X86_RDMSR] = "rdmsr", [KVM_EXIT_X86_WRMSR] = "wrmsr",
+        [KVM_EXIT_DIRTY_RING_FULL] = "dirty-ring-full",
+        [KVM_EXIT_X86_BUS_LOCK] = "bus-lock", [KVM_EXIT_XEN] = "xen",
+        [37] = "notify", [39] = "memory-fault",
+    };
+
+    return reason < N_EXIT_REASONS && names[reason] ? names[reason] : "other";
+}
+
+void kvm_report(X86Cpu *cpu, const char *what)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    const X86State *s = cpu->state;
+    uint64_t at;
+    uint8_t b;
+
+    kvm_get(kvm_cpu(cpu), PART_ALL & ~(PART_TSC | PART_LAPIC | PART_MP));
+    cpu_print_registers(cpu, text);
+    at = s->efer & EFER_LMA && s->seg[SEG_CS].attr & SEGA_L
+         ? s->rip : (uint32_t)(s->seg[SEG_CS].base + s->rip);
+    g_string_append(text, "Code=");
+    for (unsigned i = 0; i < 16 && cpu_debug_read(cpu, at + i, &b, 1); i++) {
+        g_string_append_printf(text, "%02x ", b);
+    }
+    report_error("KVM: CPU %u: %s%s", cpu->index, what, text->str);
+}
+
+static CpuRun fail(X86Cpu *cpu, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
+static CpuRun fail(X86Cpu *cpu, const char *fmt, ...)
+{
+    g_autofree char *what = NULL;
+    va_list ap;
+
+    va_start(ap, fmt);
+    what = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    kvm_report(cpu, what);
+    return CPU_RUN_ERROR;
+}
+
+/* --- exits: I/O ---------------------------------------------------------------------------- */
+
+static void exit_io(KvmCpu *k)
+{
+    const struct kvm_run *run = k->run;
+    unsigned size = run->io.size;
+    uint8_t *data = (uint8_t *)run + run->io.data_offset;
+
+    for (uint32_t i = 0; i < run->io.count; i++, data += size) {
+        uint64_t val;
+
+        if (run->io.direction == KVM_EXIT_IO_OUT) {
+            as_store(&as_io, run->io.port, size, load_le(data, size));
+        } else {
+            as_load(&as_io, run->io.port, size, &val);
+            store_le(data, size, val);
+        }
+    }
+    k->io_pending = true;
+}
+
+/* The page of our own local APIC: only aligned dwords mean something. */
+static void lapic_access(Lapic *apic, const struct kvm_run *run,
+                         uint8_t *data)
+{
+    unsigned reg = run->mmio.phys_addr & LAPIC_PAGE;
+
+    if (run->mmio.is_write) {
+        if (run->mmio.len == 4 && !(reg & 3)) {
+            lapic_mmio_write(apic, reg, load_le32(data));
+        }
+        return;
+    }
+    store_le(data, run->mmio.len,
+             lapic_mmio_read(apic, reg & ~3u) >> (8 * (reg & 3)));
+}
+
+static void exit_mmio(KvmCpu *k)
+{
+    struct kvm_run *run = k->run;
+    hwaddr gpa = run->mmio.phys_addr;
+    unsigned len = MIN(run->mmio.len, 8);
+    uint64_t val;
+
+    k->io_pending = true;
+    if (!kvm_apic_in_kernel()
+        && (gpa & ~LAPIC_PAGE) == lapic_base_gpa(k->cpu->apic)) {
+        lapic_access(k->cpu->apic, run, run->mmio.data);
+    } else if (len & (len - 1)) {
+        if (run->mmio.is_write) {
+            as_write(&as_memory, gpa, run->mmio.data, len);
+        } else {
+            as_read(&as_memory, gpa, run->mmio.data, len);
+        }
+    } else if (run->mmio.is_write) {
+        as_store(&as_memory, gpa, len, load_le(run->mmio.data, len));
+    } else {
+        as_load(&as_memory, gpa, len, &val);
+        store_le(run->mmio.data, len, val);
+    }
+}
+
+static void exit_msr(KvmCpu *k, bool write)
+{
+    struct kvm_run *run = k->run;
+    uint64_t val = 0;
+
+    kvm_get(k, PART_SREGS);
+    if (write) {
+        run->msr.error = !cpu_wrmsr(k->cpu, run->msr.index, run->msr.data);
+    } else {
+        run->msr.error = !cpu_rdmsr(k->cpu, run->msr.index, &val);
+        run->msr.data = val;
+    }
+    k->io_pending = true;
+}
+
+/* --- exits: the rest ------------------------------------------------------------------------- */
+
+static CpuRun internal_error(KvmCpu *k)
+{
+    const struct kvm_run *run = k->run;
+    unsigned suberror = run->internal.suberror;
+
+    if (suberror == KVM_INTERNAL_ERROR_EMULATION) {
+        return kvm_rescue(k);
+    }
+    return fail(k->cpu, "internal error %u (%s), data %llx %llx %llx",
+                suberror,
+                suberror == KVM_INTERNAL_ERROR_SIMUL_EX
+                ? "exceptions while delivering one"
+                : suberror == KVM_INTERNAL_ERROR_DELIVERY_EV
+                ? "an exit while delivering an event"
+                : suberror == KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON
+                ? "an exit unknown to the kernel" : "of no known kind",
+                run->internal.data[0], run->internal.data[1],
+                run->internal.data[2]);
+}
+
+static void system_event(const struct kvm_run *run)
+{
+    switch (run->system_event.type) {
+    case KVM_SYSTEM_EVENT_SHUTDOWN:
+        machine_request_shutdown(SHUTDOWN_GUEST_SHUTDOWN);
+        break;
+    case KVM_SYSTEM_EVENT_RESET:
+        machine_request_reset(SHUTDOWN_GUEST_RESET);
+        break;
+    default:
+        machine_request_shutdown(SHUTDOWN_GUEST_PANIC);
+    }
+}
+
+static void exit_hypercall(KvmCpu *k)
+{
+    k->run->hypercall.ret = HYPERCALL_NONE;
+    k->io_pending = true;
+}
+
+static CpuRun exit_hlt(KvmCpu *k)
+{
+    X86State *s = k->cpu->state;
+
+    s->halted = true;
+    s->rflags = k->run->if_flag ? s->rflags | FL_IF
+                                : s->rflags & ~(uint64_t)FL_IF;
+    return CPU_RUN_HALT;
+}
+
+/* CPU_RUN_EXIT: served, go on. */
+static CpuRun handle_exit(KvmCpu *k)
+{
+    const struct kvm_run *run = k->run;
+    X86Cpu *cpu = k->cpu;
+    unsigned reason = run->exit_reason;
+
+    k->n_exits[MIN(reason, N_EXIT_REASONS - 1)]++;
+    switch (reason) {
+    case KVM_EXIT_IO:
+        exit_io(k);
+        return CPU_RUN_EXIT;
+    case KVM_EXIT_MMIO:
+        exit_mmio(k);
+        return CPU_RUN_EXIT;
+    case KVM_EXIT_IRQ_WINDOW_OPEN:
+    case KVM_EXIT_INTR:
+    case KVM_EXIT_NMI:
+    case KVM_EXIT_SET_TPR:
+    case KVM_EXIT_TPR_ACCESS:
+    case KVM_EXIT_X86_BUS_LOCK:
+        return CPU_RUN_EXIT;
+    case KVM_EXIT_HLT:
+        return exit_hlt(k);
+    case KVM_EXIT_SHUTDOWN:
+        return CPU_RUN_TRIPLE_FAULT;
+    case KVM_EXIT_INTERNAL_ERROR:
+        return internal_error(k);
+    case KVM_EXIT_IOAPIC_EOI:
+        if (apic_bus_eoi) {
+            apic_bus_eoi(run->eoi.vector);
+        }
+        return CPU_RUN_EXIT;
+    case KVM_EXIT_X86_RDMSR:
+        exit_msr(k, false);
+        return CPU_RUN_EXIT;
+    case KVM_EXIT_X86_WRMSR:
+        exit_msr(k, true);
+        return CPU_RUN_EXIT;
+    case KVM_EXIT_HYPERCALL:
+        exit_hypercall(k);
+        return CPU_RUN_EXIT;
+    case KVM_EXIT_SYSTEM_EVENT:
+        system_event(run);
+        return CPU_RUN_EXIT;
+    case KVM_EXIT_DEBUG:
+        return CPU_RUN_DEBUG;
+    case KVM_EXIT_DIRTY_RING_FULL:
+        kvm_reap_rings();
+        return CPU_RUN_EXIT;
+    case KVM_EXIT_FAIL_ENTRY:
+        return fail(cpu, "the processor refuses the guest's state (hardware "
+                    "reason 0x%llx)",
+                    run->fail_entry.hardware_entry_failure_reason);
+    case KVM_EXIT_EXCEPTION:
+        return fail(cpu, "exception %u escaped (error code 0x%x)",
+                    run->ex.exception, run->ex.error_code);
+    case KVM_EXIT_UNKNOWN:
+        return fail(cpu, "unknown exit, hardware reason 0x%llx",
+                    run->hw.hardware_exit_reason);
+    default:
+        return fail(cpu, "exit %u (%s) is none that was asked for", reason,
+                    kvm_exit_name(reason));
+    }
+}
+
+/* --- events on the way in ---------------------------------------------------------------------- */
+
+static void inject_nmi(KvmCpu *k)
+{
+    cpu_clear_pending(k->cpu, CPU_PEND_NMI);
+    k->cpu->state->halted = false;
+    kvm_do(k->fd, KVM_NMI, NULL);
+}
+
+static void inject_smi(KvmCpu *k)
+{
+    cpu_clear_pending(k->cpu, CPU_PEND_SMI);
+    if (kvm.smm) {
+        kvm_do(k->fd, KVM_SMI, NULL);
+    }
+}
+
+/* The 8259's, or without KVM's local APIC any, as soon as KVM takes it. */
+static void inject_interrupt(KvmCpu *k)
+{
+    X86Cpu *cpu = k->cpu;
+    struct kvm_run *run = k->run;
+
+    run->request_interrupt_window = 0;
+    if (!cpu_has_interrupt(cpu)) {
+        return;
+    }
+    if (run->ready_for_interrupt_injection) {
+        int vector = cpu_take_interrupt(cpu);
+        struct kvm_interrupt irq = { .irq = vector };
+
+        if (vector >= 0 && kvm_do(k->fd, KVM_INTERRUPT, &irq) >= 0) {
+            cpu->state->halted = false;
+            run->ready_for_interrupt_injection = 0;
+        }
+    }
+    run->request_interrupt_window = cpu_has_interrupt(cpu);
+}
+
+/* Without KVM's local APIC HLT and waiting for SIPI are ours.  False: wait. */
+static bool may_run(KvmCpu *k)
+{
+    X86Cpu *cpu = k->cpu;
+    X86State *s = cpu->state;
+
+    if (cpu_pending(cpu) & (CPU_PEND_INIT | CPU_PEND_SIPI)) {
+        kvm_get(k, PART_ALL);
+        cpu_do_init_sipi(cpu);
+    }
+    if (s->halted && s->rflags & FL_IF && cpu_has_interrupt(cpu)) {
+        s->halted = false;
+    }
+    return !s->halted && !s->wait_sipi;
+}
+
+static bool inject(KvmCpu *k)
+{
+    uint32_t pending = cpu_pending(k->cpu);
+
+    if (pending & CPU_PEND_NMI) {
+        inject_nmi(k);
+    }
+    if (pending & (CPU_PEND_SMI | CPU_PEND_MCE)) {
+        inject_smi(k);
+        cpu_clear_pending(k->cpu, CPU_PEND_MCE);
+    }
+    if (kvm.chips == CHIPS_ON) {
+        return true;
+    }
+    if (kvm.chips == CHIPS_OFF && !may_run(k)) {
+        return false;
+    }
+    inject_interrupt(k);
+    if (kvm.chips == CHIPS_OFF) {
+        k->run->cr8 = lapic_get_tpr(k->cpu->apic) >> 4;
+    }
+    return true;
+}
+
+/* What the guest did to registers of our local APIC that KVM handles. */
+static void after_run(KvmCpu *k)
+{
+    Lapic *apic = k->cpu->apic;
+
+    if (kvm.chips != CHIPS_OFF) {
+        return;
+    }
+    if (k->run->cr8 != lapic_get_tpr(apic) >> 4) {
+        lapic_set_tpr(apic, k->run->cr8 << 4);
+    }
+    if (k->run->apic_base != lapic_base_msr(apic)) {
+        lapic_wrmsr(apic, 0x1b, k->run->apic_base);
+    }
+}
+
+/* --- running -------------------------------------------------------------------------------------- */
+
+/* 0, or -errno. */
+static int enter(KvmCpu *k)
+{
+    int result;
+
+    k->valid = 0;
+    k->io_pending = false;
+    qsbr_offline();
+    __atomic_store_n(&k->in_run, true, __ATOMIC_SEQ_CST);
+    result = kvm_ioctl(k->fd, KVM_RUN, NULL) < 0 ? -errno : 0;
+    __atomic_store_n(&k->in_run, false, __ATOMIC_RELEASE);
+    qsbr_online();
+    if (kvm.sync_regs) {
+        k->run->kvm_dirty_regs = 0;
+    }
+    after_run(k);
+    return result;
+}
+
+/* Let KVM end the access of the last exit, without running the guest. */
+static CpuRun finish_io(KvmCpu *k)
+{
+    for (unsigned i = 0; k->io_pending && i < FINISH_TRIES; i++) {
+        __atomic_store_n(&k->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+        if (enter(k) == 0) {
+            CpuRun why = handle_exit(k);
+
+            if (why != CPU_RUN_EXIT) {
+                return why;
+            }
+        }
+    }
+    return CPU_RUN_EXIT;
+}
+
+static CpuRun run_failed(KvmCpu *k, int result)
+{
+    X86Cpu *cpu = k->cpu;
+
+    switch (result) {
+    case -EINTR:
+    case -EAGAIN:               /* was woken from waiting for SIPI */
+        return CPU_RUN_EXIT;
+    case -EFAULT:
+        return fail(cpu, "the guest touched memory that the host does not "
+                    "give (a file shorter than the guest's memory, or a host "
+                    "out of memory)");
+    case -ENOMEM:
+        return fail(cpu, "the host is out of memory");
+    default:
+        return fail(cpu, "KVM_RUN: %s", g_strerror(-result));
+    }
+}
+
+CpuRun kvm_cpu_run(X86Cpu *cpu)
+{
+    KvmCpu *k = kvm_cpu(cpu);
+    CpuRun why = CPU_RUN_EXIT;
+
+    k->thread = pthread_self();
+    while (why == CPU_RUN_EXIT) {
+        int result;
+
+        __atomic_store_n(&k->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+        if (cpu_pending(cpu) & (CPU_PEND_EXIT | CPU_PEND_WORK)) {
+            return finish_io(k);
+        }
+        if (!inject(k)) {
+            return CPU_RUN_HALT;
+        }
+        if (k->dirty && !kvm_put(k, k->dirty)) {
+            return fail(cpu, "its state is refused: %s", g_strerror(errno));
+        }
+        result = enter(k);
+        why = result < 0 ? run_failed(k, result) : handle_exit(k);
+    }
+    if (why == CPU_RUN_TRIPLE_FAULT) {
+        kvm_get(k, PART_ALL & ~PART_TSC);
+    }
+    return why;
+}
