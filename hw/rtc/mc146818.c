@@ -320,7 +320,7 @@ static int64_t ns_of_sec(const Mc146818 *s, int64_t sec)
 {
     __int128 ns = (__int128)(sec - s->base_sec) * NS_PER_SEC + s->base_ns;
 
-    return ns > INT64_MAX - 1 ? INT64_MAX : ns;
+    return CLAMP(ns, INT64_MIN, INT64_MAX);
 }
 
 /* Drive the line; sleep until a flag that would change it may be set. */
@@ -534,11 +534,49 @@ uint8_t rtc_cmos_get(Device *dev, unsigned index)
 
 /* --- device ------------------------------------------------------------------------ */
 
-/* The RESET pin; time and RAM live on the battery. */
+/* A new battery: the host's time and, as a BIOS would leave it, 1024 Hz, 24
+ * hours, BCD. */
+static void power_on(Mc146818 *s)
+{
+    memset(s->cmos, 0, sizeof(s->cmos));
+    s->cmos[RTC_REG_A] = A_DV_NORMAL | 6;
+    s->cmos[RTC_REG_B] = B_24H;
+    s->base_sec = floor_div(clock_ns(CLK_RTC), NS_PER_SEC);
+    s->base_ns = s->base_sec * NS_PER_SEC;
+    s->checked_sec = s->base_sec;
+    s->synced_sec = s->base_sec - 1;
+    s->checked_tick = now_tick();
+    s->weekday_offset = 0;
+    sync_regs(s);
+}
+
+/* Registers reach the year 25755; sums with times must stay in 64 bits. */
+static bool is_sane(const Mc146818 *s)
+{
+    const int64_t far = INT64_C(1) << 40;
+
+    return s->base_sec > -far && s->base_sec < far
+           && s->checked_sec > -2 * far && s->checked_sec < 2 * far
+           && s->base_ns > INT64_MIN / 2 && s->base_ns < INT64_MAX / 2
+           && s->checked_tick >= 0 && s->checked_tick < INT64_C(1) << 47
+           && s->weekday_offset < 7 && s->index <= INDEX_BITS
+           && s->coalesced <= MAX_COALESCED;
+}
+
+static bool rtc_post_load(void *opaque, int version, GError **err)
+{
+    return is_sane(opaque);
+}
+
+/* The RESET pin; time and RAM live on the battery, unless a stream that was
+ * refused has left rubbish there. */
 static void rtc_reset(Device *dev)
 {
     Mc146818 *s = rtc_of(dev);
 
+    if (!is_sane(s)) {
+        power_on(s);
+    }
     s->cmos[RTC_REG_B] &= ~(B_PIE | B_AIE | B_UIE | B_SQWE);
     s->cmos[RTC_REG_C] = 0;
     s->index = 0;
@@ -557,19 +595,6 @@ static void rtc_update(Device *dev)
     nmi_masked = s->nmi_off;
     drive(s);
     slew(s);
-}
-
-static bool rtc_post_load(void *opaque, int version, GError **err)
-{
-    Mc146818 *s = opaque;
-    const int64_t far = INT64_C(1) << 40;       /* seconds: 35000 years */
-
-    s->index &= INDEX_BITS;
-    s->weekday_offset %= 7;
-    s->coalesced = MIN(s->coalesced, MAX_COALESCED);
-    return ABS(s->base_sec / far) == 0 && ABS(s->checked_sec / far) == 0
-           && ABS(s->base_ns / NS_PER_SEC / (INT64_C(1) << 33)) == 0
-           && s->checked_tick >= 0 && s->checked_tick < INT64_C(1) << 47;
 }
 
 static bool rtc_realize(Device *dev, GError **err)
@@ -592,15 +617,7 @@ static bool rtc_realize(Device *dev, GError **err)
     timer_init(&s->periodic, dev->loop, CLK_VIRTUAL, rtc_on_periodic, s);
     timer_init(&s->update, dev->loop, CLK_RTC, rtc_on_update, s);
     timer_init(&s->slew, dev->loop, CLK_VIRTUAL, rtc_on_slew, s);
-    /* As a BIOS would leave it: 1024 Hz, 24 hours, BCD. */
-    s->cmos[RTC_REG_A] = A_DV_NORMAL | 6;
-    s->cmos[RTC_REG_B] = B_24H;
-    s->base_sec = floor_div(clock_ns(CLK_RTC), NS_PER_SEC);
-    s->base_ns = s->base_sec * NS_PER_SEC;
-    s->checked_sec = s->base_sec;
-    s->synced_sec = s->base_sec - 1;
-    s->checked_tick = now_tick();
-    sync_regs(s);
+    power_on(s);
     rtc_reset(dev);
     return true;
 }
