@@ -540,11 +540,12 @@ const FetchEntry *mmu_fetch(Env *env, uint64_t gva)
     TcgCpu *t = env->tcg;
     uint64_t page = PAGE_START(gva);
     bool user = env->cpl == 3;
-    FetchEntry *f = &t->fetch[user][page >> 12 & (FETCH_SIZE - 1)];
+    FetchBank *bank = &t->fetch[user];
+    FetchEntry *f = &bank->e[page >> 12 & (FETCH_SIZE - 1)];
     const FlatRange *r;
     Walk w;
 
-    if (likely(f->page == page && f->gen == t->gen)) {
+    if (likely(f->page == page && f->gen == bank->gen)) {
         return f;
     }
     if (!mmu_canonical(env, gva)) {
@@ -555,7 +556,7 @@ const FetchEntry *mmu_fetch(Env *env, uint64_t gva)
         return NULL;
     }
     f->page = page;
-    f->gen = t->gen;
+    f->gen = bank->gen;
     f->gpa = PAGE_START(w.gpa);
     f->hva = NULL;
     r = phys_page(t, f->gpa);
@@ -566,7 +567,8 @@ const FetchEntry *mmu_fetch(Env *env, uint64_t gva)
             f->hva = f->rb->host + f->rb_offset;
         }
     }
-    t->fetched[page >> 18 & 63] |= BIT64(page >> 12 & 63);
+    bank->filter[page >> 18 & 63] |= BIT64(page >> 12 & 63);
+    bank->local |= !w.global;
     if (w.shift == 30) {
         t->huge[page >> 30 >> 6 & 15] |= BIT64(page >> 30 & 63);
     } else if (w.shift > 12) {

@@ -311,6 +311,18 @@ static const Block *find_limited(Env *env, const FetchEntry *f, uint64_t gva,
     return b;
 }
 
+/* The entry is from before a flush: is its block still the right one? */
+static bool jump_entry_holds(const Env *env, const JumpEntry *j,
+                             const FetchEntry *f, uint32_t mode)
+{
+    return j->rip == env->s.rip + env->jump_base && (uint32_t)j->tag == mode
+           && j->n_invalidated == (uint32_t)env->tcg->n_invalidated
+           && f->hva
+           && j->ram_page == (f->rb->ram_addr + f->rb_offset) >> 12
+           && !block_unsure(j->block)
+           && !__atomic_load_n(&j->block->stale, __ATOMIC_ACQUIRE);
+}
+
 /* NULL: an exception has been recorded.  *single: leave after the block. */
 static const Block *find_block(Env *env, uint32_t mode, bool *single)
 {
@@ -343,12 +355,21 @@ static const Block *find_block(Env *env, uint32_t mode, bool *single)
         b = j->block;
     } else {
         f = mmu_fetch(env, gva);
-        b = f ? cache_get(env, f, gva, mode) : NULL;
-        if (!b || !b->page || block_unsure(b) || mode != env->mode) {
-            return b;
+        if (!f) {
+            return NULL;
         }
-        *j = (JumpEntry) { .rip = rip + env->jump_base, .tag = env->jump_tag,
-                           .block = b };
+        if (jump_entry_holds(env, j, f, mode)) {
+            b = j->block;
+        } else {
+            b = cache_get(env, f, gva, mode);
+            if (!b || !b->page || block_unsure(b) || mode != env->mode) {
+                return b;
+            }
+        }
+        *j = (JumpEntry) {
+            .rip = rip + env->jump_base, .tag = env->jump_tag, .block = b,
+            .n_invalidated = t->n_invalidated, .ram_page = b->ram_addr >> 12,
+        };
     }
     if (from && rip - env->rip_base == b->off) {
         cache_link(from, b);
@@ -654,8 +675,7 @@ static void quiesce(Env *env)
     /* Blocks counted after this cannot be freed before the next time. */
     n = __atomic_load_n(&cache_n_invalidated, __ATOMIC_ACQUIRE);
     if (unlikely(t->n_invalidated != n)) {
-        t->n_invalidated = n;
-        tcg_new_jump_gen(t);
+        tcg_forget_blocks(t, n);
     }
     /* The same for RAM that the map has lost. */
     mmu_follow_map(env);

@@ -62,20 +62,36 @@ enum { FETCH_BITS = 8, FETCH_SIZE = 1 << FETCH_BITS };
 /* Where instructions of a page come from. */
 typedef struct FetchEntry {
     uint64_t page;              /* linear */
-    uint32_t gen;               /* valid if it is TcgCpu.gen */
+    uint32_t gen;               /* valid if it is the bank's */
     hwaddr gpa;
     uint8_t *hva;               /* NULL: not RAM by whole pages */
     RamBlock *rb;
     uint64_t rb_offset;
 } FetchEntry;
 
+/* The fetch TLB of user mode or of supervisor mode, and the generation of the
+ * jump cache's entries that rest on it. */
+typedef struct FetchBank {
+    uint32_t gen;               /* of entries; never 0 */
+    uint32_t jump_gen;          /* in tags of the jump cache; never 0 */
+    bool local;                 /* some entry is not of a global page */
+    uint64_t filter[64];        /* pages entered since `gen` */
+    FetchEntry e[FETCH_SIZE];
+} FetchBank;
+
 enum { JUMP_BITS = 12, JUMP_SIZE = 1 << JUMP_BITS };
 
+/*
+ * `tag` is jump_gen << 32 | mode of when the translation was known; if it is
+ * Env.jump_tag it still is.  If only `n_invalidated` is still right, the block
+ * exists, and holds if RIP's page is still `ram_page`.
+ */
 typedef struct JumpEntry {
     uint64_t rip;               /* and CS.base: see Env.jump_base */
-    uint64_t tag;               /* valid if it is Env.jump_tag */
+    uint64_t tag;
     const struct Block *block;
-    uint64_t pad;
+    uint32_t n_invalidated;     /* low half of TcgCpu.n_invalidated */
+    uint32_t ram_page;          /* block->ram_addr >> 12 */
 } JumpEntry;
 
 /* A decoded instruction that no shared block can hold: it crosses a page or
@@ -130,11 +146,10 @@ typedef struct TcgCpu {
     unsigned who;               /* MMU_* of the present CPL and AC */
     bool check_alignment;       /* #AC: env->tlb is always empty */
 
-    uint32_t gen;               /* of the fetch TLB; never 0 */
-    uint32_t jump_gen;          /* of the jump cache; never 0 */
     uint32_t map_gen;           /* memory map that the TLBs know */
     uint64_t a20_mask;
     uint64_t paging;            /* what the TLBs were filled under */
+    uint32_t cs_limit;          /* that the jump cache was filled under */
     uint64_t n_invalidated;     /* blocks, as of the last look */
     uint8_t phys_bits;
     bool has_1g;
@@ -143,8 +158,7 @@ typedef struct TcgCpu {
     unsigned n_watch, n_exec;
     uint64_t dr[5];             /* DR0 to DR3 and DR7 that they were made of */
 
-    FetchEntry fetch[2][FETCH_SIZE];            /* by CPL == 3 */
-    uint64_t fetched[64];       /* pages in it since `gen`, as a filter */
+    FetchBank fetch[2];         /* by CPL == 3 */
     uint64_t large[16], huge[16];   /* large pages in the TLBs, as filters */
     JumpEntry jump[JUMP_SIZE];
     LooseInsn loose[N_LOOSE];
@@ -192,9 +206,8 @@ void mmu_mark_dirty(uint8_t *hva);
 /* tlb.c: enter a translation.  hva NULL: slow. */
 TlbEntry *tlb_enter(TcgCpu *t, unsigned who, uint64_t page, uint8_t *hva,
                     bool direct_write, uint64_t aux);
-/* The jump cache is void; the fetch TLB and the jump cache are. */
-void tcg_new_jump_gen(TcgCpu *t);
-void tcg_new_gen(TcgCpu *t);
+/* Blocks were invalidated, `n` ever: the jump cache is void. */
+void tcg_forget_blocks(TcgCpu *t, uint64_t n);
 
 /* Guest RAM, which other threads may write at any time. */
 void guest_copy(void *to, const void *from, unsigned len);

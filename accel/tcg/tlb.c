@@ -98,24 +98,43 @@ static uint64_t entry_page(const TlbEntry *e)
 
 /* --- flushes ------------------------------------------------------------------ */
 
-/* 0 marks what was never filled; after a wrap nothing old may match. */
-void tcg_new_jump_gen(TcgCpu *t)
+static void set_jump_tag(Env *env)
 {
-    if (++t->jump_gen == 0) {
-        memset(t->jump, 0, sizeof(t->jump));
-        t->jump_gen = 1;
-    }
-    t->env->jump_tag = (uint64_t)t->jump_gen << 32 | t->env->mode;
+    const FetchBank *bank = &env->tcg->fetch[env->cpl == 3];
+
+    env->jump_tag = (uint64_t)bank->jump_gen << 32 | env->mode;
 }
 
-void tcg_new_gen(TcgCpu *t)
+/* A new generation.  0 marks what was never filled; after a wrap nothing old
+ * may match. */
+static void new_jump_gen(TcgCpu *t, FetchBank *bank)
 {
-    if (++t->gen == 0) {
-        memset(t->fetch, 0, sizeof(t->fetch));
-        t->gen = 1;
+    if (++bank->jump_gen == 0) {
+        memset(t->jump, 0, sizeof(t->jump));
+        bank->jump_gen = 1;
     }
-    memset(t->fetched, 0, sizeof(t->fetched));
-    tcg_new_jump_gen(t);
+}
+
+static void flush_fetch(TcgCpu *t, FetchBank *bank)
+{
+    if (++bank->gen == 0) {
+        memset(bank->e, 0, sizeof(bank->e));
+        bank->gen = 1;
+    }
+    bank->local = false;
+    memset(bank->filter, 0, sizeof(bank->filter));
+    new_jump_gen(t, bank);
+}
+
+void tcg_forget_blocks(TcgCpu *t, uint64_t n)
+{
+    if (n >> 32 != t->n_invalidated >> 32) {
+        memset(t->jump, 0, sizeof(t->jump));    /* they hold the low half */
+    }
+    t->n_invalidated = n;
+    new_jump_gen(t, &t->fetch[0]);
+    new_jump_gen(t, &t->fetch[1]);
+    set_jump_tag(t->env);
 }
 
 static void flush_journal(Tlb *tlb, bool global)
@@ -145,7 +164,12 @@ void tlb_flush(Env *env, bool global)
         memset(t->large, 0, sizeof(t->large));
         memset(t->huge, 0, sizeof(t->huge));
     }
-    tcg_new_gen(t);
+    for (unsigned i = 0; i < 2; i++) {
+        if (global || t->fetch[i].local) {
+            flush_fetch(t, &t->fetch[i]);
+        }
+    }
+    set_jump_tag(env);
 }
 
 void tlb_flush_pcid(Env *env, uint16_t pcid, bool global)
@@ -178,7 +202,9 @@ static void flush_pieces(TcgCpu *t, uint64_t gva, unsigned shift, uint64_t kind)
             }
         }
     }
-    tcg_new_gen(t);
+    flush_fetch(t, &t->fetch[0]);
+    flush_fetch(t, &t->fetch[1]);
+    set_jump_tag(t->env);
 }
 
 void tlb_flush_page(Env *env, uint64_t gva)
@@ -201,8 +227,11 @@ void tlb_flush_page(Env *env, uint64_t gva)
     if (filter_has(t->huge, gva >> 30)) {
         flush_pieces(t, gva, 30, TLBE_HUGE);
     }
-    if (t->fetched[page >> 18 & 63] & BIT64(page >> 12 & 63)) {
-        tcg_new_gen(t);
+    for (i = 0; i < 2; i++) {
+        if (t->fetch[i].filter[page >> 18 & 63] & BIT64(page >> 12 & 63)) {
+            flush_fetch(t, &t->fetch[i]);
+            set_jump_tag(env);
+        }
     }
 }
 
@@ -274,8 +303,14 @@ void mmu_update_mode(Env *env)
         mmu_update_breakpoints(env);
     }
     env->tlb = t->check_alignment ? tlb_none : t->tlb[t->who]->e;
-    env->jump_tag = (uint64_t)t->jump_gen << 32 | env->mode;
-    env->jump_base = env->mode & DM_CODE64 ? 0 : env->s.seg[SEG_CS].base << 32;
+    if (!(env->mode & DM_CODE64)
+        && unlikely(s->seg[SEG_CS].limit != t->cs_limit)) {
+        t->cs_limit = s->seg[SEG_CS].limit;
+        new_jump_gen(t, &t->fetch[0]);
+        new_jump_gen(t, &t->fetch[1]);
+    }
+    env->jump_base = env->mode & DM_CODE64 ? 0 : s->seg[SEG_CS].base << 32;
+    set_jump_tag(env);
 }
 
 /* DR7: per breakpoint two enable bits from bit 0, kind and length from 16. */
@@ -323,7 +358,9 @@ bool mmu_init(TcgCpu *t)
         }
         table_init(t->tlb[who]->e);
     }
-    t->gen = t->jump_gen = 1;
+    for (unsigned i = 0; i < 2; i++) {
+        t->fetch[i].gen = t->fetch[i].jump_gen = 1;
+    }
     t->a20_mask = ~UINT64_C(0);
     return true;
 }
