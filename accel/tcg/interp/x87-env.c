@@ -17,6 +17,8 @@ enum { FCW_VALID = 0x1f3f, FCW_ONE = 0x40 };    /* bits kept, and always set */
         }                                                       \
     } while (0)
 
+__thread unsigned x87_left;
+
 void x87_set_fcw(Env *env, uint16_t fcw)
 {
     env->s.fcw = (fcw & FCW_VALID) | FCW_ONE;

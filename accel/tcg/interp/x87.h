@@ -139,20 +139,20 @@ static inline void x87_note_mem(Env *env, const Insn *insn)
  *      asm volatile("fstpt …");
  *
  * The host delivers results with the guest's masks; what is unmasked would trap
- * at the next waiting instruction, and x87_end() removes that.  Between these
- * no C code uses x87: nothing here has `long double`.
+ * at the next waiting instruction, and x87_end() removes that.  Nothing else in
+ * a vCPU's thread uses x87: no `long double` in code of ours.
  *
- * Flags left on the host by earlier instructions do no harm if the guest has
- * them too, and clearing them is slow.
+ * Flags that earlier instructions left on the host do no harm if the guest has
+ * them too; clearing them, or even asking for them, is slow.
  */
+extern __thread unsigned x87_left       /* flags set on the host, at most */
+    __attribute__((tls_model("local-exec")));
+
 static inline void x87_begin(const Env *env)
 {
-    uint16_t sw;
-
-    asm volatile("fnstsw %0" : "=a"(sw));
-    if (unlikely(sw & ~env->s.fsw & FCW_MASKS)
-        || unlikely(~env->s.fcw & FCW_MASKS)) {
+    if (unlikely((x87_left & ~env->s.fsw) | (~env->s.fcw & FCW_MASKS))) {
         asm volatile("fnclex");
+        x87_left = 0;
     }
 }
 
@@ -160,8 +160,10 @@ static inline void x87_end(unsigned sw)
 {
     static const uint16_t fcw = FCW_DEFAULT;
 
+    x87_left |= sw & FCW_MASKS;
     if (unlikely(sw & FSW_ES)) {
         asm volatile("fnclex");
+        x87_left = 0;
     }
     asm volatile("fldcw %0" : : "m"(fcw));
 }

@@ -75,6 +75,7 @@ static void forgive(const Insn *insn, const X86State *before, X86State *native,
 {
     uint64_t at = before->gpr[insn->base];
 
+    at = insn->ea & EA_A32 ? (uint32_t)at : at;
     if (insn->op == OP_MASKMOVQ_P_P && ours->rip == (uintptr_t)native_code) {
         /* AMD leaves x87 before it faults. */
         native->fsw = ours->fsw;
@@ -132,6 +133,9 @@ static void trial(const uint8_t *code, const Insn *insn)
     }
     if (insn->flags & INSN_MEM && insn->base < N_GPR && !is_gather(insn)) {
         before.gpr[insn->base] = some_address(size, align);
+    }
+    if (insn->flags & INSN_MEM && insn->ea & EA_A32) {
+        before.gpr[insn->base] |= rnd() << 32;
     }
     if (info->implicit) {                       /* MASKMOVDQU, MASKMOVQ */
         before.gpr[R_RDI] = some_address(16, 1);
@@ -209,6 +213,18 @@ static uint8_t some_modrm(unsigned i)
     return i & 1 ? reg | rm | 0xc0 : reg | (rm == 4 || rm == 5 ? 3 : rm);
 }
 
+/* Now and then GS (base 0 here, but handled as a segment) and address size. */
+static uint8_t *some_prefixes(uint8_t *p)
+{
+    if (one_in(8)) {
+        *p++ = 0x65;
+    }
+    if (one_in(8)) {
+        *p++ = 0x67;
+    }
+    return p;
+}
+
 enum { ENCODINGS = 32, TRIALS = 6 };
 
 static void test_legacy(void)
@@ -219,7 +235,7 @@ static void test_legacy(void)
         unsigned pp = slot >> 8 & 3, map = slot >> 10;
 
         for (unsigned i = 0; i < ENCODINGS; i++) {
-            uint8_t code[16], *p = code;
+            uint8_t code[16], *p = some_prefixes(code);
 
             if (pp) {
                 *p++ = prefix[pp];
@@ -247,19 +263,21 @@ static void test_vex(void)
     }
     for (unsigned slot = 0; slot < 4 * 4 * 3 * 256; slot++) {
         for (unsigned i = 0; i < ENCODINGS; i++) {
-            uint8_t code[8] = {
-                0xc4, (rnd() & 0xe0) | (1 + (slot >> 12)),
-                (slot >> 11 & 1) << 7 | below(16) << 3 | (slot >> 8 & 7),
-                slot, some_modrm(i), rnd(),
-            };
+            uint8_t code[8], *p = some_prefixes(code);
 
+            p[0] = 0xc4;
+            p[1] = (rnd() & 0xe0) | (1 + (slot >> 12));
+            p[2] = (slot >> 11 & 1) << 7 | below(16) << 3 | (slot >> 8 & 7);
+            p[3] = slot;
+            p[4] = some_modrm(i);
+            p[5] = rnd();
             if (slot >> 12 == 1 && (slot & 0xfc) == 0x90) {     /* gathers */
-                code[4] = (code[4] & 0x38) | 4;
-                code[5] = below(4) << 6 | below(8) << 3 | 3;
+                p[4] = (p[4] & 0x38) | 4;
+                p[5] = below(4) << 6 | below(8) << 3 | 3;
             }
-            if (!encoding(code, 6, TRIALS)) {
-                code[2] |= 0x78;        /* perhaps it has no vvvv */
-                encoding(code, 6, TRIALS);
+            if (!encoding(code, p - code + 6, TRIALS)) {
+                p[2] |= 0x78;           /* perhaps it has no vvvv */
+                encoding(code, p - code + 6, TRIALS);
             }
         }
     }
@@ -268,10 +286,15 @@ static void test_vex(void)
 static void test_x87(void)
 {
     for (unsigned slot = 0; slot < 8 * 256; slot++) {
-        uint8_t code[3] = { 0xd8 + (slot >> 8), slot };
+        if ((slot & 0xc7) != 3 && (slot & 0xc0) != 0xc0) {
+            continue;
+        }
+        for (unsigned i = 0; i < 16; i++) {
+            uint8_t code[4], *p = some_prefixes(code);
 
-        if ((slot & 0xc7) == 3 || (slot & 0xc0) == 0xc0) {
-            encoding(code, 2, 400);
+            *p++ = 0xd8 + (slot >> 8);
+            *p++ = slot;
+            encoding(code, p - code, 25);
         }
     }
     encoding((const uint8_t[]) { 0x9b }, 1, 400);
