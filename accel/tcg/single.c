@@ -96,7 +96,6 @@ static void start(Env *env)
     env->exit = 0;
     mmu_follow_map(env);
     tlb_flush(env, true);
-    tcg_new_gen(t);
     env_update_mode(env);
 }
 
