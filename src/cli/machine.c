@@ -421,10 +421,6 @@ static bool setup_accel(Options *o, Machine *m, GError **err)
             options_fail(err, "parameter 'accel' is missing");
             return options_at(o, dict, err);
         }
-        if (!accel_find(name)) {
-            accel_select(m, name, NULL, err);   /* for its message */
-            return options_at(o, dict, err);
-        }
         g_string_append_printf(order, "%s%s", i ? ":" : "", name);
         opt_put(own, name, opt_copy(dict));
         opt_remove(opt_peek(own, name), "accel");

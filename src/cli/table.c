@@ -109,9 +109,9 @@ const OptionRow option_rows[] = {
         .help = "display version information and exit"),
     WITH_ARG("machine", MERGE, STANDARD, .alias = "M", .path = "machine",
         .implied = "type", .args = "[type=]name[,prop[=value][,...]]",
-        .help = "the machine ('-machine help' for a list)\n"
-                "accel=accel1[:accel2[:...]] selects the accelerator\n"
-                "acpi=, hpet=, smm=on|off switch parts of the machine\n"
+        .help = "the machine ('-machine help' for a list);\n"
+                "accel=accel1[:accel2[:...]] selects the accelerator;\n"
+                "acpi=, hpet=, smm=on|off switch parts of the machine;\n"
                 "smp.*, memory.*, boot.*, kernel, initrd, append, dtb and\n"
                 "firmware are -smp, -m, -boot, -kernel and so on"),
     WITH_ARG("cpu", SET, STANDARD, .path = "cpu", .value = "",
