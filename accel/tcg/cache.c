@@ -100,6 +100,7 @@ static const Insn *run_end(Env *env, const Insn *insn)
 {
     uint64_t rip = insn_next_rip(env, insn);
 
+    env->budget++;              /* this was none */
     return insn_jump(env, insn, env->mode & DM_CODE64 ? rip : (uint32_t)rip);
 }
 
