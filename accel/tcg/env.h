@@ -89,6 +89,7 @@ struct Env {
     bool locked_code;           /* mem_lock() gave RAM that holds code */
     uint8_t n_pauses;           /* PAUSEs run, to yield now and then */
     uint8_t watch_hit;          /* data breakpoints of this instruction: DR6 */
+    bool no_step;               /* SYSCALL has cleared TF: no trap after it */
 
     struct TcgCpu *tcg;         /* mmu.c, cache.c, run.c: TLBs, jump cache */
 };
@@ -135,6 +136,8 @@ static inline const Insn *insn_exit(Env *env, const Insn *insn)
  * pending, else NULL.  run.c.
  */
 const Insn *insn_jump(Env *env, const Insn *insn, uint64_t rip);
+/* The same after a change of mode, with s.rip and env_update_mode() done. */
+const Insn *insn_jump_far(Env *env, const Insn *insn);
 
 /* Record an exception; returns insn_fault(). */
 static inline const Insn *insn_raise(Env *env, const Insn *insn, int vector)

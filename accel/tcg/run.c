@@ -296,6 +296,30 @@ const Insn *insn_jump(Env *env, const Insn *insn, uint64_t rip)
     return NULL;
 }
 
+const Insn *insn_jump_far(Env *env, const Insn *insn)
+{
+    uint64_t rip = env->s.rip;
+    const JumpEntry *j;
+
+    env->budget -= insn - env->block->insns + 1;
+    /* IF may have been set: then even what was not to stop us counts. */
+    if (cpu_pending(env->cpu) || env->budget < 0 || env->mode & DM_TF
+        || !(env->mode & DM_FLAT)) {
+        return NULL;
+    }
+    env->poll_mask = UINT32_MAX;
+    j = &env->tcg->jump[jump_hash(rip)];
+    if (likely(j->rip == rip + env->jump_base && j->tag == env->jump_tag)) {
+        const Block *to = j->block;
+
+        env->s.rflags &= ~(uint64_t)FL_RF;
+        env->block = to;
+        env->rip_base = rip - to->off;
+        START(env, to);
+    }
+    return NULL;
+}
+
 /* --- finding the block at RIP ------------------------------------------------------ */
 
 /* The first instruction alone, in code that the limit of CS may cut. */
@@ -583,9 +607,10 @@ static void raise_traps(Env *env, uint64_t rflags)
     if (env->s.interrupt_shadow == 2) {
         return;                 /* MOV SS: after the next instruction */
     }
-    if (rflags & FL_TF) {
+    if (rflags & FL_TF && !env->no_step) {
         dr6 |= DR6_BS;
     }
+    env->no_step = false;
     if (env->exc_vector == EXC_DB && env->exc_soft == EXC_SOFT_NONE
         && !(env->exc_dr6 & DR6_BD)) {
         env->exc_dr6 |= dr6;    /* an I/O breakpoint as well */

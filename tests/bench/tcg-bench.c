@@ -88,6 +88,15 @@ GUEST_CODE(k_movsb, "64",
     "1: mov $0x200000, %esi\n mov $0x280000, %edi\n mov $0x10000, %ecx\n"
     "rep movsb\n dec %r8d\n jnz 1b\n" BENCH_EXIT);
 
+/* System calls that do nothing: SYSCALL, SWAPGS twice, SYSRET. */
+GUEST_CODE(k_syscall, "64",
+    "mov $0xc0000081, %ecx\n xor %eax, %eax\n mov $0x00130008, %edx\n wrmsr\n"
+    "mov $0xc0000082, %ecx\n lea 5f(%rip), %eax\n xor %edx, %edx\n wrmsr\n"
+    "mov $0xc0000084, %ecx\n mov $0x200, %eax\n wrmsr\n"
+    "mov $1000000, %ebx\n lea 1f(%rip), %ecx\n mov $0x3002, %r11d\n sysretq\n"
+    "1: syscall\n dec %ebx\n jnz 1b\n" GUEST_EXIT
+    "5: swapgs\n swapgs\n sysretq\n");
+
 static const struct {
     const char *name;
     const uint8_t *code, *end;
@@ -99,6 +108,7 @@ static const struct {
     { "fib", k_fib, k_fib_end },
     { "goto", k_goto, k_goto_end },
     { "chase", k_chase, k_chase_end },
+    { "syscall", k_syscall, k_syscall_end },
     { "movsb", k_movsb, k_movsb_end, UINT64_C(20000) * 65536 },
 };
 
@@ -121,10 +131,10 @@ int main(int argc, char **argv)
         us = now_us() - us;
         n = guest_insns() - n;
         if (kernels[i].bytes) {
-            printf("%-6s %7.0f MB/s\n", kernels[i].name,
+            printf("%-7s %7.0f MB/s\n", kernels[i].name,
                    kernels[i].bytes / us);
         } else {
-            printf("%-6s %7.0f M/s  (%" PRIu64 " instructions)\n",
+            printf("%-7s %7.0f M/s  (%" PRIu64 " instructions)\n",
                    kernels[i].name, n / us, n);
         }
         fflush(stdout);

@@ -699,22 +699,21 @@ static const Insn *iret_protected(Env *env, const Insn *insn)
     if (outer) {
         seg_drop_inner(env, rpl);
     }
-    return far_done(env);
+    env_update_mode(env);
+    return insn_jump_far(env, insn);
 }
 
+/* NMIs are let in again even when it faults. */
 static const Insn *iret(Env *env, const Insn *insn)
 {
-    const Insn *next;
-
-    if (env->mode & DM_REAL) {
-        next = iret_real(env, insn);
-    } else if (env->mode & DM_VM86) {
-        next = iret_vm86(env, insn);
-    } else {
-        next = iret_protected(env, insn);
-    }
     env->s.nmi_blocked = false;
-    return next;
+    if (env->mode & DM_REAL) {
+        return iret_real(env, insn);
+    } else if (env->mode & DM_VM86) {
+        return iret_vm86(env, insn);
+    } else {
+        return iret_protected(env, insn);
+    }
 }
 
 const HandlerRow interp_far[] = {

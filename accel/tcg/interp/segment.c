@@ -512,38 +512,36 @@ static const Insn *verw(Env *env, const Insn *insn)
     return look_up(env, insn, LOOK_VERW);
 }
 
+/* Memory is written, and must be writable, only when the RPL changes. */
 static const Insn *arpl(Env *env, const Insn *insn)
 {
     unsigned rpl = env->s.gpr[insn->reg] & 3;
-    void *p = NULL;
     uint16_t v;
 
     if (env->mode & (DM_REAL | DM_VM86)) {
         return insn_raise(env, insn, EXC_UD);
     }
-    if (insn->flags & INSN_MEM) {
-        p = op_rmw(env, insn, 2);
-        if (!p) {
-            return insn_fault(env, insn);
-        }
-        v = load(p, 16);
-    } else {
-        v = env->s.gpr[insn->rm];
+    if (!selector_operand(env, insn, &v)) {
+        return insn_fault(env, insn);
     }
     if ((v & 3) < rpl) {
-        put_zf(env, true);
         v = (v & ~3) | rpl;
-        if (!p) {
+        if (insn->flags & INSN_MEM) {
+            void *p = op_write(env, insn, 2);
+
+            if (!p) {
+                return insn_fault(env, insn);
+            }
+            store(p, 16, v);
+            mem_written(env, p);
+        } else {
             reg_set(env, insn->rm, 16, v);
         }
+        put_zf(env, true);
     } else {
         put_zf(env, false);
     }
-    if (p) {
-        store(p, 16, v);
-        mem_written(env, p);
-    }
-    NEXT(env, insn);
+    return insn + 1;
 }
 
 /* --- LDTR, TR ---------------------------------------------------------------------------------------- */

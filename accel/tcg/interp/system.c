@@ -68,7 +68,9 @@ static const Insn *do_syscall(Env *env, const Insn *insn)
         set_flat(env, cs, cs + 8, 0, false);
         s->rip = (uint32_t)s->star;
     }
-    return NULL;
+    /* TF counts as it is afterwards. */
+    env->no_step = !(s->rflags & FL_TF);
+    return insn_jump_far(env, insn);
 }
 
 static const Insn *sysret(Env *env, const Insn *insn)
@@ -100,7 +102,13 @@ static const Insn *sysret(Env *env, const Insn *insn)
         set_flat(env, cs | 3, (cs + 8) | 3, 3, false);
         s->rip = (uint32_t)s->gpr[R_RCX];
     }
-    return NULL;
+    if (s->rflags & FL_TF) {
+        /* As if SYSCALL had just been executed. */
+        exc_set(env, EXC_DB, false, 0);
+        env->exc_dr6 = 1 << 14;
+        return NULL;
+    }
+    return insn_jump_far(env, insn);
 }
 
 static const Insn *sysenter(Env *env, const Insn *insn)
@@ -116,7 +124,7 @@ static const Insn *sysenter(Env *env, const Insn *insn)
     set_flat(env, cs, cs + 8, 0, is64);
     s->gpr[R_RSP] = is64 ? s->sysenter_esp : (uint32_t)s->sysenter_esp;
     s->rip = is64 ? s->sysenter_eip : (uint32_t)s->sysenter_eip;
-    return NULL;
+    return insn_jump_far(env, insn);
 }
 
 static const Insn *sysexit(Env *env, const Insn *insn)
@@ -139,7 +147,7 @@ static const Insn *sysexit(Env *env, const Insn *insn)
         s->gpr[R_RSP] = (uint32_t)s->gpr[R_RCX];
         s->rip = (uint32_t)s->gpr[R_RDX];
     }
-    return NULL;
+    return insn_jump_far(env, insn);
 }
 
 static const Insn *swapgs(Env *env, const Insn *insn)

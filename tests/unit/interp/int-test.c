@@ -233,6 +233,11 @@ const Insn *insn_jump(Env *env, const Insn *insn, uint64_t rip)
     return NULL;
 }
 
+const Insn *insn_jump_far(Env *env, const Insn *insn)
+{
+    return NULL;
+}
+
 static const HandlerRow *const tables[] = {
     interp_arith, interp_mul, interp_shift, interp_bits, interp_move,
     interp_stack, interp_locked, interp_branch, interp_string,

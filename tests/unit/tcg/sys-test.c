@@ -1160,6 +1160,35 @@ static void test_long_misc(void)
                     cpu_has(guest_cpu(0), FEAT_FSGSBASE) ? 13 : 6);
 }
 
+/* --- the table of handlers --------------------------------------------------------- */
+
+static void test_handlers(void)
+{
+    Insn none = { .op = OP_UD };
+    InsnFn *undefined = interp_handler(&none);
+
+    for (unsigned op = 1; op < N_OPS; op++) {
+        bool any = false;
+
+        if (op == OP_VMCALL || op == OP_VMMCALL || op == OP_RSM) {
+            continue;           /* #UD is what they do */
+        }
+        for (unsigned i = 0; i < 12; i++) {
+            Insn insn = {
+                .op = op, .size = 1 << (i & 3),
+                .flags = (i >> 2 & 1 ? INSN_MEM : 0)
+                         | (i >> 3 ? INSN_MEM | INSN_LOCK : 0),
+            };
+
+            any |= interp_handler(&insn) != undefined;
+        }
+        if (!any) {
+            g_test_message("no handler: %s", insn_op_name(op));
+            g_test_fail();
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
     int status;
@@ -1173,6 +1202,7 @@ int main(int argc, char **argv)
 
         g_test_add_data_func(name, &faults[i], test_fault);
     }
+    g_test_add_func("/tcg/sys/handlers", test_handlers);
     g_test_add_func("/tcg/sys/int/user", test_int_from_user);
     g_test_add_func("/tcg/sys/int/gates", test_gate_kinds);
     g_test_add_func("/tcg/sys/int/tss-stack", test_tss_stack_faults);
