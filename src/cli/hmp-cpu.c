@@ -145,7 +145,11 @@ static bool find_register(const X86State *s, const char *name, uint64_t *val)
             return true;
         }
     }
-    if (strcmp(name, "pc") == 0 || strcmp(rest, "ip") == 0) {
+    if (strcmp(name, "pc") == 0) {
+        *val = s->rip + s->seg[SEG_CS].base;    /* linear, for "x/i $pc" */
+        return true;
+    }
+    if (strcmp(rest, "ip") == 0) {
         *val = half ? (uint32_t)s->rip : s->rip;
         return true;
     }
