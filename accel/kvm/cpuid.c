@@ -62,6 +62,33 @@ const struct kvm_cpuid_entry2 *kvm_cpuid_find(uint32_t leaf, uint32_t subleaf)
     return NULL;
 }
 
+/*
+ * Software KVMs execute CPUID as it comes: the guest sees the host's features,
+ * though KVM offers next to none.  What the interpreter may do must then follow
+ * the host too.  Every processor with hardware virtualization that KVM still
+ * supports and that has XSAVE offers it.
+ */
+static bool shows_host_cpuid(void)
+{
+    const struct kvm_cpuid_entry2 *e = kvm_cpuid_find(1, 0);
+    uint32_t r[4];
+
+    kvm_host_cpuid(1, 0, r);
+    return e && r[2] & BIT(26) && !(e->ecx & BIT(26));
+}
+
+static void host_features(uint32_t *to)
+{
+    for (unsigned i = 0; i < N_FEATURE_WORDS; i++) {
+        uint32_t r[4];
+
+        if (i != FW_KVM_EAX) {
+            kvm_host_cpuid(words[i].leaf, words[i].subleaf, r);
+            to[i] |= r[words[i].reg] & words[i].keep;
+        }
+    }
+}
+
 void kvm_features(uint32_t *to)
 {
     for (unsigned i = 0; i < N_FEATURE_WORDS; i++) {
@@ -73,6 +100,9 @@ void kvm_features(uint32_t *to)
 
             to[i] = r[words[i].reg] & words[i].keep;
         }
+    }
+    if (shows_host_cpuid()) {
+        host_features(to);
     }
     to[FW_1_ECX] |= BIT(FEAT_HYPERVISOR % 32);
     if (kvm_apic_in_kernel()) {

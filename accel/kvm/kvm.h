@@ -171,6 +171,8 @@ void kvm_regs_free(KvmCpu *k);
 bool kvm_get(KvmCpu *k, unsigned parts);
 /* Write those of `parts` that are dirty. */
 bool kvm_put(KvmCpu *k, unsigned parts);
+/* KVM_RUN came back before it took in what was to go with it. */
+void kvm_put_was_late(KvmCpu *k);
 /* A system reset: what only KVM knows goes back to its reset value. */
 void kvm_regs_reset(KvmCpu *k);
 

@@ -605,15 +605,19 @@ bool kvm_get(KvmCpu *k, unsigned parts)
     return true;
 }
 
-/* With the next KVM_RUN, without requests of their own, where that works. */
-static bool put_step(KvmCpu *k, unsigned parts)
+/*
+ * After a rescue: with the next KVM_RUN, without requests of their own, where
+ * that works.  Not for a whole state: a vCPU that waits for SIPI takes in
+ * nothing before it has come, and then it would undo what SIPI did.
+ */
+static bool put_step(KvmCpu *k, unsigned parts, bool with_run)
 {
     struct kvm_sync_regs *sync = &k->run->s.regs;
     struct kvm_regs regs;
     struct kvm_sregs sregs;
     struct kvm_vcpu_events events;
 
-    if (kvm.sync_regs) {
+    if (with_run) {
         if (parts & PART_REGS) {
             put_regs(k->cpu->state, &sync->regs);
             k->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
@@ -639,8 +643,20 @@ static bool put_step(KvmCpu *k, unsigned parts)
                || kvm_do(k->fd, KVM_SET_VCPU_EVENTS, &events) >= 0);
 }
 
+void kvm_put_was_late(KvmCpu *k)
+{
+    uint64_t left = k->run->kvm_dirty_regs;
+
+    k->dirty |= (left & KVM_SYNC_X86_REGS ? PART_REGS : 0)
+                | (left & KVM_SYNC_X86_SREGS ? PART_SREGS : 0)
+                | (left & KVM_SYNC_X86_EVENTS ? PART_EVENTS : 0);
+    k->run->kvm_dirty_regs = 0;
+}
+
 bool kvm_put(KvmCpu *k, unsigned parts)
 {
+    bool with_run = kvm.sync_regs && !(k->dirty & (PART_MP | PART_LAPIC));
+
     parts &= k->dirty;
     /* APIC mode and EFER first: what MSRs may hold depends on them. */
     if (parts & PART_SREGS && parts & (PART_MSRS | PART_LAPIC)) {
@@ -659,7 +675,7 @@ bool kvm_put(KvmCpu *k, unsigned parts)
         || (parts & PART_FPU && !put_fpu(k))
         || (parts & PART_DEBUG && !put_debug(k))
         || (parts & PART_LAPIC && !put_lapic(k))
-        || !put_step(k, parts)) {
+        || !put_step(k, parts, with_run)) {
         return false;
     }
     k->dirty &= ~parts;

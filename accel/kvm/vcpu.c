@@ -545,8 +545,8 @@ static int enter(KvmCpu *k)
     result = kvm_ioctl(k->fd, KVM_RUN, NULL) < 0 ? -errno : 0;
     __atomic_store_n(&k->in_run, false, __ATOMIC_RELEASE);
     qsbr_online();
-    if (kvm.sync_regs) {
-        k->run->kvm_dirty_regs = 0;
+    if (k->run->kvm_dirty_regs) {
+        kvm_put_was_late(k);
     }
     after_run(k);
     return result;

@@ -139,16 +139,16 @@ SingleResult tcg_single_decode(TcgSingle *t, const Insn **out)
         return result;
     }
     memset(b, 0, sizeof(*b) + 2 * sizeof(Insn));
-    how = insn_decode(insn, bytes, n, env->mode,
-                      cpu_feature_words(env->cpu));
+    /* All features: a processor executes what it has, whatever CPUID says,
+     * and there are hosts on which the guest sees another CPUID than ours. */
+    how = insn_decode(insn, bytes, n, env->mode, NULL);
     if (how == DECODE_MORE && n < sizeof(bytes)) {
         more = fetch(t, t->gva + n, bytes + n, sizeof(bytes) - n, &result);
         if (!more) {
             return result;
         }
         memset(insn, 0, sizeof(*insn));
-        how = insn_decode(insn, bytes, n + more, env->mode,
-                          cpu_feature_words(env->cpu));
+        how = insn_decode(insn, bytes, n + more, env->mode, NULL);
     }
     if (how == DECODE_MORE || how == DECODE_TOO_LONG) {
         exc_set(env, EXC_GP, true, 0);

@@ -81,6 +81,11 @@ static const MachineType guest_type = {
 
 void guest_init(unsigned n_cpus)
 {
+    guest_init_accel(n_cpus, "tcg", NULL);
+}
+
+void guest_init_accel(unsigned n_cpus, const char *accel_name, Opt *options)
+{
     g_autoptr(GError) err = NULL;
     uint64_t offset;
 
@@ -90,7 +95,7 @@ void guest_init(unsigned n_cpus)
     guest_machine->ram_bytes = GUEST_RAM_BYTES;
     guest_machine->topo = (CpuTopology) { n_cpus, n_cpus, n_cpus, 1, 1, 1 };
     guest_machine->cpu_model = "max";
-    if (!accel_select(guest_machine, "tcg", NULL, &err)
+    if (!accel_select(guest_machine, accel_name, options, &err)
         || !machine_init(guest_machine, &err)
         || !machine_done(guest_machine, &err)) {
         g_error("%s", err->message);

@@ -8,6 +8,7 @@
 #define GUEST_H
 
 #include "accel/tcg/tcg.h"
+#include "base/opts.h"
 #include "cpu/lapic.h"
 #include "loop/loop.h"
 
@@ -45,6 +46,7 @@ extern Region guest_rom;
 
 /* Once per process. */
 void guest_init(unsigned n_cpus);
+void guest_init_accel(unsigned n_cpus, const char *accel_name, Opt *options);
 void guest_free(void);
 X86Cpu *guest_cpu(unsigned i);
 static inline Env *guest_env(unsigned i)

@@ -1,0 +1,491 @@
+/*
+ * KVM: flat guests, the state there and back, rescues beside the emulator,
+ * requests that fail, doorbells, the dirty log.
+ *
+ * `--chips on|split|off` chooses the interrupt chips; `--emulator CASE` runs
+ * one guest on the emulator and prints its state, for the other side to
+ * compare.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "guest.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "accel/kvm/kvm.h"
+
+static const char *self;
+
+/* --- guests -------------------------------------------------------------------- */
+
+/* "ok" by string and single OUT, IN, a store to and a load from registers. */
+GUEST_CODE(code_io, "16",
+           "mov $0x100, %si\n"
+           "mov $0xe9, %dx\n"
+           "movw $0x6b6f, (%si)\n"
+           "mov $2, %cx\n"
+           "cld\n"
+           "rep outsb\n"
+           "in $0x92, %al\n"
+           "out %al, $0xf4\n"
+           "0: jmp 0b\n");
+
+GUEST_CODE(code_mmio, "32",
+           "movl $0x12345678, 0x60000010\n"
+           "mov 0x60000010, %eax\n"
+           "mov %eax, %ebx\n"
+           "shr $24, %eax\n"
+           GUEST_EXIT);
+
+/* What software KVMs cannot do, and a few things around it. */
+GUEST_CODE(code_cmpxchg16b, "64",
+           "mov $0x5000, %rdi\n"
+           "movq $0x1111, (%rdi)\n"
+           "movq $0x2222, 8(%rdi)\n"
+           "mov $0x1111, %rax\n mov $0x2222, %rdx\n"
+           "mov $0x3333, %rbx\n mov $0x4444, %rcx\n"
+           "lock cmpxchg16b (%rdi)\n"
+           "setz %r8b\n"
+           "lock cmpxchg16b (%rdi)\n"           /* fails: loads */
+           "setz %r9b\n"
+           "mov (%rdi), %r10\n mov 8(%rdi), %r11\n"
+           "xor %eax, %eax\n"
+           GUEST_EXIT);
+
+GUEST_CODE(code_int3, "64",
+           "lidt 0x6100\n"
+           "lgdt 0x6110\n"
+           "mov $0x7000, %rsp\n"
+           "int3\n"
+           "mov $0x77, %r12\n"
+           "xor %eax, %eax\n"
+           GUEST_EXIT);
+
+/* At 0x2000: the handler. */
+GUEST_CODE(code_int3_handler, "64",
+           "mov (%rsp), %r13\n"
+           "incq %r14\n"
+           "iretq\n");
+
+GUEST_CODE(code_fpu, "64",
+           "fninit\n"
+           "fld1\n fldpi\n fadd %st, %st(1)\n"
+           "mov $0x123456789abcdef, %rax\n"
+           "movq %rax, %xmm3\n"
+           "pxor %xmm4, %xmm4\n"
+           "paddq %xmm3, %xmm4\n paddq %xmm3, %xmm4\n"
+           "movq %xmm4, %rbx\n"
+           "movups %xmm4, 0x5010\n"
+           "fstpt 0x5000\n"
+           "xor %eax, %eax\n"
+           GUEST_EXIT);
+
+GUEST_CODE(code_store, "32",
+           "movl $1, 0x00203000\n"
+           "xor %eax, %eax\n"
+           GUEST_EXIT);
+
+static void start_long(const uint8_t *code, const uint8_t *end)
+{
+    guest_load(0x1000, code, end);
+    guest_cpu(0)->state->gpr[R_RDX] = 0;        /* the model's signature */
+    guest_long(0, 0x1000, 0x100000);
+}
+
+static void set_up_int3(void)
+{
+    uint64_t gate[2] = { 0x2000 | UINT64_C(8) << 16 | UINT64_C(0x8e00) << 32,
+                         0 };
+    uint64_t gdt[3] = { 0, UINT64_C(0x00af9b000000ffff),
+                        UINT64_C(0x00cf93000000ffff) };
+    struct {
+        uint16_t limit;
+        uint64_t base;
+    } __attribute__((packed)) idtr = { 0xfff, 0x8000 }, gdtr = { 23, 0x6200 };
+
+    as_write(&as_memory, 0x8000 + 3 * 16, gate, sizeof(gate));
+    as_write(&as_memory, 0x6100, &idtr, sizeof(idtr));
+    as_write(&as_memory, 0x6110, &gdtr, sizeof(gdtr));
+    as_write(&as_memory, 0x6200, gdt, sizeof(gdt));
+    GUEST_LOAD(0x2000, code_int3_handler);
+    start_long(code_int3, code_int3_end);
+}
+
+static void set_up(const char *name)
+{
+    guest_reset();
+    if (!strcmp(name, "cmpxchg16b")) {
+        start_long(code_cmpxchg16b, code_cmpxchg16b_end);
+    } else if (!strcmp(name, "int3")) {
+        set_up_int3();
+    } else {
+        start_long(code_fpu, code_fpu_end);
+    }
+}
+
+/* Registers, memory below 64 KiB: all that these guests touch. */
+static char *outcome(void)
+{
+    const X86State *s = guest_cpu(0)->state;
+    GString *out = g_string_new(NULL);
+    g_autofree char *sum = g_compute_checksum_for_data(
+        G_CHECKSUM_SHA256, guest_ram, 0x10000);
+
+    for (unsigned i = 0; i < N_GPR; i++) {
+        g_string_append_printf(out, "gpr%u %016" PRIx64 "\n", i, s->gpr[i]);
+    }
+    g_string_append_printf(out, "rip %" PRIx64 " rflags %" PRIx64 " cr0 %"
+                           PRIx64 " cr3 %" PRIx64 " cr4 %" PRIx64 " efer %"
+                           PRIx64 "\n", s->rip, s->rflags, s->cr0, s->cr3,
+                           s->cr4, s->efer);
+    for (unsigned i = 0; i < N_SEG; i++) {
+        const X86Seg *seg = &s->seg[i];
+
+        g_string_append_printf(out, "seg%u %04x %04x %08x %016" PRIx64 "\n",
+                               i, seg->selector, seg->attr, seg->limit,
+                               seg->base);
+    }
+    g_string_append_printf(out, "fcw %x fsw %x ftw %x mxcsr %x\n", s->fcw,
+                           s->fsw, s->ftw, s->mxcsr);
+    for (unsigned i = 0; i < 8; i++) {
+        g_string_append_printf(out, "fpr%u %04x %016" PRIx64 "\n", i,
+                               s->fpr[i].exp_sign, s->fpr[i].mant);
+    }
+    for (unsigned i = 0; i < 16; i++) {
+        g_string_append_printf(out, "xmm%u %016" PRIx64 "%016" PRIx64 "\n", i,
+                               s->vec[i].q[1], s->vec[i].q[0]);
+    }
+    g_string_append_printf(out, "memory %s\n", sum);
+    return g_string_free(out, FALSE);
+}
+
+/* --- tests ------------------------------------------------------------------------ */
+
+static void test_io(void)
+{
+    guest_reset();
+    GUEST_LOAD(0x1000, code_io);
+    guest_real(0, 0, 0x1000);
+    g_assert_cmphex(guest_run(1), ==, 0x92);
+    g_assert_cmpstr(guest_log->str, ==, "ok");
+}
+
+static void test_mmio(void)
+{
+    guest_reset();
+    GUEST_LOAD(0x1000, code_mmio);
+    guest_protected(0, 0x1000);
+    g_assert_cmphex(guest_run(1), ==, 0x12);
+    g_assert_cmphex(guest_io_reg[4], ==, 0x12345678);
+    g_assert_cmphex(guest_cpu(0)->state->gpr[R_RBX], ==, 0x12345678);
+}
+
+/* The same guest on the emulator, in a process of its own. */
+static void test_as_emulator(gconstpointer opaque)
+{
+    const char *name = opaque;
+    const char *argv[] = { self, "--emulator", name, NULL };
+    g_autofree char *theirs = NULL, *ours = NULL;
+    g_autoptr(GError) err = NULL;
+    int status;
+
+    g_assert_true(g_spawn_sync(NULL, (char **)argv, NULL, 0, NULL, NULL,
+                               &theirs, NULL, &status, &err));
+    g_assert_cmpint(status, ==, 0);
+    set_up(name);
+    g_assert_cmphex(guest_run(1), ==, 0);
+    ours = outcome();
+    g_assert_cmpstr(ours, ==, theirs);
+}
+
+static void drop_line(char *text, const char *start)
+{
+    char *at = strstr(text, start), *end = at ? strchr(at, '\n') : NULL;
+
+    if (end) {
+        memmove(at, end + 1, strlen(end));
+    }
+}
+
+static char *dump_state(X86Cpu *cpu)
+{
+    g_autoptr(GString) out = g_string_new(NULL);
+    char *text;
+
+    state_dump(cpu_state_table(), cpu->state, out);
+    text = g_string_free(g_steal_pointer(&out), FALSE);
+    drop_line(text, "cpu.tsc_offset");          /* time passes */
+    drop_line(text, "tsc_offset");
+    return text;
+}
+
+/* What is written comes back, byte for byte. */
+static void test_state(void)
+{
+    X86Cpu *cpu = guest_cpu(0);
+    KvmCpu *k = kvm_cpu(cpu);
+    X86State *s = cpu->state;
+    g_autofree char *before = NULL, *after = NULL;
+
+    guest_reset();
+    guest_long(0, 0x1000, 0x100000);
+    s = cpu->state;
+    for (unsigned i = 0; i < N_GPR; i++) {
+        s->gpr[i] = UINT64_C(0x0101010101010101) * (i + 1);
+    }
+    s->rflags = 0x8d7;
+    s->cr2 = 0x1234000;
+    s->dr[0] = 0x1000;
+    s->dr[1] = 0x2000;
+    s->dr[2] = 0x3000;
+    s->dr[3] = 0x4000;
+    s->fcw = 0x27f;
+    s->fsw = 3 << 11;
+    s->ftw = 0x81;
+    s->mxcsr = 0x1fa0;
+    for (unsigned i = 0; i < 8; i++) {
+        s->fpr[i].mant = UINT64_C(0x8000000000000000) | i;
+        s->fpr[i].exp_sign = 0x3fff + i;
+    }
+    for (unsigned i = 0; i < 16; i++) {
+        s->vec[i].q[0] = i;
+        s->vec[i].q[1] = ~(uint64_t)i;
+    }
+    s->star = UINT64_C(0x0023001000000000);
+    s->lstar = 0xffffffff81000000;
+    s->cstar = 0xffffffff81001000;
+    s->sfmask = 0x47700;
+    s->kernel_gs_base = 0xffff888000000000;
+    s->sysenter_cs = 0x10;
+    s->sysenter_esp = 0xffffffff81002000;
+    s->sysenter_eip = 0xffffffff81003000;
+    s->interrupt_shadow = 0;
+    cpu->accel->put_state(cpu);
+    before = dump_state(cpu);
+    g_assert_true(kvm_put(k, PART_ALL));
+    k->valid = 0;
+    memset(s->gpr, 0, sizeof(s->gpr));
+    memset(s->vec, 0, sizeof(s->vec));
+    s->lstar = s->dr[2] = 0;
+    g_assert_true(kvm_get(k, PART_ALL));
+    after = dump_state(cpu);
+    g_assert_cmpstr(before, ==, after);
+}
+
+/* --- requests that fail ------------------------------------------------------------- */
+
+static int (*real_ioctl)(int, unsigned long, void *);
+static unsigned long bad_request;
+static int bad_errno;
+static int n_bad;               /* how often still */
+
+static int bad_ioctl(int fd, unsigned long request, void *arg)
+{
+    if (request == bad_request && n_bad > 0) {
+        n_bad--;
+        errno = bad_errno;
+        return -1;
+    }
+    return real_ioctl(fd, request, arg);
+}
+
+static void fail_next(unsigned long request, int error, int n)
+{
+    real_ioctl = real_ioctl ? real_ioctl : kvm_ioctl;
+    kvm_ioctl = bad_ioctl;
+    bad_request = request;
+    bad_errno = error;
+    n_bad = n;
+}
+
+static void test_transient_failures(void)
+{
+    fail_next(KVM_RUN, EINTR, 5);
+    test_mmio();
+    g_assert_cmpint(n_bad, ==, 0);
+    fail_next(KVM_RUN, EAGAIN, 5);
+    test_mmio();
+    fail_next(KVM_SET_MSRS, EAGAIN, 3);
+    test_mmio();
+    g_assert_cmpint(n_bad, ==, 0);
+}
+
+static void wait_for_state(RunState want)
+{
+    for (unsigned i = 0; i < 500 && guest_machine->state != want; i++) {
+        while (loop_iterate(loop_main(), false)) {
+        }
+        g_usleep(10000);
+    }
+    g_assert_cmpint(guest_machine->state, ==, want);
+}
+
+/* Said, and the machine stops: no hang, no crash. */
+static void run_to_error(void)
+{
+    guest_reset();
+    GUEST_LOAD(0x1000, code_mmio);
+    guest_protected(0, 0x1000);
+    machine_lock();
+    machine_start(guest_machine);
+    machine_unlock();
+    wait_for_state(RUN_STATE_INTERNAL_ERROR);
+}
+
+static void test_lasting_failures(void)
+{
+    static const struct {
+        unsigned long request;
+        int error;
+    } rows[] = {
+        { KVM_RUN, EBADF }, { KVM_RUN, ENOMEM }, { KVM_RUN, EFAULT },
+        { KVM_SET_MSRS, ENOMEM }, { KVM_SET_SREGS, EINVAL },
+        { KVM_SET_XSAVE, EBADF },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        fail_next(rows[i].request, rows[i].error, 1);
+        run_to_error();
+        g_assert_cmpint(n_bad, ==, 0);
+    }
+    fail_next(KVM_RUN, EAGAIN, 0);
+    test_mmio();                /* all is well again */
+}
+
+/* --- the VM ---------------------------------------------------------------------------- */
+
+static void test_doorbell(void)
+{
+    int fd = eventfd(0, EFD_NONBLOCK);
+    uint64_t n = 0;
+
+    g_assert_true(kvm_ioeventfd(false, GUEST_IO + 0x10, 4, true, 0x12345678,
+                                fd, true));
+    guest_reset();
+    GUEST_LOAD(0x1000, code_mmio);
+    guest_protected(0, 0x1000);
+    guest_run(1);
+    g_assert_cmpint(read(fd, &n, sizeof(n)), ==, sizeof(n));
+    g_assert_cmpuint(n, ==, 1);
+    g_assert_cmphex(guest_io_reg[4], ==, 0);    /* it went to the doorbell */
+    g_assert_true(kvm_ioeventfd(false, GUEST_IO + 0x10, 4, true, 0x12345678,
+                                fd, false));
+    close(fd);
+}
+
+static void test_routes(void)
+{
+    int fd, gsi;
+
+    if (!kvm_apic_in_kernel()) {
+        g_test_skip("these need KVM's local APIC");
+        return;
+    }
+    gsi = kvm_msi_route_new(0xfee00000, 0x4041);
+    g_assert_cmpint(gsi, >=, 24);
+    g_assert_true(kvm_msi_route_set(gsi, 0xfee00000, 0x4042));
+    fd = eventfd(0, EFD_NONBLOCK);
+    g_assert_true(kvm_irqfd(fd, -1, gsi, true));
+    g_assert_true(kvm_irqfd(fd, -1, gsi, false));
+    kvm_msi_route_free(gsi);
+    close(fd);
+}
+
+static void test_dirty_log(void)
+{
+    RamBlock *rb = guest_machine->ram.ram;
+
+    guest_reset();
+    ram_test_clear_dirty(rb, 0, GUEST_RAM_BYTES, DIRTY_MIGRATION);
+    GUEST_LOAD(0x1000, code_store);
+    ram_test_clear_dirty(rb, 0, GUEST_RAM_BYTES, DIRTY_MIGRATION);
+    guest_protected(0, 0x1000);
+    guest_run(1);
+    g_assert_true(ram_test_clear_dirty(rb, 0x203000, 4096, DIRTY_MIGRATION));
+    g_assert_false(ram_test_clear_dirty(rb, 0x203000, 4096,
+                                        DIRTY_MIGRATION));
+    g_assert_false(ram_test_clear_dirty(rb, 0x300000, 0x100000,
+                                        DIRTY_MIGRATION));
+    /* Another client has seen nothing yet. */
+    g_assert_true(ram_test_clear_dirty(rb, 0x203000, 4096, DIRTY_VGA));
+}
+
+/* The probe is quick, and says why when it says no. */
+static void test_probe(void)
+{
+    g_autoptr(GError) err = NULL;
+    int64_t start = g_get_monotonic_time();
+    bool fast = kvm_probe(&err);
+
+    /* 2 ms is the promise; a busy host makes that hard to test. */
+    g_test_message("probe: %s in %" PRId64 " us", fast ? "fast"
+                   : err->message, g_get_monotonic_time() - start);
+    g_assert_true(fast || err);
+}
+
+/* --- main ---------------------------------------------------------------------------------- */
+
+static int run_emulator(const char *name)
+{
+    g_autofree char *text = NULL;
+
+    guest_init(1);
+    set_up(name);
+    guest_run(1);
+    text = outcome();
+    fputs(text, stdout);
+    guest_free();
+    return 0;
+}
+
+static int skip(const char *why)
+{
+    printf("TAP version 13\n1..0 # SKIP %s\n", why);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const names[] = { "cmpxchg16b", "int3", "fpu" };
+    g_autoptr(GError) err = NULL;
+    g_autoptr(Opt) options = opt_new_dict();
+    Opt *own = opt_new_dict();
+    int fd, result;
+
+    self = argv[0];
+    if (argc == 3 && !strcmp(argv[1], "--emulator")) {
+        return run_emulator(argv[2]);
+    }
+    if (!kvm_open(&fd, &err)) {
+        return skip(err->message);
+    }
+    close(fd);
+    if (argc == 3 && !strcmp(argv[1], "--chips")) {
+        opt_put(own, "kernel-irqchip", opt_new_string(argv[2]));
+        argc = 1;
+    }
+    g_test_init(&argc, &argv, NULL);
+    opt_put(options, "kvm", own);
+    guest_init_accel(1, "kvm", options);
+    g_test_add_func("/kvm/io", test_io);
+    g_test_add_func("/kvm/mmio", test_mmio);
+    for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
+        g_autofree char *path = g_strdup_printf("/kvm/as-emulator/%s",
+                                                names[i]);
+
+        g_test_add_data_func(path, names[i], test_as_emulator);
+    }
+    g_test_add_func("/kvm/state", test_state);
+    g_test_add_func("/kvm/failures/transient", test_transient_failures);
+    g_test_add_func("/kvm/failures/lasting", test_lasting_failures);
+    g_test_add_func("/kvm/doorbell", test_doorbell);
+    g_test_add_func("/kvm/routes", test_routes);
+    g_test_add_func("/kvm/dirty-log", test_dirty_log);
+    g_test_add_func("/kvm/probe", test_probe);
+    result = g_test_run();
+    guest_free();
+    return result;
+}
