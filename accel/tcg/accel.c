@@ -6,9 +6,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "accel/tcg/tcg.h"
-
-#include <stdlib.h>
+#include "accel/tcg/jit/jit.h"
 
 #include "base/opts.h"
 
@@ -22,6 +20,8 @@ typedef struct TcgOptions {
     bool jit;
     bool one_insn;
     bool split_wx;
+    uint32_t threshold;
+    bool perf_map, tlb_miss, no_chain;
 } TcgOptions;
 
 static const Property tcg_props[] = {
@@ -34,6 +34,14 @@ static const Property tcg_props[] = {
               "a block for each instruction"),
     PROP_BOOL(TcgOptions, split_wx, "split-wx", true,
               "accepted; code is never writable and executable at once"),
+    PROP_BOOL(TcgOptions, perf_map, "perf-map", false,
+              "jit: write /tmp/perf-PID.map for perf"),
+    PROP_U32(TcgOptions, threshold, "x-threshold", 32,
+             "jit: runs of a block before it is translated"),
+    PROP_BOOL(TcgOptions, tlb_miss, "x-tlb-miss", false,
+              "jit: no access takes the fast path"),
+    PROP_BOOL(TcgOptions, no_chain, "x-no-chain", false,
+              "jit: no block jumps to another"),
     {}
 };
 
@@ -101,7 +109,8 @@ static bool tcg_available(GError **err)
 
 static bool tcg_init(Machine *m, Opt *options, GError **err)
 {
-    TcgOptions o = { .jit = false, .split_wx = true };
+    TcgOptions o = { .jit = false, .split_wx = true, .threshold = 32 };
+    uint64_t threshold = o.threshold, bytes;
 
     if (options
         && (!opt_get_enum(options, "thread", thread_names, &o.thread, err)
@@ -110,12 +119,28 @@ static bool tcg_init(Machine *m, Opt *options, GError **err)
             || !opt_get_bool(options, "jit", &o.jit, err)
             || !opt_get_bool(options, "one-insn-per-tb", &o.one_insn, err)
             || !opt_get_bool(options, "split-wx", &o.split_wx, err)
+            || !opt_get_bool(options, "perf-map", &o.perf_map, err)
+            || !opt_get_uint(options, "x-threshold", &threshold, UINT32_MAX,
+                             err)
+            || !opt_get_bool(options, "x-tlb-miss", &o.tlb_miss, err)
+            || !opt_get_bool(options, "x-no-chain", &o.no_chain, err)
             || !opt_all_read(options, "accelerator 'tcg'", NULL, err))) {
         return false;
     }
     interp_init();
     tcg_one_insn = o.one_insn;
-    cache_init((o.tb_size_mib ? o.tb_size_mib : 32) * MiB);
+    /* Half for decoded blocks, half for code. */
+    bytes = (o.tb_size_mib ? o.tb_size_mib * MiB : 128 * MiB) / 2;
+    cache_init(bytes);
+    if (o.jit) {
+        JitOptions jit = {
+            .on = true, .max_bytes = MIN(bytes, 1 * GiB),
+            .threshold = threshold, .tlb_miss = o.tlb_miss,
+            .no_chain = o.no_chain, .perf_map = o.perf_map,
+        };
+
+        jit_init(&jit);
+    }
     map_lost = g_ptr_array_new();
     as_add_listener(&as_memory, &listener);
     return true;
@@ -123,26 +148,28 @@ static bool tcg_init(Machine *m, Opt *options, GError **err)
 
 static bool tcg_cpu_init(X86Cpu *cpu, GError **err)
 {
-    Env *env = aligned_alloc(64, ALIGN_UP(sizeof(Env), 64));
-    TcgCpu *t = g_new0(TcgCpu, 1);
+    Env *env = mmu_env_new();
+    TcgCpu *t;
 
-    memset(env, 0, sizeof(*env));
+    if (!env) {
+        g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_NOMEM,
+                    "out of memory for the TLB of CPU %u", cpu->index);
+        return false;
+    }
+    t = g_new0(TcgCpu, 1);
     env->cpu = cpu;
     env->tcg = t;
     env->exc_vector = -1;
     env->df = 1;
     env->poll_mask = UINT32_MAX;
     env->s.exception = -1;
+    env->jit_self = env;
+    env->jit_jump = t->jump;
+    env->jit_index_mask = (uint64_t)(TLB_SIZE - 1) << 12;
+    env->jit_page_mask = ~(PAGE_BYTES - 1);
     t->env = env;
     t->cpu = cpu;
-    if (!mmu_init(t)) {
-        g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_NOMEM,
-                    "out of memory for the TLB of CPU %u", cpu->index);
-        mmu_free(t);
-        g_free(t);
-        free(env);
-        return false;
-    }
+    mmu_init(t);
     cpu->state = &env->s;
     cpu->accel_data = env;
     tcg_add_cpu(t);
@@ -158,9 +185,8 @@ static void tcg_cpu_free(X86Cpu *cpu)
     for (unsigned i = 0; i < N_LOOSE; i++) {
         g_free(t->loose[i].block);
     }
-    mmu_free(t);
     g_free(t);
-    free(env);
+    mmu_env_free(env);
     cpu->state = NULL;
     cpu->accel_data = NULL;
 }
@@ -198,7 +224,12 @@ static void tcg_get_state(X86Cpu *cpu)
 
 static void tcg_kick(X86Cpu *cpu)
 {
-    /* The run loop polls cpu->pending. */
+    Env *env = cpu->accel_data;
+
+    /* The run loop polls cpu->pending, compiled code this. */
+    if (env) {
+        __atomic_store_n(&env->jit_go, 0, __ATOMIC_SEQ_CST);
+    }
 }
 
 static const AccelOps tcg_accel = {

@@ -21,7 +21,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "accel/tcg/tcg.h"
+#include "accel/tcg/jit/jit.h"
 
 #include <stdio.h>
 
@@ -139,6 +139,7 @@ static void block_kill(Block *b)
 {
     block_unhash(b);
     __atomic_store_n(&b->stale, true, __ATOMIC_RELEASE);
+    b->jit_fn0 = run_stale;
     for (unsigned i = 0; i < b->n_insns; i++) {
         __atomic_store_n(&b->insns[i].fn, run_stale, __ATOMIC_RELEASE);
     }
@@ -149,6 +150,7 @@ static void block_kill(Block *b)
             }
         }
     }
+    jit_block_killed(b);
     n_blocks--;
     n_bytes -= block_bytes(b->n_insns, b->len);
     __atomic_add_fetch(&cache_n_invalidated, 1, __ATOMIC_RELEASE);
@@ -409,6 +411,7 @@ static Block *block_new(const Draft *d, CodePage *p, unsigned off,
     memcpy(b->insns, d->insns, d->n * sizeof(Insn));
     make_end(&b->insns[d->n], &d->insns[d->n - 1]);
     memcpy(b->bytes, d->bytes, d->len);
+    jit_block_new(b);
     b->page_next = p->blocks;
     p->blocks = b;
     p->n_idle_writes = 0;
@@ -580,6 +583,21 @@ void cache_drop_ram(const RamBlock *rb)
             page_release(p);
         }
     }
+    g_mutex_unlock(&mutex);
+}
+
+Block *cache_find_in_page(const CodePage *page, unsigned off, uint32_t mode)
+{
+    return block_find(page->ram_addr + off, mode);
+}
+
+void cache_lock(void)
+{
+    g_mutex_lock(&mutex);
+}
+
+void cache_unlock(void)
+{
     g_mutex_unlock(&mutex);
 }
 

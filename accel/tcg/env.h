@@ -92,6 +92,18 @@ struct Env {
     bool no_step;               /* SYSCALL has cleared TF: no trap after it */
 
     struct TcgCpu *tcg;         /* mmu.c, cache.c, run.c: TLBs, jump cache */
+
+    /* The translator's; compiled code reaches these through GS. */
+    struct Env *jit_self;
+    struct JumpEntry *jit_jump; /* the jump cache */
+    uint64_t jit_index_mask;    /* of a linear address: index of the TLB */
+    uint64_t jit_page_mask;
+    uint64_t jit_tmp;
+    uint32_t jit_go;            /* (A) 0: leave at the next poll */
+    uint16_t cc_raw;            /* in compiled code: OF | LAHF << 8 */
+    bool jit_off;               /* interpret, for this run */
+    bool jit_skip;              /* interpret this block once */
+    Insn jit_insn[2];           /* one to be interpreted, and its end */
 };
 
 enum { EXC_SOFT_NONE, EXC_SOFT_INT, EXC_SOFT_INT3, EXC_SOFT_INTO, EXC_SOFT_ICEBP };

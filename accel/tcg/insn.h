@@ -139,6 +139,7 @@ enum {
     DM_SHADOW = 1 << 7,         /* the first instruction is in a shadow */
     DM_A20    = 1 << 8,
     DM_CPL3   = 1 << 9,
+    DM_AC     = 1 << 10,        /* CPL 0-2: AC lifts SMAP; CPL 3: #AC is on */
 };
 
 typedef enum {

@@ -10,7 +10,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "accel/tcg/tcg.h"
+#include "accel/tcg/jit/jit.h"
 
 #include "base/log.h"
 #include "base/qsbr.h"
@@ -209,6 +209,12 @@ static uint32_t decode_mode(const X86State *s)
 {
     const X86Seg *seg = s->seg;
     uint32_t mode = s->rflags & FL_TF ? DM_TF : 0;
+    bool user = x86_cpl(s) == 3;
+
+    if (s->rflags & FL_AC
+        && (user ? s->cr0 & CR0_AM : s->cr4 & CR4_SMAP)) {
+        mode |= DM_AC;
+    }
 
     if (!(s->cr0 & CR0_PE)) {
         mode |= DM_REAL;
@@ -673,6 +679,8 @@ static void run_blocks(Env *env)
     env->block = b;
     env->rip_base = s->rip - b->off;
     env->budget = budget = single ? 0 : BUDGET;
+    env->jit_off = single;
+    env->jit_skip = false;
     insn = b->insns;
     do {
         /* Another vCPU may be invalidating the block. */
@@ -738,6 +746,10 @@ static CpuRun run_loop(Env *env)
                 return run;
             }
             s->halted = true;
+        }
+        if (!__atomic_load_n(&env->jit_go, __ATOMIC_RELAXED)) {
+            __atomic_store_n(&env->jit_go, 1, __ATOMIC_SEQ_CST);
+            quiesce(env);
         }
         if (cpu_pending(cpu) || s->halted || s->wait_sipi) {
             switch (handle_pending(env, &run)) {

@@ -26,7 +26,7 @@ TcgSingle *tcg_single_new(X86Cpu *cpu)
 {
     static gsize once;
     TcgSingle *t = calloc(1, sizeof(*t));
-    Env *env = aligned_alloc(64, ALIGN_UP(sizeof(Env), 64));
+    Env *env = mmu_env_new();
 
     if (g_once_init_enter(&once)) {
         interp_init();
@@ -34,10 +34,9 @@ TcgSingle *tcg_single_new(X86Cpu *cpu)
     }
     if (!t || !env) {
         free(t);
-        free(env);
+        mmu_env_free(env);
         return NULL;
     }
-    memset(env, 0, sizeof(*env));
     t->env = env;
     t->block = calloc(1, sizeof(Block) + 2 * sizeof(Insn));
     t->tcg.env = env;
@@ -48,7 +47,8 @@ TcgSingle *tcg_single_new(X86Cpu *cpu)
     env->df = 1;
     env->poll_mask = UINT32_MAX;
     tcg_add_cpu(&t->tcg);
-    if (!t->block || !mmu_init(&t->tcg)) {
+    mmu_init(&t->tcg);
+    if (!t->block) {
         tcg_single_free(t);
         return NULL;
     }
@@ -58,9 +58,8 @@ TcgSingle *tcg_single_new(X86Cpu *cpu)
 void tcg_single_free(TcgSingle *t)
 {
     tcg_remove_cpu(&t->tcg);
-    mmu_free(&t->tcg);
     free(t->block);
-    free(t->env);
+    mmu_env_free(t->env);
     free(t);
 }
 

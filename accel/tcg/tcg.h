@@ -57,6 +57,12 @@ typedef struct Tlb {
     uint64_t noted[2][TLB_SIZE / 64];
 } Tlb;
 
+/* Where the tables are, from Env: one allocation holds all. */
+static inline size_t tcg_tlb_offset(unsigned who)
+{
+    return ALIGN_UP(sizeof(Env), 4096) + who * ALIGN_UP(sizeof(Tlb), 4096);
+}
+
 enum { FETCH_BITS = 8, FETCH_SIZE = 1 << FETCH_BITS };
 
 /* Where instructions of a page come from. */
@@ -191,8 +197,10 @@ const FetchEntry *mmu_fetch(Env *env, uint64_t gva);
 bool mmu_probe(Env *env, uint64_t gva, hwaddr *gpa);
 /* The rest of env_update_mode(): choose the table, flush after changes. */
 void mmu_update_mode(Env *env);
-bool mmu_init(TcgCpu *t);
-void mmu_free(TcgCpu *t);
+/* A zeroed environment with its TLBs; NULL: no memory. */
+Env *mmu_env_new(void);
+void mmu_env_free(Env *env);
+void mmu_init(TcgCpu *t);
 /* Take over what DR0 to DR3 and DR7 say. */
 void mmu_update_breakpoints(Env *env);
 /* Do what other threads asked: drop write tags, note a new memory map. */
@@ -233,6 +241,13 @@ typedef struct Block {
     struct Block *hash_next;    /* (A) */
     struct Block *page_next;
     uint8_t *bytes;             /* as decoded */
+
+    /* The translator's. */
+    struct JitCode *jit;        /* NULL: not compiled; under the mutex */
+    void *jit_code;             /* (A) where jumps enter it, never NULL */
+    InsnFn *jit_fn0;            /* handler of the first instruction */
+    uint32_t jit_runs;
+
     Insn insns[];               /* n_insns and the end */
 } Block;
 
@@ -269,6 +284,10 @@ static inline bool block_unsure(const Block *b)
 {
     return b->page && __atomic_load_n(&b->page->n_acks, __ATOMIC_ACQUIRE);
 }
+/* The block at offset `off` of a page; under the mutex. */
+Block *cache_find_in_page(const CodePage *page, unsigned off, uint32_t mode);
+void cache_lock(void);
+void cache_unlock(void);
 /* Does the block still agree with memory? */
 bool block_agrees(const Block *b);
 /* Number of blocks ever invalidated: a change voids jump caches. */

@@ -346,30 +346,32 @@ void mmu_update_breakpoints(Env *env)
     }
 }
 
-bool mmu_init(TcgCpu *t)
+/* Env and its TLBs are one mapping, so that compiled code reaches the tables at
+ * fixed distances; what is not touched costs no memory. */
+Env *mmu_env_new(void)
+{
+    void *p = mmap(NULL, tcg_tlb_offset(N_MMU), PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    return p == MAP_FAILED ? NULL : p;
+}
+
+void mmu_env_free(Env *env)
+{
+    if (env) {
+        munmap(env, tcg_tlb_offset(N_MMU));
+    }
+}
+
+void mmu_init(TcgCpu *t)
 {
     table_init(tlb_none);
     for (unsigned who = 0; who < N_MMU; who++) {
-        t->tlb[who] = mmap(NULL, sizeof(Tlb), PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (t->tlb[who] == MAP_FAILED) {
-            t->tlb[who] = NULL;
-            return false;
-        }
+        t->tlb[who] = (Tlb *)((char *)t->env + tcg_tlb_offset(who));
         table_init(t->tlb[who]->e);
     }
     for (unsigned i = 0; i < 2; i++) {
         t->fetch[i].gen = t->fetch[i].jump_gen = 1;
     }
     t->a20_mask = ~UINT64_C(0);
-    return true;
-}
-
-void mmu_free(TcgCpu *t)
-{
-    for (unsigned who = 0; who < N_MMU; who++) {
-        if (t->tlb[who]) {
-            munmap(t->tlb[who], sizeof(Tlb));
-        }
-    }
 }

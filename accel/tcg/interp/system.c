@@ -299,7 +299,7 @@ static const Insn *clac(Env *env, const Insn *insn)
     }
     env->s.rflags &= ~(uint64_t)FL_AC;
     env_update_mode(env);
-    NEXT(env, insn);
+    return insn_exit(env, insn);
 }
 
 static const Insn *stac(Env *env, const Insn *insn)
@@ -309,7 +309,7 @@ static const Insn *stac(Env *env, const Insn *insn)
     }
     env->s.rflags |= FL_AC;
     env_update_mode(env);
-    NEXT(env, insn);
+    return insn_exit(env, insn);
 }
 
 /* --- waiting ---------------------------------------------------------------------------------------- */

@@ -79,9 +79,27 @@ static const MachineType guest_type = {
     .default_cpu = "max", .size = sizeof(Machine), .init = board_init,
 };
 
+/* RHEA_TEST_ACCEL: what would follow -accel tcg, */
+static Opt *test_options(void)
+{
+    const char *text = g_getenv("RHEA_TEST_ACCEL");
+    g_autoptr(GError) err = NULL;
+    Opt *all;
+
+    if (!text) {
+        return NULL;
+    }
+    all = opt_new_dict();
+    opt_put(all, "tcg", opt_parse_keyval(text, NULL, NULL, &err));
+    g_assert_no_error(err);
+    return all;
+}
+
 void guest_init(unsigned n_cpus)
 {
-    guest_init_accel(n_cpus, "tcg", NULL);
+    g_autoptr(Opt) opt = test_options();
+
+    guest_init_accel(n_cpus, "tcg", opt);
 }
 
 void guest_init_accel(unsigned n_cpus, const char *accel_name, Opt *options)

@@ -1,0 +1,396 @@
+/*
+ * The translator around compiled code: the code cache, entering and leaving,
+ * links between blocks, invalidation.
+ *
+ * The code cache is one file in memory, mapped twice: once to write, once to
+ * execute.  Nothing is freed from it but all at once, with every other vCPU at
+ * a safe point; code of a stale block stays, but its entries lead out and its
+ * incoming links are undone.
+ *
+ * Locks: the cache mutex, but for entering, leaving and jit_fallback().
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "accel/tcg/jit/jit.h"
+
+#include <asm/prctl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "accel/tcg/jit/emit.h"
+#include "base/log.h"
+
+enum {
+    COMPILE_BYTES = 64 * KiB,   /* one block surely takes less */
+};
+
+JitSpace jit_space;
+JitOptions jit_options;
+bool jit_enabled;
+void *jit_no_code;
+
+static JitCode *codes;          /* of blocks that are not stale */
+static JitStats stats;
+static uint32_t generation;     /* counts flushes */
+static FILE *perf_map;
+
+/* --- the space -------------------------------------------------------------------- */
+
+void *jit_alloc(size_t n)
+{
+    jit_space.data -= ALIGN_UP(n, 16);
+    return jit_space.data;
+}
+
+static void *executable(const uint8_t *rw)
+{
+    return jit_space.rx + (rw - jit_space.rw);
+}
+
+static bool host_can(void)
+{
+    return __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2")
+           && __builtin_cpu_supports("lzcnt")
+           && __builtin_cpu_supports("popcnt");
+}
+
+bool jit_init(const JitOptions *o)
+{
+    int fd;
+    uint64_t size = ALIGN_UP(MAX(o->max_bytes, 256 * KiB), PAGE_BYTES);
+
+    if (!host_can()) {
+        warn("jit=on: this host's processor lacks BMI2: code is interpreted");
+        return false;
+    }
+    fd = memfd_create("rhea-jit", MFD_CLOEXEC);
+    if (fd >= 0 && ftruncate(fd, size) == 0) {
+        jit_space.rw = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED,
+                            fd, 0);
+        jit_space.rx = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED,
+                            fd, 0);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    if (!jit_space.rw || jit_space.rw == MAP_FAILED
+        || jit_space.rx == MAP_FAILED) {
+        warn("jit=on: the host gives no memory for code: code is "
+             "interpreted");
+        return false;
+    }
+    jit_options = *o;
+    jit_space.size = size;
+    jit_space.code = jit_space.rw;
+    jit_space.data = jit_space.rw + size;
+    jit_make_thunks();
+    if (o->perf_map) {
+        g_autofree char *name = g_strdup_printf("/tmp/perf-%d.map",
+                                                (int)getpid());
+
+        perf_map = fopen(name, "w");
+    }
+    jit_enabled = true;
+    return true;
+}
+
+void jit_stats(JitStats *out)
+{
+    cache_lock();
+    *out = stats;
+    out->n_bytes = jit_space.size - (jit_space.data - jit_space.code);
+    out->max_bytes = jit_space.size;
+    cache_unlock();
+}
+
+/* --- patching code that may be running --------------------------------------------- */
+
+static void patch_rel32(uint8_t *at, const uint8_t *to)
+{
+    int32_t rel = to - (at + 4);
+
+    __atomic_store_n((int32_t *)at, rel, __ATOMIC_RELEASE);
+}
+
+/* Over entry_nop(): all five bytes in one store. */
+static void patch_entry(uint8_t *at, const uint8_t *to)
+{
+    uint8_t bytes[8];
+    uint64_t word;
+
+    memcpy(bytes, at, 8);
+    bytes[0] = 0xe9;
+    e_rel32(bytes + 1, bytes + 5 + (to - (at + 5)));
+    memcpy(&word, bytes, 8);
+    __atomic_store_n((uint64_t *)at, word, __ATOMIC_RELEASE);
+}
+
+static void unlink_all(JitCode *jc)
+{
+    for (JitEdge *e = jc->in; e; e = e->next_in) {
+        patch_rel32(e->patch, e->stub);
+    }
+    jc->in = NULL;
+}
+
+void jit_block_killed(Block *b)
+{
+    JitCode *jc = b->jit;
+
+    if (!jc) {
+        return;
+    }
+    unlink_all(jc);
+    patch_entry(jc->entry_r, jc->entry_r == jc->entry_e ? jc->stale_e
+                                                        : jc->stale_r);
+    if (jc->entry_e != jc->entry_r) {
+        patch_entry(jc->entry_e, jc->stale_e);
+    }
+    if (jc->prev) {
+        jc->prev->next = jc->next;
+    } else {
+        codes = jc->next;
+    }
+    if (jc->next) {
+        jc->next->prev = jc->prev;
+    }
+    stats.n_blocks--;
+    stats.n_killed++;
+    b->jit = NULL;
+}
+
+/* --- running --------------------------------------------------------------------------- */
+
+static uint16_t raw_flags(const Env *env)
+{
+    uint32_t fl = cc_get(env);
+
+    return (fl & FL_OF ? 1 : 0) | (fl & 0xd5) << 8 | 2 << 8;
+}
+
+static void from_raw(Env *env, uint16_t raw)
+{
+    cc_set(env, (raw >> 8 & 0xd5) | (raw & 1 ? FL_OF : 0));
+}
+
+static const Insn *run_sentinel(Env *env, const Insn *insn)
+{
+    return insn;
+}
+
+uint64_t jit_fallback(Env *env, const JitCode *jc, unsigned i)
+{
+    const Block *b = jc->block;
+    Insn *copy = env->jit_insn;
+    uint32_t gen = generation;
+    const Insn *next;
+
+    env->block = b;
+    copy[0] = b->insns[i];
+    copy[1].fn = run_sentinel;
+    from_raw(env, env->cc_raw);
+    next = jc->fns[i](env, copy);
+    env->cc_raw = raw_flags(env);
+    if (next != &copy[1]) {
+        return 1;
+    }
+    if (unlikely(__atomic_load_n(&b->stale, __ATOMIC_ACQUIRE)
+                 || __atomic_load_n(&generation, __ATOMIC_ACQUIRE) != gen
+                 || env->mode != b->mode)) {
+        env->s.rip = insn_next_rip(env, copy);
+        return 1;
+    }
+    if (cpu_pending(env->cpu) & env->poll_mask) {
+        env->jit_go = 0;
+    }
+    return 0;
+}
+
+/* The code that edge `x` leads to, linked by the way; NULL: there is none. */
+static void *follow(Env *env, JitEdge *x)
+{
+    const Block *from = x->block;
+    Block *to;
+    JitCode *jc;
+    uint8_t *entry = NULL;
+
+    cache_lock();
+    to = from->stale ? NULL : cache_find_in_page(from->page, x->off,
+                                                 from->mode);
+    jc = to ? to->jit : NULL;
+    if (jc && !jit_options.no_chain) {
+        entry = x->flags_live ? jc->entry_r : jc->entry_e;
+        patch_rel32(x->patch, entry);
+        x->next_in = jc->in;
+        jc->in = x;
+        stats.n_links++;
+        entry = jc->entry_e;
+    }
+    cache_unlock();
+    return entry ? executable(entry) : NULL;
+}
+
+static void set_gs(Env *env)
+{
+    static __thread Env *present;
+
+    if (present != env) {
+        present = env;
+        syscall(SYS_arch_prctl, ARCH_SET_GS, env);
+    }
+}
+
+static const Insn *run_code(Env *env, void *code)
+{
+    JitEdge *(*enter)(void *) = (JitEdge *(*)(void *))jit_space.rx;
+    JitEdge *x;
+    const Block *b;
+
+    set_gs(env);
+    env->cc_raw = raw_flags(env);
+    for (;;) {
+        x = enter(code);
+        if (!x) {
+            from_raw(env, env->cc_raw);
+            return NULL;
+        }
+        if (x->kind == EXIT_INTERP
+            || cpu_pending(env->cpu) & env->poll_mask
+            || !(code = follow(env, x))) {
+            break;
+        }
+    }
+    b = x->block;
+    from_raw(env, env->cc_raw);
+    env->block = b;
+    if (x->kind == EXIT_INTERP) {
+        env->jit_skip = x->insn == 0;
+        return &b->insns[x->insn];
+    }
+    return insn_jump(env, &b->insns[x->insn], env->rip_base + x->off);
+}
+
+/* In the place of a compiled block's first handler. */
+static const Insn *run_compiled(Env *env, const Insn *insn)
+{
+    const Block *b = env->block;
+    void *code = __atomic_load_n(&b->jit_code, __ATOMIC_ACQUIRE);
+
+    if (unlikely(env->jit_off | env->jit_skip || (code == jit_no_code))) {
+        env->jit_skip = false;
+        return b->jit_fn0(env, insn);
+    }
+    return run_code(env, code);
+}
+
+/* --- compiling ---------------------------------------------------------------------------- */
+
+static const Insn *run_cold(Env *env, const Insn *insn);
+
+/* Forget all code.  Inside an instruction that has done nothing yet. */
+static void flush(Env *env)
+{
+    tcg_exclusive_begin(env);
+    cache_lock();
+    for (JitCode *jc = codes; jc; jc = jc->next) {
+        Block *b = jc->block;
+
+        b->jit = NULL;
+        __atomic_store_n(&b->jit_code, jit_no_code, __ATOMIC_RELEASE);
+        b->jit_runs = 0;
+        __atomic_store_n(&b->insns[0].fn, run_cold, __ATOMIC_RELEASE);
+    }
+    codes = NULL;
+    stats.n_blocks = 0;
+    stats.n_flushes++;
+    jit_space.data = jit_space.rw + jit_space.size;
+    jit_make_thunks();
+    __atomic_add_fetch(&generation, 1, __ATOMIC_RELEASE);
+    cache_unlock();
+    tcg_exclusive_end(env);
+}
+
+static void note_compiled(Env *env, const Block *b, const JitCode *jc)
+{
+    void *code = executable(jc->entry_e);
+    uint64_t rip = env->rip_base + b->off;
+
+    if (perf_map) {
+        fprintf(perf_map, "%" PRIxPTR " %x guest_%" PRIx64 "\n",
+                (uintptr_t)code, jc->n_bytes, rip);
+        fflush(perf_map);
+    }
+    if (unlikely(log_mask & LOG_OUT_ASM)) {
+        log_write("OUT: 0x%016" PRIx64 " insns %u host %p bytes %u\n", rip,
+                  b->n_insns, code, jc->n_bytes);
+        for (unsigned i = 0; i < jc->n_bytes; i += 32) {
+            char hex[65];
+
+            for (unsigned j = 0; j < 32 && i + j < jc->n_bytes; j++) {
+                snprintf(hex + 2 * j, 3, "%02x", jc->entry_e[i + j]);
+            }
+            log_write("%s\n", hex);
+        }
+    }
+}
+
+/* NULL: it has become stale, or cannot be compiled. */
+static void *compile(Env *env, Block *b)
+{
+    JitCode *jc = NULL;
+
+    cache_lock();
+    if (b->jit) {
+        jc = b->jit;
+    } else if (!b->stale) {
+        jc = jit_compile(b);
+        if (jc) {
+            jc->next = codes;
+            if (codes) {
+                codes->prev = jc;
+            }
+            codes = jc;
+            b->jit = jc;
+            stats.n_blocks++;
+            stats.n_compiled++;
+            note_compiled(env, b, jc);
+            __atomic_store_n(&b->jit_code, executable(jc->entry_e),
+                             __ATOMIC_RELEASE);
+            __atomic_store_n(&b->insns[0].fn, run_compiled,
+                             __ATOMIC_RELEASE);
+        } else {
+            __atomic_store_n(&b->insns[0].fn, b->jit_fn0, __ATOMIC_RELEASE);
+        }
+    }
+    cache_unlock();
+    return jc ? executable(jc->entry_e) : NULL;
+}
+
+/* In the place of the first handler until the block is worth compiling. */
+static const Insn *run_cold(Env *env, const Insn *insn)
+{
+    Block *b = (Block *)env->block;
+    void *code;
+
+    if (b->jit_runs < jit_options.threshold || env->jit_off) {
+        __atomic_store_n(&b->jit_runs, b->jit_runs + 1, __ATOMIC_RELAXED);
+        return b->jit_fn0(env, insn);
+    }
+    if (jit_space.data - jit_space.code < COMPILE_BYTES) {
+        flush(env);
+    }
+    code = compile(env, b);
+    return code ? run_code(env, code) : b->jit_fn0(env, insn);
+}
+
+void jit_block_new(Block *b)
+{
+    b->jit_fn0 = b->insns[0].fn;
+    b->jit_code = jit_no_code;
+    if (jit_enabled && (b->mode & DM_CODE_MASK) == DM_CODE64
+        && !(b->mode & (DM_TF | DM_SHADOW))) {
+        b->insns[0].fn = run_cold;
+    }
+}
