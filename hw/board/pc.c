@@ -160,6 +160,7 @@ static bool make_hpet(PcMachine *pc, GError **err)
     for (unsigned pin = ISA_N_IRQS; pin < IOAPIC_N_PINS; pin++) {
         device_connect(pc->hpet, "irq", pin, device_in(pc->ioapic, pin));
     }
+    device_connect(pc->hpet, "pit-off", 0, device_in(pc->pit, 0));
     device_connect(pc->pit, "irq", 0, device_in(pc->hpet, 0));
     device_connect(pc->rtc, "irq", 0, device_in(pc->hpet, 1));
     return true;

@@ -86,6 +86,7 @@ typedef struct {
     Device dev;
     Region io;
     Irq irq[N_ROUTES];          /* out: 0 and 8 as ISA lines, others GSIs */
+    Irq pit_off;                /* out: legacy mode, nobody hears the PIT */
     uint8_t n_timers;           /* properties */
     bool msi;
     uint32_t intcap;
@@ -98,6 +99,7 @@ typedef struct {
 
     Timer next;
     uint32_t levels;            /* of the outputs */
+    bool legacy;                /* level of pit_off */
     bool in[N_INPUTS];
 } Hpet;
 
@@ -160,6 +162,10 @@ static void drive(Hpet *s)
         irq_set(&s->irq[line], levels >> line & 1);
     }
     s->levels = levels;
+    if (s->legacy != !!(s->conf & CONF_LEG_RT)) {
+        s->legacy = !s->legacy;
+        irq_set(&s->pit_off, s->legacy);
+    }
 }
 
 static void interrupt(Hpet *s, unsigned n)
@@ -489,7 +495,9 @@ static const Property hpet_props[] = {
     {}
 };
 
-static const Output hpet_outputs[] = { OUTPUT_ARRAY(Hpet, irq, "irq"), {} };
+static const Output hpet_outputs[] = {
+    OUTPUT_ARRAY(Hpet, irq, "irq"), OUTPUT(Hpet, pit_off, "pit-off"), {}
+};
 
 static const State hpet_timer_state = {
     .name = "hpet-timer", .version = 1,

@@ -47,6 +47,7 @@ typedef struct {
     Timer timer;                /* the next edge of channel 0's OUT */
 
     int64_t rise_at;            /* channel 0's next rising edge, not told yet */
+    bool unheard;               /* input 0: nobody listens to `irq` */
 } I8254;
 
 static I8254 *pit_of(Device *dev)
@@ -421,7 +422,7 @@ static void pit_drive(I8254 *s, int64_t t)
     }
     irq_set(&s->irq, channel_out(c, t));
     s->rise_at = channel_next_rise(c, t);
-    if (next == INT64_MAX) {
+    if (next == INT64_MAX || s->unheard) {
         timer_del(&s->timer);
         return;
     }
@@ -545,6 +546,18 @@ unsigned pit_frequency_hz(Device *dev, unsigned channel)
 
 /* --- device ------------------------------------------------------------- */
 
+/* The HPET has taken over: an idle guest need not wake the host for ticks that
+ * go nowhere.  Channel 0 counts on. */
+static void pit_input(void *opaque, int n, int level)
+{
+    I8254 *s = opaque;
+    int64_t t = now_ticks();
+
+    s->unheard = level;
+    pit_sync(s, t);
+    pit_drive(s, t);
+}
+
 /* The datasheet leaves power-up undefined.  A kernel that is started without
  * firmware may count on what every BIOS leaves behind: the 18.2 Hz tick and
  * refresh requests every 15 us. */
@@ -618,6 +631,7 @@ const DeviceType pit_type = {
     .name = "isa-pit", .doc = "8254 programmable interval timer",
     .parent = &isa_device_type, .size = sizeof(I8254), .internal = true,
     .outputs = pit_outputs, .state = &i8254_state,
+    .input = pit_input, .n_inputs = 1,
     .realize = pit_realize, .unrealize = pit_unrealize,
     .reset = pit_reset, .update = pit_update,
 };

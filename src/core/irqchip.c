@@ -67,7 +67,7 @@ const State ioapic_state = {
 static bool pit_post_load(void *opaque, int version, GError **err)
 {
     const PitState *s = opaque;
-    const int64_t far = INT64_C(1) << 56;
+    const int64_t far = INT64_C(1) << 52;
 
     for (int i = 0; i < PIT_N_CHANNELS; i++) {
         const PitChannel *c = &s->ch[i];

@@ -287,6 +287,7 @@ static void test_legacy(void)
     g_autoptr(DevTest) t = new_hpet();
     IrqProbe *irq0 = dev_test_probe_n(t, "irq", 0);
     IrqProbe *irq8 = dev_test_probe_n(t, "irq", 8);
+    IrqProbe *pit_off = dev_test_probe(t, "pit-off");
 
     /* PIT and RTC pass through ... */
     dev_test_line(t, 0, 1);
@@ -296,7 +297,9 @@ static void test_legacy(void)
     dev_test_line(t, 1, 0);
     g_assert_cmpint(irq8->level, ==, 0);
     /* ... until comparators 0 and 1 take their places. */
+    g_assert_cmpint(pit_off->level, ==, 0);
     wr(t, CONF, 3);
+    g_assert_cmpint(pit_off->level, ==, 1);
     g_assert_cmpint(irq0->level, ==, 0);
     dev_test_line(t, 0, 0);
     dev_test_line(t, 0, 1);
@@ -315,6 +318,7 @@ static void test_legacy(void)
     ticks(10);
     g_assert_cmpuint(irq8->n_rising, ==, n8 + 1);
     wr(t, CONF, 1);
+    g_assert_cmpint(pit_off->level, ==, 0);
     g_assert_cmpint(irq0->level, ==, 1);
     g_assert_cmpint(irq8->level, ==, 1);
 }

@@ -570,6 +570,27 @@ static void test_nmi_status(void)
     machine_raise_nmi = NULL;
 }
 
+/* The HPET has taken over IRQ 0: no edges, but channel 0 counts on. */
+static void test_unheard(void)
+{
+    g_autoptr(DevTest) t = dev_test_new("isa-pit", NULL);
+    IrqProbe *irq0 = dev_test_probe(t, "irq");
+
+    dev_outb(t, CTL, 0x34);
+    set_count(t, CH0, 1000);
+    ticks(1);
+    dev_test_line(t, 0, 1);
+    unsigned before = irq0->n_rising;
+
+    ticks(10300);
+    g_assert_cmpuint(irq0->n_rising, ==, before);
+    g_assert_cmpuint(latched(t, 0), ==, 700);
+    dev_test_line(t, 0, 0);
+    before = irq0->n_rising;
+    ticks(700);
+    g_assert_cmpuint(irq0->n_rising, ==, before + 1);
+}
+
 static void test_save_load(void)
 {
     g_autoptr(DevTest) t = dev_test_new("isa-pit", NULL);
@@ -615,6 +636,7 @@ int main(int argc, char **argv)
     g_test_add_func("/i8254/shortest-period", test_shortest_period);
     g_test_add_func("/i8254/port-61", test_port_61);
     g_test_add_func("/i8254/nmi-status", test_nmi_status);
+    g_test_add_func("/i8254/unheard", test_unheard);
     g_test_add_func("/i8254/save-load", test_save_load);
     return g_test_run();
 }
