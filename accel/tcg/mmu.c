@@ -581,6 +581,7 @@ bool mmu_probe(Env *env, uint64_t gva, hwaddr *gpa)
 {
     Walk w;
 
+    mmu_follow_map(env);
     gva = clip(env, gva);
     if (!mmu_canonical(env, gva)
         || !mmu_walk(env, gva, ACC_PROBE, MMU_SUPER, &w)) {

@@ -134,6 +134,28 @@ typedef struct Breakpoint {
     bool on_read;               /* data: reads too */
 } Breakpoint;
 
+/*
+ * Paging-structure caches (SDM 3A 4.10.3): where the table of the last level
+ * (by 2 MiB) or of the last but one (by 1 GiB) is, so that a refill reads one
+ * entry.  `host` is RAM that can be written.
+ */
+typedef struct WalkEntry {
+    uint64_t tag;               /* gva >> 21 or 30 */
+    uint32_t gen;               /* valid if it is TcgCpu.walk_gen */
+    bool user, write, no_exec;  /* rights joined down to here */
+    uint8_t *host;
+} WalkEntry;
+
+enum { WALK_PT = 64, WALK_PD = 8 };
+
+/* The range of the flat view that holds a 2 MiB piece of physical memory. */
+typedef struct PhysEntry {
+    uint64_t tag;               /* gpa >> 21, + 1 */
+    const FlatRange *range;
+} PhysEntry;
+
+enum { N_PHYS = 64 };
+
 /* The outcome of a page walk. */
 typedef struct Walk {
     hwaddr gpa;                 /* A20 applied */
@@ -163,6 +185,11 @@ typedef struct TcgCpu {
     Breakpoint watch[4], exec[4];   /* data, instructions; see env->s.dr */
     unsigned n_watch, n_exec;
     uint64_t dr[5];             /* DR0 to DR3 and DR7 that they were made of */
+
+    uint32_t walk_gen;          /* never 0 */
+    WalkEntry walk_pt[WALK_PT], walk_pd[WALK_PD];
+    PhysEntry phys[N_PHYS];     /* void when the map changes */
+    uint64_t apic_page;         /* as of the last full flush */
 
     FetchBank fetch[2];         /* by CPL == 3 */
     uint64_t large[16], huge[16];   /* large pages in the TLBs, as filters */

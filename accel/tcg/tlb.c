@@ -14,6 +14,8 @@
 
 #include <sys/mman.h>
 
+#include "cpu/lapic.h"
+
 /* For a vCPU that must check alignment: nothing ever hits. */
 static TlbEntry tlb_none[TLB_SIZE];
 
@@ -126,6 +128,15 @@ static void flush_fetch(TcgCpu *t, FetchBank *bank)
     new_jump_gen(t, bank);
 }
 
+static void new_walk_gen(TcgCpu *t)
+{
+    if (++t->walk_gen == 0) {
+        memset(t->walk_pt, 0, sizeof(t->walk_pt));
+        memset(t->walk_pd, 0, sizeof(t->walk_pd));
+        t->walk_gen = 1;
+    }
+}
+
 void tcg_forget_blocks(TcgCpu *t, uint64_t n)
 {
     if (n >> 32 != t->n_invalidated >> 32) {
@@ -160,7 +171,10 @@ void tlb_flush(Env *env, bool global)
             flush_journal(t->tlb[who], true);
         }
     }
+    new_walk_gen(t);
     if (global) {
+        t->apic_page = t->cpu->apic ? lapic_base_gpa(t->cpu->apic)
+                                    : UINT64_MAX;
         memset(t->large, 0, sizeof(t->large));
         memset(t->huge, 0, sizeof(t->huge));
     }
@@ -213,6 +227,7 @@ void tlb_flush_page(Env *env, uint64_t gva)
     uint64_t page = PAGE_START(gva);
     unsigned i = page >> 12 & (TLB_SIZE - 1);
 
+    new_walk_gen(t);
     for (unsigned who = 0; who < N_MMU; who++) {
         TlbEntry *e = &t->tlb[who]->e[i];
 
@@ -275,6 +290,7 @@ void mmu_follow_map(Env *env)
     if (unlikely(gen != t->map_gen || a20 != t->a20_mask)) {
         t->map_gen = gen;
         t->a20_mask = a20;
+        memset(t->phys, 0, sizeof(t->phys));
         tlb_flush(env, true);
     }
 }
@@ -373,5 +389,7 @@ void mmu_init(TcgCpu *t)
     for (unsigned i = 0; i < 2; i++) {
         t->fetch[i].gen = t->fetch[i].jump_gen = 1;
     }
+    t->walk_gen = 1;
+    t->apic_page = UINT64_MAX;
     t->a20_mask = ~UINT64_C(0);
 }

@@ -35,10 +35,19 @@ typedef struct Entry {
 
 const FlatRange *phys_page(TcgCpu *t, hwaddr gpa)
 {
-    const FlatRange *r = view_find(as_view(&as_memory), gpa);
+    PhysEntry *e = &t->phys[gpa >> 21 & (N_PHYS - 1)];
+    const FlatRange *r = e->range;
 
-    if (!r || !r->ram || r->start + r->size_bytes - gpa < PAGE_BYTES
-        || gpa == lapic_base_gpa(t->cpu->apic)) {
+    if (unlikely(e->tag != (gpa >> 21) + 1 || gpa < r->start
+                 || gpa - r->start >= r->size_bytes)) {
+        r = view_find(as_view(&as_memory), gpa);
+        if (!r) {
+            return NULL;
+        }
+        *e = (PhysEntry) { .tag = (gpa >> 21) + 1, .range = r };
+    }
+    if (!r->ram || r->start + r->size_bytes - gpa < PAGE_BYTES
+        || gpa == t->apic_page) {
         return NULL;
     }
     return r;
@@ -59,10 +68,18 @@ static void entry_load(TcgCpu *t, hwaddr gpa, unsigned size, Entry *e)
     }
     uint8_t *hva = r->ram->host + r->offset + (gpa - r->start);
 
-    guest_copy(&e->val, hva, size);
+    e->val = size == 8 ? *(volatile uint64_t *)hva : *(volatile uint32_t *)hva;
     if (!r->readonly) {
         e->hva = hva;
     }
+}
+
+/* The same at a known place. */
+static void entry_load_host(uint8_t *hva, Entry *e)
+{
+    e->size = 8;
+    e->hva = hva;
+    e->val = *(volatile uint64_t *)hva;
 }
 
 /* Set bits in an entry; false: it has changed since it was read. */
@@ -236,6 +253,47 @@ static bool walk_pdpte(Env *env, uint64_t gva, int acc, unsigned who,
     return true;
 }
 
+/* --- paging-structure caches ------------------------------------------------ */
+
+/* The cache's place for the table of `level`, 1 or 2. */
+static WalkEntry *walk_slot(TcgCpu *t, uint64_t gva, unsigned level)
+{
+    return level == 1 ? &t->walk_pt[gva >> 21 & (WALK_PT - 1)]
+                      : &t->walk_pd[gva >> 30 & (WALK_PD - 1)];
+}
+
+/* Start at the lowest table that is known; its level, or 0. */
+static unsigned walk_resume(TcgCpu *t, uint64_t gva, Walk *w, uint8_t **host)
+{
+    for (unsigned level = 1; level <= 2; level++) {
+        const WalkEntry *c = walk_slot(t, gva, level);
+
+        if (c->gen == t->walk_gen && c->tag == gva >> (12 + 9 * level)) {
+            w->user = c->user;
+            w->write = c->write;
+            w->no_exec = c->no_exec;
+            *host = c->host;
+            return level;
+        }
+    }
+    return 0;
+}
+
+static void walk_remember(TcgCpu *t, uint64_t gva, unsigned level,
+                          hwaddr table, const Walk *w)
+{
+    const FlatRange *r = phys_page(t, table & t->a20_mask);
+
+    if (r && !r->readonly) {
+        *walk_slot(t, gva, level) = (WalkEntry) {
+            .tag = gva >> (12 + 9 * level), .gen = t->walk_gen,
+            .user = w->user, .write = w->write, .no_exec = w->no_exec,
+            .host = r->ram->host + r->offset
+                    + ((table & t->a20_mask) - r->start),
+        };
+    }
+}
+
 /* Tables of 64-bit entries. */
 static bool walk_64(Env *env, uint64_t gva, int acc, unsigned who, Walk *w)
 {
@@ -245,20 +303,29 @@ static bool walk_64(Env *env, uint64_t gva, int acc, unsigned who, Walk *w)
     uint64_t reserved = ~UINT64_C(0) << t->phys_bits
                         & (lma ? BIT64(52) - 1 : ~PTE_NX);
     hwaddr table = env->s.cr3 & PTE_ADDR;
-    unsigned level = !lma ? 2 : env->s.cr4 & CR4_LA57 ? 5 : 4;
+    uint8_t *host = NULL;
+    unsigned level;
     bool up_user, up_write, up_nx;
     uint32_t bad;
 
     if (!(env->s.efer & EFER_NXE)) {
         reserved |= PTE_NX;
     }
-    if (!lma && !walk_pdpte(env, gva, acc, who, &table)) {
-        return false;
-    }
     w->user = w->write = true;
     w->no_exec = false;
+    level = walk_resume(t, gva, w, &host);
+    if (!level) {
+        if (!lma && !walk_pdpte(env, gva, acc, who, &table)) {
+            return false;
+        }
+        level = !lma ? 2 : env->s.cr4 & CR4_LA57 ? 5 : 4;
+        if (!lma && acc != ACC_PROBE) {
+            walk_remember(t, gva, 2, table, w);
+        }
+    }
     for (;; level--) {
         unsigned shift = 12 + 9 * (level - 1);
+        unsigned at = (gva >> shift & 0x1ff) * 8;
         uint64_t rsvd = reserved;
         bool is_leaf;
         Entry e;
@@ -267,7 +334,11 @@ static bool walk_64(Env *env, uint64_t gva, int acc, unsigned who, Walk *w)
         up_write = w->write;
         up_nx = w->no_exec;
 again:
-        entry_load(t, table + (gva >> shift & 0x1ff) * 8, 8, &e);
+        if (host) {
+            entry_load_host(host + at, &e);
+        } else {
+            entry_load(t, table + at, 8, &e);
+        }
         if (!(e.val & PTE_P)) {
             return page_fault(env, gva, acc, who, 0);
         }
@@ -290,6 +361,10 @@ again:
                 goto again;
             }
             table = e.val & PTE_ADDR;
+            host = NULL;
+            if (level <= 3 && acc != ACC_PROBE) {
+                walk_remember(t, gva, level - 1, table, w);
+            }
             continue;
         }
         w->shift = shift;

@@ -83,6 +83,20 @@ GUEST_CODE(k_chase, "64",
     "mov $10000000, %ecx\n mov %rdi, %rax\n"
     "2: mov (%rax), %rax\n dec %ecx\n jnz 2b\n" BENCH_EXIT);
 
+/* More pages than the TLB has entries: each load is a walk. */
+GUEST_CODE(k_tlb, "64",
+    "mov $400, %ecx\n"
+    "1: mov $0x200000, %esi\n mov $0x40200000, %edi\n mov $3072, %edx\n"
+    "2: mov (%rsi), %eax\n mov (%rdi), %eax\n add $4096, %esi\n"
+    "add $4096, %edi\n dec %edx\n jnz 2b\n dec %ecx\n jnz 1b\n" BENCH_EXIT);
+
+/* Load of CR3, two calls, two loads. */
+GUEST_CODE(k_cr3, "64",
+    "mov $500000, %ecx\n mov %cr3, %rbx\n"
+    "1: mov %rbx, %cr3\n call 2f\n call 2f\n mov 0x200000, %eax\n"
+    "mov 0x300000, %eax\n dec %ecx\n jnz 1b\n" BENCH_EXIT
+    "2: ret\n");
+
 GUEST_CODE(k_movsb, "64",
     "mov $20000, %r8d\n"
     "1: mov $0x200000, %esi\n mov $0x280000, %edi\n mov $0x10000, %ecx\n"
@@ -109,6 +123,8 @@ static const struct {
     { "goto", k_goto, k_goto_end },
     { "chase", k_chase, k_chase_end },
     { "syscall", k_syscall, k_syscall_end },
+    { "tlb", k_tlb, k_tlb_end },
+    { "cr3", k_cr3, k_cr3_end },
     { "movsb", k_movsb, k_movsb_end, UINT64_C(20000) * 65536 },
 };
 
@@ -134,8 +150,8 @@ int main(int argc, char **argv)
             printf("%-7s %7.0f MB/s\n", kernels[i].name,
                    kernels[i].bytes / us);
         } else {
-            printf("%-7s %7.0f M/s  (%" PRIu64 " instructions)\n",
-                   kernels[i].name, n / us, n);
+            printf("%-7s %7.1f M/s  (%" PRIu64 " instructions in %.0f ms)\n",
+                   kernels[i].name, n / us, n, us / 1000);
         }
         fflush(stdout);
     }

@@ -128,6 +128,8 @@ static const Insn *wrmsr(Env *env, const Insn *insn)
         }
     } else if (!cpu_wrmsr(env->cpu, msr, v)) {
         return insn_raise_err(env, insn, EXC_GP, 0);
+    } else if (msr == 0x1b) {   /* IA32_APIC_BASE */
+        tlb_flush(env, true);   /* its page is not RAM */
     }
     return insn_exit(env, insn);
 }
