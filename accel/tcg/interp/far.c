@@ -71,6 +71,7 @@ static bool far_pointer(Env *env, const Insn *insn, uint16_t *selector,
     }
     p = op_read(env, insn, insn->size + 2);
     if (!p) {
+        op_read(env, insn, insn->size);         /* its fault comes first */
         return false;
     }
     *rip = load(p, bits);

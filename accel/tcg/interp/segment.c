@@ -386,6 +386,8 @@ TEMPLATE const Insn *load_far(Env *env, const Insn *insn, unsigned bits,
     uint64_t off;
 
     if (!p) {
+        /* The offset is read before the selector: its fault comes first. */
+        op_read(env, insn, bits / 8);
         return insn_fault(env, insn);
     }
     off = load(p, bits);
