@@ -23,8 +23,7 @@
  */
 #include "accel/tcg/jit/jit.h"
 
-#include <stdio.h>
-
+#include "accel/tcg/decode/info.h"
 #include "base/log.h"
 #include "base/qsbr.h"
 
@@ -384,17 +383,23 @@ static void draft_make(Env *env, Draft *d, const uint8_t *hva, unsigned off,
 
 static void log_block(const Block *b, uint64_t gva)
 {
-    log_write("IN: 0x%016" PRIx64 " mode 0x%x\n", gva, b->mode);
+    g_autoptr(GString) out = g_string_new(NULL);
+
+    g_string_printf(out, "IN: 0x%016" PRIx64 " mode 0x%x\n", gva, b->mode);
     for (unsigned i = 0; i < b->n_insns; i++) {
         const Insn *insn = &b->insns[i];
-        char hex[2 * MAX_INSN_BYTES + 1] = "";
+        const uint8_t *bytes = b->bytes + (insn->off - b->off);
 
+        g_string_append_printf(out, "0x%016" PRIx64 ":  ",
+                               gva - b->off + insn->off);
         for (unsigned j = 0; j < insn->len; j++) {
-            snprintf(hex + 2 * j, 3, "%02x", b->bytes[insn->off - b->off + j]);
+            g_string_append_printf(out, "%02x ", bytes[j]);
         }
-        log_write("0x%016" PRIx64 ": %-30s %s\n",
-                  gva - b->off + insn->off, hex, insn_op_name(insn->op));
+        g_string_append_printf(out, "%*s", 3 * MAX(8 - insn->len, 0), "");
+        insn_print(insn, out);
+        g_string_append_c(out, '\n');
     }
+    log_write("%s", out->str);
 }
 
 static Block *block_new(const Draft *d, CodePage *p, unsigned off,
