@@ -231,6 +231,42 @@ static void add_range(struct kvm_cpuid2 *c, X86Cpu *cpu, uint32_t first)
     }
 }
 
+/* Of what the interpreter may do on such a host, KVM gets to hear only what it
+ * offers itself: it would refuse CR4.PCIDE, but show the guest PCID. */
+static void cut_to_offered(struct kvm_cpuid2 *c)
+{
+    const uint32_t ours[] = {
+        FEAT_HYPERVISOR, FEAT_X2APIC, FEAT_TSC_DEADLINE, FEAT_ARAT,
+    };
+
+    for (unsigned i = 0; i < c->nent; i++) {
+        struct kvm_cpuid_entry2 *e = &c->entries[i];
+        const struct kvm_cpuid_entry2 *host = kvm_cpuid_find(e->function,
+                                                             e->index);
+
+        for (unsigned w = 0; w < N_FEATURE_WORDS; w++) {
+            __u32 *r[4] = { &e->eax, &e->ebx, &e->ecx, &e->edx };
+            uint32_t offered = 0;
+
+            if (words[w].leaf != e->function || words[w].subleaf != e->index) {
+                continue;
+            }
+            if (host) {
+                const uint32_t h[4] = { host->eax, host->ebx, host->ecx,
+                                        host->edx };
+
+                offered = h[words[w].reg];
+            }
+            for (unsigned j = 0; j < G_N_ELEMENTS(ours); j++) {
+                if (ours[j] / 32 == w) {
+                    offered |= BIT(ours[j] % 32);
+                }
+            }
+            *r[words[w].reg] &= offered;
+        }
+    }
+}
+
 bool kvm_cpuid_set(KvmCpu *k, GError **err)
 {
     g_autofree struct kvm_cpuid2 *c =
@@ -242,6 +278,9 @@ bool kvm_cpuid_set(KvmCpu *k, GError **err)
         add_range(c, k->cpu, 0x40000000);
     }
     add_range(c, k->cpu, 0x80000000);
+    if (shows_host_cpuid()) {
+        cut_to_offered(c);
+    }
     result = kvm_do(k->fd, KVM_SET_CPUID2, c);
     return result >= 0 || kvm_fail(err, result, "CPUID refused");
 }

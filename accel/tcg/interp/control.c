@@ -163,7 +163,7 @@ static const Insn *mov_from_cr(Env *env, const Insn *insn)
         v = env->s.cr4;
         break;
     case 8:
-        v = lapic_get_tpr(env->cpu->apic);
+        v = lapic_get_tpr(env->cpu->apic) >> 4;
         break;
     default:
         return insn_raise(env, insn, EXC_UD);
@@ -197,7 +197,7 @@ static const Insn *mov_to_cr(Env *env, const Insn *insn)
         if (v > 15) {
             ok = gp0(env);
         } else {
-            lapic_set_tpr(env->cpu->apic, v);
+            lapic_set_tpr(env->cpu->apic, v << 4);
         }
         break;
     default:

@@ -88,6 +88,17 @@ GUEST_CODE(code_store, "32",
            "xor %eax, %eax\n"
            GUEST_EXIT);
 
+/* INIT and SIPI to all others, which begin at 0x3000; then nothing. */
+GUEST_CODE(code_wake, "32",
+           "movl $0x000c4500, 0xfee00300\n"
+           "movl $0x000c4603, 0xfee00300\n"
+           "0: jmp 0b\n");
+
+GUEST_CODE(code_woken, "16",
+           "mov %cs, %ax\n"
+           "shr $8, %ax\n"
+           GUEST_EXIT);
+
 static void start_long(const uint8_t *code, const uint8_t *end)
 {
     guest_load(0x1000, code, end);
@@ -181,6 +192,17 @@ static void test_mmio(void)
     g_assert_cmphex(guest_run(1), ==, 0x12);
     g_assert_cmphex(guest_io_reg[4], ==, 0x12345678);
     g_assert_cmphex(guest_cpu(0)->state->gpr[R_RBX], ==, 0x12345678);
+}
+
+static void test_second_cpu(void)
+{
+    guest_reset();
+    GUEST_LOAD(0x1000, code_wake);
+    GUEST_LOAD(0x3000, code_woken);
+    guest_protected(0, 0x1000);
+    g_assert_cmphex(guest_run(1), ==, 0x03);
+    g_assert_false(guest_cpu(1)->state->wait_sipi);
+    g_assert_cmphex(guest_cpu(1)->state->seg[SEG_CS].base, ==, 0x3000);
 }
 
 /* The same guest on the emulator, in a process of its own. */
@@ -469,9 +491,10 @@ int main(int argc, char **argv)
     }
     g_test_init(&argc, &argv, NULL);
     opt_put(options, "kvm", own);
-    guest_init_accel(1, "kvm", options);
+    guest_init_accel(2, "kvm", options);
     g_test_add_func("/kvm/io", test_io);
     g_test_add_func("/kvm/mmio", test_mmio);
+    g_test_add_func("/kvm/second-cpu", test_second_cpu);
     for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
         g_autofree char *path = g_strdup_printf("/kvm/as-emulator/%s",
                                                 names[i]);
