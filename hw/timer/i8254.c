@@ -396,16 +396,31 @@ static void pit_fetch(I8254 *s)
 
 /* --- channel 0's interrupt ---------------------------------------------- */
 
-/* Tell the line what happened until `t`; after that the channel may change. */
-static void pit_sync(I8254 *s, int64_t t)
+static void tell_rise(I8254 *s, int64_t t)
 {
-    pit_fetch(s);
     if (s->rise_at <= t) {
         s->rise_at = INT64_MAX;
         irq_lower(&s->irq);
         irq_raise(&s->irq);
     }
-    for (int i = 0; i < PIT_N_CHANNELS; i++) {
+}
+
+/* Before a channel is looked at or changes: let counts take over, and tell the
+ * line what happened until `t`.  That may be long ago: a whole one-shot fits
+ * between its load and a host that comes late. */
+static void pit_sync(I8254 *s, int64_t t)
+{
+    PitChannel *c = &s->pit.ch[0];
+
+    if (c->null_count && c->switch_at <= t) {
+        int64_t at = c->switch_at;
+
+        tell_rise(s, at);
+        channel_sync(c, at);
+        s->rise_at = channel_next_rise(c, at);
+    }
+    tell_rise(s, t);
+    for (int i = 1; i < PIT_N_CHANNELS; i++) {
         channel_sync(&s->pit.ch[i], t);
     }
 }
@@ -490,7 +505,7 @@ static uint64_t pit_read(void *opaque, hwaddr reg, unsigned size)
         return 0xff;            /* write-only: nothing drives the bus */
     }
     pit_fetch(s);
-    channel_sync(&s->pit.ch[reg], t);
+    pit_sync(s, t);
     return channel_read(&s->pit.ch[reg], t);
 }
 
@@ -517,30 +532,29 @@ bool pit_gate(Device *dev, unsigned channel)
 
 bool pit_out(Device *dev, unsigned channel)
 {
-    PitChannel *c = &pit_of(dev)->pit.ch[channel];
+    I8254 *s = pit_of(dev);
     int64_t t = now_ticks();
 
-    pit_fetch(pit_of(dev));
-    channel_sync(c, t);
-    return channel_out(c, t);
+    pit_sync(s, t);
+    return channel_out(&s->pit.ch[channel], t);
 }
 
 uint64_t pit_cycles(Device *dev, unsigned channel)
 {
-    PitChannel *c = &pit_of(dev)->pit.ch[channel];
+    I8254 *s = pit_of(dev);
+    const PitChannel *c = &s->pit.ch[channel];
     int64_t t = now_ticks();
 
-    pit_fetch(pit_of(dev));
-    channel_sync(c, t);
+    pit_sync(s, t);
     return MAX(elapsed(c, t), 0) / c->count;
 }
 
 unsigned pit_frequency_hz(Device *dev, unsigned channel)
 {
-    PitChannel *c = &pit_of(dev)->pit.ch[channel];
+    I8254 *s = pit_of(dev);
+    const PitChannel *c = &s->pit.ch[channel];
 
-    pit_fetch(pit_of(dev));
-    channel_sync(c, now_ticks());
+    pit_sync(s, now_ticks());
     return c->mode == 3 && counting(c) ? PIT_HZ / c->count : 0;
 }
 

@@ -591,6 +591,26 @@ static void test_unheard(void)
     g_assert_cmpuint(irq0->n_rising, ==, before + 1);
 }
 
+/* The host looks again when a one-shot is long over. */
+static void test_late_host(void)
+{
+    static const uint8_t controls[] = { 0x30, 0x34, 0x36, 0x38 };
+    g_autoptr(DevTest) t = dev_test_new("isa-pit", NULL);
+    IrqProbe *irq0 = dev_test_probe(t, "irq");
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(controls); i++) {
+        dev_outb(t, CTL, controls[i]);
+        dev_test_line(t, 0, 1);                 /* as if it did not come */
+        unsigned before = irq0->n_rising;
+
+        set_count(t, CH0, 15);
+        ticks(100);
+        latched(t, 0);
+        dev_test_line(t, 0, 0);
+        g_assert_cmpuint(irq0->n_rising, ==, before + 1);
+    }
+}
+
 static void test_save_load(void)
 {
     g_autoptr(DevTest) t = dev_test_new("isa-pit", NULL);
@@ -637,6 +657,7 @@ int main(int argc, char **argv)
     g_test_add_func("/i8254/port-61", test_port_61);
     g_test_add_func("/i8254/nmi-status", test_nmi_status);
     g_test_add_func("/i8254/unheard", test_unheard);
+    g_test_add_func("/i8254/late-host", test_late_host);
     g_test_add_func("/i8254/save-load", test_save_load);
     return g_test_run();
 }
