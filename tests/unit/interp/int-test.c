@@ -411,10 +411,10 @@ static uint64_t offset_of(unsigned seg, uint64_t gva)
 static uint64_t some_address(void)
 {
     if (one_in(40)) {
-        /* Nothing there.  Elsewhere than in 64-bit mode a random address might
-         * be cut to one that is. */
-        return !is64() ? (uintptr_t)native_data - 8 - below(56)
-               : one_in(2) ? rnd() : 0;
+        /* Nothing there.  A random address might be cut to 32 bits and then
+         * hit something of this process, but for these. */
+        return !is64() || one_in(2) ? (uintptr_t)native_data - 8 - below(56)
+               : one_in(2) ? rnd() << 32 : 0;
     }
     if (one_in(10)) {
         return (uintptr_t)span(1) + SPAN - below(24);
@@ -786,14 +786,14 @@ static bool set_displacement(uint8_t *code, const Insn *insn)
         || insn->op == OP_RET_I) {
         return true;
     }
-    for (unsigned n = 1; n <= 4; n *= 2) {
-        memcpy(old, p - 4, 4);
+    for (unsigned n = 1; n <= 4 && n < insn->len; n *= 2) {
+        memcpy(old, p - n, n);
         memcpy(p - n, "\1\0\0\0", n);
         insn_decode(&now, code, insn->len, tm->mode, NULL);
         if (now.op == insn->op && now.len == insn->len && now.imm == 1) {
             return true;
         }
-        memcpy(p - 4, old, 4);
+        memcpy(p - n, old, n);
     }
     return false;
 }
