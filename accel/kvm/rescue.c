@@ -38,8 +38,17 @@ static unsigned n_logged;
 
 /* --- what an instruction may touch beyond PART_STEP ----------------------------------- */
 
-/* Integer, string and control-flow instructions touch nothing else; they are
- * what is rescued most. */
+/* Integer, string and control-flow instructions touch nothing else, nor do
+ * segments and the cheap ones of the system; they are what is rescued most. */
+static bool touches_step_only(unsigned op)
+{
+    return (op > OP_UD && op <= OP_INTO && op != OP_INT1)
+           || (op >= OP_MOV_RM_SEG && op <= OP_WRGSBASE_RM)
+           || (op >= OP_CLI && op <= OP_INVPCID_R_M)
+           || (op >= OP_SERIALIZE && op <= OP_CLDEMOTE_M)
+           || op == OP_NOP || op == OP_PAUSE || op == OP_BOUND_R_M;
+}
+
 static unsigned parts_of(const X86State *s, const Insn *insn)
 {
     unsigned parts = s->rflags & FL_TF ? PART_DEBUG : 0;
@@ -47,7 +56,7 @@ static unsigned parts_of(const X86State *s, const Insn *insn)
     if (!insn) {
         return parts;
     }
-    if (insn->op > OP_UD && insn->op <= OP_INTO && insn->op != OP_INT1) {
+    if (touches_step_only(insn->op)) {
         return parts;
     }
     if (insn->op == OP_HLT) {
