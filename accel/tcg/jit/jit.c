@@ -220,7 +220,8 @@ static void *follow(Env *env, JitEdge *x)
     to = from->stale ? NULL : cache_find_in_page(from->page, x->off,
                                                  from->mode);
     jc = to ? to->jit : NULL;
-    if (jc && !jit_options.no_chain) {
+    /* Unsure: to be compared with memory each time. */
+    if (jc && !block_unsure(to) && !jit_options.no_chain) {
         entry = x->flags_live ? jc->entry_r : jc->entry_e;
         patch_rel32(x->patch, entry);
         x->next_in = jc->in;
