@@ -158,6 +158,10 @@ static void dst(Ctx *c, unsigned n, unsigned size, unsigned from)
         e_gs(&c->e, size == 4 ? 8 : size, size == 1 ? 0x88 : 0x89, from,
              GPR(size == 1 ? n >> 3 : n));
     } else if (is_high(n, size)) {
+        if ((unsigned)h == from) {
+            e_mov(&c->e, 4, H_CX, from);
+            from = H_CX;
+        }
         e_rorx(&c->e, h, h, 8);
         e_mov(&c->e, 1, h, from);
         e_rorx(&c->e, h, h, 56);

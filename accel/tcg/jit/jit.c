@@ -44,6 +44,11 @@ void *jit_alloc(size_t n)
     return jit_space.data;
 }
 
+static bool has_room(void)
+{
+    return jit_space.data - jit_space.code >= COMPILE_BYTES;
+}
+
 static void *executable(const uint8_t *rw)
 {
     return jit_space.rx + (rw - jit_space.rw);
@@ -59,7 +64,7 @@ static bool host_can(void)
 bool jit_init(const JitOptions *o)
 {
     int fd;
-    uint64_t size = ALIGN_UP(MAX(o->max_bytes, 256 * KiB), PAGE_BYTES);
+    uint64_t size = ALIGN_UP(MAX(o->max_bytes, 512 * KiB), PAGE_BYTES);
 
     if (!host_can()) {
         warn("jit=on: this host's processor lacks BMI2: code is interpreted");
@@ -295,6 +300,11 @@ static void flush(Env *env)
 {
     tcg_exclusive_begin(env);
     cache_lock();
+    if (has_room()) {           /* another vCPU came first */
+        cache_unlock();
+        tcg_exclusive_end(env);
+        return;
+    }
     for (JitCode *jc = codes; jc; jc = jc->next) {
         Block *b = jc->block;
 
@@ -306,6 +316,7 @@ static void flush(Env *env)
     codes = NULL;
     stats.n_blocks = 0;
     stats.n_flushes++;
+    jit_space.code = jit_space.rw;
     jit_space.data = jit_space.rw + jit_space.size;
     jit_make_thunks();
     __atomic_add_fetch(&generation, 1, __ATOMIC_RELEASE);
@@ -345,7 +356,7 @@ static void *compile(Env *env, Block *b)
     cache_lock();
     if (b->jit) {
         jc = b->jit;
-    } else if (!b->stale) {
+    } else if (!b->stale && has_room()) {
         jc = jit_compile(b);
         if (jc) {
             jc->next = codes;
@@ -379,7 +390,7 @@ static const Insn *run_cold(Env *env, const Insn *insn)
         __atomic_store_n(&b->jit_runs, b->jit_runs + 1, __ATOMIC_RELAXED);
         return b->jit_fn0(env, insn);
     }
-    if (jit_space.data - jit_space.code < COMPILE_BYTES) {
+    if (!has_room()) {
         flush(env);
     }
     code = compile(env, b);

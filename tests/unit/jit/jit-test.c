@@ -1,0 +1,352 @@
+/*
+ * Random instructions, translated and interpreted: registers, memory and every
+ * flag that is defined must agree.
+ *
+ * A case is a loop of some thirty instructions, with jumps over single ones,
+ * run a few times: so that blocks are entered from the dispatcher, from one
+ * another, and through their own end.  RHEA_TEST_ROUNDS multiplies the number
+ * of cases, RHEA_TEST_SEED changes them, RHEA_TEST_ACCEL adds options.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "../tcg/guest.h"
+
+#include <stdlib.h>
+
+#include "accel/tcg/decode/info.h"
+#include "accel/tcg/jit/jit.h"
+
+enum {
+    CODE = 0x10000, TABLES = 0x100000, COUNT = 0x2f0000, DATA = 0x300000,
+    DATA_BYTES = 0x2000, FLAGS = DATA + DATA_BYTES, STACK = 0x2e0000,
+    N_INSNS = 30, N_LOOPS = 4,
+};
+
+static uint64_t rng = 0x9e3779b97f4a7c15;
+
+static uint64_t rnd(void)
+{
+    rng ^= rng << 13;
+    rng ^= rng >> 7;
+    rng ^= rng << 17;
+    return rng * UINT64_C(0x2545f4914f6cdd1d);
+}
+
+static unsigned below(unsigned n)
+{
+    return (rnd() >> 33) % n;
+}
+
+/* --- code ------------------------------------------------------------------- */
+
+typedef struct Code {
+    uint8_t b[2048];
+    unsigned n;
+    unsigned undef;             /* IF_* that mean nothing now */
+} Code;
+
+static void put(Code *c, uint64_t v, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        c->b[c->n++] = v >> (8 * i);
+    }
+}
+
+/* Opcode; R_MEM etc. tell which ModRM.reg may be there. */
+typedef struct Op {
+    uint32_t opcode;
+    uint8_t bytes;              /* of it */
+    uint8_t imm;                /* bytes; 4: by operand size */
+    uint8_t ext;                /* mask of ModRM.reg; 0: any, 1 << 0 .. */
+    bool no_modrm;
+} Op;
+
+static const Op ops[] = {
+    { 0x00, 1 }, { 0x01, 1 }, { 0x02, 1 }, { 0x03, 1 }, { 0x08, 1 },
+    { 0x09, 1 }, { 0x0b, 1 }, { 0x10, 1 }, { 0x11, 1 }, { 0x13, 1 },
+    { 0x19, 1 }, { 0x1a, 1 }, { 0x1b, 1 }, { 0x21, 1 }, { 0x22, 1 },
+    { 0x23, 1 }, { 0x28, 1 }, { 0x29, 1 }, { 0x2b, 1 }, { 0x30, 1 },
+    { 0x31, 1 }, { 0x33, 1 }, { 0x38, 1 }, { 0x39, 1 }, { 0x3a, 1 },
+    { 0x3b, 1 }, { 0x80, 1, 1 }, { 0x81, 1, 4 }, { 0x83, 1, 1 },
+    { 0x84, 1 }, { 0x85, 1 }, { 0x86, 1 }, { 0x87, 1 }, { 0x88, 1 },
+    { 0x89, 1 }, { 0x8a, 1 }, { 0x8b, 1 }, { 0x8d, 1 }, { 0x63, 1 },
+    { 0xc0, 1, 1, 0xb3 }, { 0xc1, 1, 1, 0xb3 }, { 0xd0, 1, 0, 0xb3 },
+    { 0xd1, 1, 0, 0xb3 }, { 0xd2, 1, 0, 0xb3 }, { 0xd3, 1, 0, 0xb3 },
+    { 0xc6, 1, 1, 1 }, { 0xc7, 1, 4, 1 }, { 0xf6, 1, 1, 1 },
+    { 0xf7, 1, 4, 1 }, { 0xf6, 1, 0, 0x3c }, { 0xf7, 1, 0, 0x3c },
+    { 0xfe, 1, 0, 3 }, { 0xff, 1, 0, 3 }, { 0x69, 1, 4 }, { 0x6b, 1, 1 },
+    { 0x0faf, 2 }, { 0x0fb6, 2 }, { 0x0fb7, 2 }, { 0x0fbe, 2 },
+    { 0x0fbf, 2 }, { 0x0fba, 2, 1, 0xf0 }, { 0x0fa3, 2 }, { 0x0fab, 2 },
+    { 0x0fb3, 2 }, { 0x0fbb, 2 }, { 0x0fb0, 2 }, { 0x0fb1, 2 },
+    { 0x0fc0, 2 }, { 0x0fc1, 2 }, { 0x0fa4, 2, 1 }, { 0x0fac, 2, 1 },
+    { 0x0fc8, 2, 0, 0, true }, { 0x0fcf, 2, 0, 0, true },
+    { 0xf30fb8, 3 }, { 0xf30fbc, 3 }, { 0xf30fbd, 3 },
+    { 0x98, 1, 0, 0, true }, { 0x99, 1, 0, 0, true },
+    { 0xf8, 1, 0, 0, true }, { 0xf9, 1, 0, 0, true },
+    { 0xf5, 1, 0, 0, true }, { 0x9e, 1, 0, 0, true },
+    { 0x0f40, 2 }, { 0x0f90, 2 }, { 0x50, 1, 0, 0, true },
+    { 0xb8, 1, 4, 0, true },
+};
+
+static void put_modrm(Code *c, const Op *op, unsigned base)
+{
+    unsigned reg = below(8);
+
+    while (op->ext && !(op->ext >> reg & 1)) {
+        reg = below(8);
+    }
+    switch (below(3)) {
+    case 0:                     /* absolute */
+        put(c, reg << 3 | 4, 1);
+        put(c, 0x25, 1);
+        put(c, DATA + 64 + below(DATA_BYTES - 128), 4);
+        break;
+    case 1:                     /* the base that was set up */
+        put(c, 0x40 | reg << 3 | base, 1);
+        put(c, below(128) - 64, 1);
+        break;
+    default:
+        put(c, 0xc0 | reg << 3 | below(8), 1);
+        break;
+    }
+}
+
+/* No stack pointer, nothing of undefined effect. */
+static bool acceptable(const Insn *n, unsigned undef)
+{
+    InsnFlags f = insn_flags(n);
+
+    if (f.read & undef || (n->op == OP_BSWAP_RM && n->size == 2)) {
+        return false;
+    }
+    if (n->op == OP_SHLD_RM_R_I || n->op == OP_SHRD_RM_R_I) {
+        if (n->size == 2) {
+            return false;
+        }
+    }
+    if (n->op == OP_BT_RM_R || n->op == OP_BTS_RM_R || n->op == OP_BTR_RM_R
+        || n->op == OP_BTC_RM_R) {
+        if (n->flags & INSN_MEM) {
+            return false;       /* the bit may be anywhere */
+        }
+    }
+    if (n->op == OP_PUSH_RM) {
+        return n->rm != R_RSP;
+    }
+    if (n->size == 1 ? n->reg == 32 : n->reg == R_RSP) {
+        return false;
+    }
+    return n->flags & INSN_MEM
+           || (n->size == 1 ? n->rm != 32 : n->rm != R_RSP && n->rm != 32);
+}
+
+static void add_insn(Code *c)
+{
+    for (;;) {
+        const Op *op = &ops[below(G_N_ELEMENTS(ops))];
+        unsigned rex = below(2) ? 0x40 | below(16) : 0, base, start = c->n;
+        uint32_t opcode = op->opcode;
+        bool word = !below(6);
+        Insn insn = {};
+
+        do {
+            base = below(8);
+        } while (base == 4 || base == 5);
+        if (!op->no_modrm) {    /* the base may be an extended one */
+            unsigned wide = rex & 1;
+
+            put(c, 0x40 | wide, 1);
+            put(c, 0xb8 | base, 1);
+            put(c, DATA + 0x80 + below(8) * 0x300 + below(64), 4);
+        }
+        rex &= ~2u;
+        unsigned at = c->n;
+
+        if (word) {
+            put(c, 0x66, 1);
+        }
+        if (op->bytes == 3) {
+            put(c, opcode >> 16, 1);
+        }
+        if (rex) {
+            put(c, rex, 1);
+        }
+        if (opcode == 0x0f40 || opcode == 0x0f90) {
+            opcode |= below(16);
+        } else if (opcode == 0x50 || opcode == 0xb8) {
+            opcode |= below(8);
+        }
+        if (op->bytes >= 2) {
+            put(c, opcode >> 8 & 0xff, 1);
+        }
+        put(c, opcode & 0xff, 1);
+        if (!op->no_modrm) {
+            put_modrm(c, op, base);
+        }
+        if (op->imm == 4) {
+            put(c, rnd(), (opcode & 0xf8) == 0xb8 && rex & 8 ? 8
+                          : word && !(rex & 8) ? 2 : 4);
+        } else if (op->imm) {
+            put(c, rnd(), 1);
+        }
+        if (insn_decode(&insn, c->b + at, c->n - at, DM_CODE64 | DM_FLAT
+                        | DM_SS32 | DM_CPL3, NULL) != DECODE_OK
+            || insn.len != c->n - at || !acceptable(&insn, c->undef)) {
+            c->n = start;
+            continue;
+        }
+        InsnFlags f = insn_flags(&insn);
+
+        c->undef = (c->undef & ~f.set) | f.undef;
+        if (insn.op == OP_PUSH_RM) {            /* and pop what it was */
+            put(c, 0x8f, 1);
+            put(c, 0x04, 1);
+            put(c, 0x25, 1);
+            put(c, DATA + 64 + below(DATA_BYTES - 128), 4);
+            if (word) {
+                c->n = start;
+                continue;
+            }
+        }
+        return;
+    }
+}
+
+/* Jcc over the next instruction; false when no condition is defined. */
+static void maybe_jump(Code *c)
+{
+    unsigned at, undef = c->undef;
+
+    if (undef || below(4)) {
+        return;
+    }
+    put(c, 0x70 | below(16), 1);
+    at = c->n;
+    put(c, 0, 1);
+    add_insn(c);
+    c->b[at] = c->n - at - 1;
+    c->undef |= undef;
+}
+
+static void make(Code *c)
+{
+    /* Conditions that show one flag: O, C, Z, S, P. */
+    static const uint8_t cc[] = { 0, 2, 4, 8, 10 };
+    static const uint8_t of[] = { IF_OF, IF_CF, IF_ZF, IF_SF, IF_PF };
+
+    c->n = c->undef = 0;
+    for (unsigned i = 0; i < N_INSNS; i++) {
+        maybe_jump(c);
+        add_insn(c);
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(cc); i++) {
+        if (!(c->undef & of[i])) {              /* setcc FLAGS + i */
+            put(c, 0x04900f | cc[i] << 8, 3);
+            put(c, 0x25, 1);
+            put(c, FLAGS + i, 4);
+        }
+    }
+    put(c, 0x252c83, 3);                        /* subl $1, COUNT */
+    put(c, COUNT, 4);
+    put(c, 1, 1);
+    put(c, 0x850f, 2);                          /* jnz to the start */
+    put(c, -(c->n + 4), 4);
+    put(c, 0xfeebf4e6, 4);                      /* out %al, $0xf4; jmp . */
+}
+
+/* --- a run ------------------------------------------------------------------- */
+
+typedef struct Outcome {
+    uint64_t gpr[16];
+    uint8_t data[DATA_BYTES + 16];
+} Outcome;
+
+static void run(const Code *c, uint32_t threshold, const uint64_t *gpr,
+                const uint8_t *data, Outcome *o)
+{
+    X86State *s = guest_cpu(0)->state;
+    uint32_t count = N_LOOPS;
+
+    jit_options.threshold = threshold;
+    guest_load(CODE, c->b, c->b + c->n);
+    memcpy(guest_ram + DATA, data, DATA_BYTES + 16);
+    memcpy(guest_ram + COUNT, &count, 4);
+    memcpy(s->gpr, gpr, sizeof(o->gpr));
+    s->rflags = 2;
+    guest_long(0, CODE, TABLES);
+    s->gpr[R_RSP] = STACK;
+    guest_cpu(0)->accel->put_state(guest_cpu(0));
+    guest_run(1);
+    memcpy(o->gpr, s->gpr, sizeof(o->gpr));
+    memcpy(o->data, guest_ram + DATA, sizeof(o->data));
+}
+
+static void fail(const Code *c, const Outcome *want, const Outcome *got)
+{
+    GString *hex = g_string_new(NULL);
+
+    for (unsigned i = 0; i < c->n; i++) {
+        g_string_append_printf(hex, "%02x", c->b[i]);
+    }
+    g_test_message("code: %s", hex->str);
+    for (unsigned i = 0; i < 16; i++) {
+        if (want->gpr[i] != got->gpr[i]) {
+            g_test_message("gpr %u: %" PRIx64 ", translated %" PRIx64, i,
+                           want->gpr[i], got->gpr[i]);
+        }
+    }
+    for (unsigned i = 0; i < sizeof(want->data); i++) {
+        if (want->data[i] != got->data[i]) {
+            g_test_message("data +%x: %02x, translated %02x", i,
+                           want->data[i], got->data[i]);
+        }
+    }
+    g_test_fail();
+}
+
+static void test_random(void)
+{
+    static Outcome want, got;
+    static uint8_t data[DATA_BYTES + 16];
+    const char *rounds = g_getenv("RHEA_TEST_ROUNDS");
+    const char *seed = g_getenv("RHEA_TEST_SEED");
+    unsigned n = 300 * (rounds ? atoi(rounds) : 1), n_bad = 0;
+
+    rng ^= (seed ? strtoull(seed, NULL, 0) : 0) * 0x1234567;
+    guest_reset();
+    for (unsigned k = 0; k < n && n_bad < 3; k++) {
+        uint64_t gpr[16];
+        Code c;
+
+        for (unsigned i = 0; i < 16; i++) {
+            gpr[i] = below(3) ? rnd() : rnd() >> below(64);
+        }
+        for (unsigned i = 0; i < sizeof(data); i++) {
+            data[i] = rnd();
+        }
+        make(&c);
+        run(&c, UINT32_MAX, gpr, data, &want);
+        run(&c, 0, gpr, data, &got);
+        if (memcmp(&want, &got, sizeof(want))) {
+            fail(&c, &want, &got);
+            n_bad++;
+        }
+    }
+}
+
+int main(int argc, char **argv)
+{
+    int status;
+
+    g_test_init(&argc, &argv, NULL);
+    if (!g_getenv("RHEA_TEST_ACCEL")) {
+        g_setenv("RHEA_TEST_ACCEL", "jit=on", true);
+    }
+    guest_init(1);
+    if (jit_enabled) {
+        g_test_add_func("/jit/random", test_random);
+    }
+    status = g_test_run();
+    guest_free();
+    return status;
+}
