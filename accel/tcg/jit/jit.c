@@ -164,6 +164,8 @@ void jit_block_killed(Block *b)
     stats.n_blocks--;
     stats.n_killed++;
     b->jit = NULL;
+    /* Jump caches know the block yet, maybe until after a flush. */
+    __atomic_store_n(&b->jit_code, jit_no_code, __ATOMIC_RELEASE);
 }
 
 /* --- running --------------------------------------------------------------------------- */
