@@ -76,7 +76,7 @@ struct Lapic {
     uint32_t timer_initial, timer_divide;
     int64_t timer_start_ns;     /* when the count was written */
     uint64_t tsc_deadline;
-    uint8_t lint_levels;
+    uint8_t lint_levels;        /* (A) */
 };
 
 void (*apic_bus_eoi)(uint8_t vector);
@@ -339,7 +339,7 @@ static void update_extint(Lapic *a)
 
 void lapic_set_lint(Lapic *a, int lint, int level)
 {
-    uint8_t bit = 1 << lint, old = a->lint_levels;
+    bool was_high = drive_lint(a, lint, level);
     uint32_t lvt = __atomic_load_n(&a->lvt[LVT_LINT0 + lint],
                                    __ATOMIC_RELAXED);
 
@@ -360,7 +360,7 @@ void lapic_set_lint(Lapic *a, int lint, int level)
         update_extint(a);
         return;
     }
-    if (!level || (old & bit)) {
+    if (!level || was_high) {
         return;
     }
     if (!lapic_enabled(a)) {
@@ -369,7 +369,7 @@ void lapic_set_lint(Lapic *a, int lint, int level)
         local_source(a, LVT_LINT0 + lint);
     }
     if (lint == 1) {
-        a->lint_levels &= ~bit;     /* NMI sources pulse */
+        drive_lint(a, lint, 0);     /* NMI sources pulse */
     }
 }
 
