@@ -324,17 +324,39 @@ bool lapic_accepts_extint(Lapic *a)
                && (lvt & LVT_MODE) >> LVT_MODE_SHIFT == APIC_DM_EXTINT);
 }
 
-/* The INTR line is looked at again whenever LINT0's entry changes. */
+static bool extint_high(Lapic *a)
+{
+    return (__atomic_load_n(&a->lint_levels, __ATOMIC_SEQ_CST) & 1)
+           && lapic_accepts_extint(a);
+}
+
+/* The INTR line is looked at again whenever LINT0's entry changes.  The line
+ * moves in one thread and the entry in another: the last to look is right. */
 static void update_extint(Lapic *a)
 {
+    bool high;
+
     if (in_kernel()) {
         return;
     }
-    if ((a->lint_levels & 1) && lapic_accepts_extint(a)) {
-        cpu_interrupt(a->cpu, CPU_PEND_EXTINT);
-    } else {
-        cpu_clear_pending(a->cpu, CPU_PEND_EXTINT);
-    }
+    do {
+        high = extint_high(a);
+        if (high) {
+            cpu_interrupt(a->cpu, CPU_PEND_EXTINT);
+        } else {
+            cpu_clear_pending(a->cpu, CPU_PEND_EXTINT);
+        }
+    } while (high != extint_high(a));
+}
+
+/* The level that pin `lint` had before. */
+static bool drive_lint(Lapic *a, int lint, int level)
+{
+    uint8_t bit = 1 << lint;
+
+    return (level ? __atomic_fetch_or(&a->lint_levels, bit, __ATOMIC_SEQ_CST)
+                  : __atomic_fetch_and(&a->lint_levels, (uint8_t)~bit,
+                                       __ATOMIC_SEQ_CST)) & bit;
 }
 
 void lapic_set_lint(Lapic *a, int lint, int level)
@@ -343,11 +365,12 @@ void lapic_set_lint(Lapic *a, int lint, int level)
     uint32_t lvt = __atomic_load_n(&a->lvt[LVT_LINT0 + lint],
                                    __ATOMIC_RELAXED);
 
-    a->lint_levels = level ? old | bit : old & ~bit;
     if (in_kernel()) {
         /* Whether LINT0's entry lets it through, the accelerator knows. */
         if (lint == 1 || level) {
-            a->lint_levels &= lint == 1 ? ~bit : 0xff;
+            if (lint == 1) {
+                drive_lint(a, lint, 0);     /* NMI sources pulse */
+            }
             cpu_interrupt(a->cpu, lint ? CPU_PEND_NMI : CPU_PEND_EXTINT);
         } else {
             cpu_clear_pending(a->cpu, CPU_PEND_EXTINT);
