@@ -281,9 +281,11 @@ const Insn *insn_jump(Env *env, const Insn *insn, uint64_t rip)
         env->s.rip = rip;
         return NULL;
     }
-    if (off == b->link_off[0]) {
+    /* A slot's offset is set once and for all, so whatever the slot holds when
+     * we read it is a block at that offset. */
+    if (off == __atomic_load_n(&b->link_off[0], __ATOMIC_RELAXED)) {
         to = __atomic_load_n(&b->link[0], __ATOMIC_ACQUIRE);
-    } else if (off == b->link_off[1]) {
+    } else if (off == __atomic_load_n(&b->link_off[1], __ATOMIC_RELAXED)) {
         to = __atomic_load_n(&b->link[1], __ATOMIC_ACQUIRE);
     }
     if (likely(to)) {
