@@ -302,12 +302,13 @@ bool ldt_load(Env *env, uint16_t selector, int vector, unsigned ext)
 
 /* --- MOV, PUSH, POP, L?S ------------------------------------------------------------------------- */
 
-/* After a load of `seg`: SS holds interrupts off for one instruction. */
+/* After a load of `seg`.  MOV and POP of SS hold interrupts off for one
+ * instruction, LSS does not need to. */
 static const Insn *seg_loaded(Env *env, const Insn *insn, unsigned seg)
 {
     uint32_t old = env->mode;
 
-    if (seg == SEG_SS) {
+    if (seg == SEG_SS && insn->op != OP_LFP_R_M) {
         env->s.interrupt_shadow = 2;
         env_update_mode(env);
         return insn_exit(env, insn);
