@@ -68,7 +68,7 @@ const struct kvm_cpuid_entry2 *kvm_cpuid_find(uint32_t leaf, uint32_t subleaf)
  * the host too.  Every processor with hardware virtualization that KVM still
  * supports and that has XSAVE offers it.
  */
-static bool shows_host_cpuid(void)
+bool kvm_is_software(void)
 {
     const struct kvm_cpuid_entry2 *e = kvm_cpuid_find(1, 0);
     uint32_t r[4];
@@ -101,7 +101,7 @@ void kvm_features(uint32_t *to)
             to[i] = r[words[i].reg] & words[i].keep;
         }
     }
-    if (shows_host_cpuid()) {
+    if (kvm_is_software()) {
         host_features(to);
     }
     to[FW_1_ECX] |= BIT(FEAT_HYPERVISOR % 32);
@@ -278,7 +278,7 @@ bool kvm_cpuid_set(KvmCpu *k, GError **err)
         add_range(c, k->cpu, 0x40000000);
     }
     add_range(c, k->cpu, 0x80000000);
-    if (shows_host_cpuid()) {
+    if (kvm_is_software()) {
         cut_to_offered(c);
     }
     result = kvm_do(k->fd, KVM_SET_CPUID2, c);

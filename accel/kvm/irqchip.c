@@ -362,6 +362,13 @@ static bool make_pit(GError **err)
         return kvm_fail(err, result, "cannot make the 8254");
     }
     kvm.pit = true;
+    if (kvm_is_software()) {
+        /* A guest that is slower than its ticks would do nothing but catch up
+         * with those that it missed. */
+        struct kvm_reinject_control discard = { .pit_reinject = 0 };
+
+        kvm_vm(KVM_REINJECT_CONTROL, &discard);
+    }
     return true;
 }
 

@@ -179,6 +179,8 @@ void kvm_regs_reset(KvmCpu *k);
 /* --- cpuid.c ---------------------------------------------------------------------- */
 
 bool kvm_cpuid_init(GError **err);
+/* Is it the host's kernel that executes a guest's, not the processor? */
+bool kvm_is_software(void);
 void kvm_features(uint32_t *words);
 void kvm_host_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t r[4]);
 bool kvm_cpuid_set(KvmCpu *k, GError **err);
