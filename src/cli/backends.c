@@ -170,34 +170,53 @@ static bool setup_monitors(Options *o, bool by_default, GError **err)
     return !by_default || add_monitor("stdio", NULL, o, err);
 }
 
-/* isa-debugcon at QEMU's port for each -debugcon. */
-static bool setup_debugcons(Options *o, GError **err)
+/* What is sugar for a device with a chardev: one for each time it is given. */
+typedef struct {
+    const char *option, *driver;
+    int iobase;                 /* -1: the device's own */
+} PortOption;
+
+static bool add_port(Options *o, const PortOption *port, unsigned n,
+                     const Opt *text, GError **err)
 {
     static const OptionRow device = {
         .name = "device", .kind = OPTION_ADD_DICT, .path = "device"
     };
-    Opt *list = options_get(o, "debugcon");
+    g_autofree char *id = g_strdup_printf("%s%u", port->option, n);
+    g_autofree char *where = g_strdup_printf("-%s %s", port->option,
+                                             opt_string(text));
+    Chardev *chr;
+    Opt *dict;
 
-    for (unsigned i = 0; list && i < opt_len(list); i++) {
-        const Opt *text = opt_at(list, i);
-        g_autofree char *id = g_strdup_printf("debugcon%u", i);
-        g_autofree char *where = g_strdup_printf("-debugcon %s",
-                                                 opt_string(text));
-        Chardev *chr;
-        Opt *dict;
+    if (!short_form(opt_string(text), id, &chr, err)) {
+        return options_at(o, text, err);
+    }
+    dict = opt_new_dict();
+    opt_put(dict, "driver", opt_new_string(port->driver));
+    opt_put(dict, "chardev", opt_new_string(chr_id(chr)));
+    if (port->iobase >= 0) {
+        opt_put(dict, "iobase", opt_new_uint(port->iobase));
+    }
+    return options_apply_dict(o, &device, dict, where, err);
+}
 
-        if (is_none(opt_string(text))) {
-            continue;
-        }
-        if (!short_form(opt_string(text), id, &chr, err)) {
-            return options_at(o, text, err);
-        }
-        dict = opt_new_dict();
-        opt_put(dict, "driver", opt_new_string("isa-debugcon"));
-        opt_put(dict, "iobase", opt_new_uint(0xe9));
-        opt_put(dict, "chardev", opt_new_string(chr_id(chr)));
-        if (!options_apply_dict(o, &device, dict, where, err)) {
-            return false;
+static bool setup_ports(Options *o, GError **err)
+{
+    static const PortOption ports[] = {
+        { "debugcon", "isa-debugcon", 0xe9 },
+        { "parallel", "isa-parallel", -1 },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(ports); i++) {
+        Opt *list = options_get(o, ports[i].option);
+
+        for (unsigned n = 0; list && n < opt_len(list); n++) {
+            const Opt *text = opt_at(list, n);
+
+            if (!is_none(opt_string(text))
+                && !add_port(o, &ports[i], n, text, err)) {
+                return false;
+            }
         }
     }
     return true;
@@ -239,7 +258,7 @@ bool backends_setup(Options *o, GError **err)
     }
     return setup_monitors(o, nographic && !own_monitor && !nodefaults && !both,
                           err)
-        && setup_debugcons(o, err);
+        && setup_ports(o, err);
 }
 
 void backends_give_serials(Machine *m)

@@ -213,8 +213,8 @@ const OptionRow option_rows[] = {
     WITH_ARG("qmp-pretty", CALL, CHAR, .fn = call_only_none),
     WITH_ARG("debugcon", ADD, CHAR, .path = "debugcon", .args = "dev",
         .help = "a debug console at port 0xe9"),
-    WITH_ARG("parallel", CALL, CHAR, .fn = call_only_none, .args = "none",
-        .help = "parallel ports: not yet"),
+    WITH_ARG("parallel", ADD, CHAR, .path = "parallel", .args = "dev",
+        .help = "a printer on the next parallel port; none: no port"),
     WITH_ARG("echr", SET, CHAR, .path = "echr", .args = "chr",
         .help = "the escape character of multiplexed terminals, as its\n"
                 "code, in place of ctrl-a (1)"),

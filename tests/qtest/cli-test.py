@@ -5,6 +5,7 @@ cli-test.py RHEA            TAP on stdout
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
+import ctypes
 import fcntl
 import os
 import pty
@@ -157,6 +158,7 @@ MISTAKES = [
     ("-chardev null,id=a,sever=on", r"/-chardev null,id=a,sever=on: .*sever.*"),
     ("-chardev null,id=a -chardev null,id=a", r"/-chardev null,id=a: .*a.*"),
     ("-serial chardev:nope", r"/-serial chardev:nope: .*nope.*"),
+    ("-parallel foo", r"/-parallel foo: .*foo.*"),
     ("-monitor foo", r"/-monitor foo: .*foo.*"),
     ("-mon nope", '-mon nope: chardev "nope" not found'),
     ("-mon chardev=nope,mode=foo", "-mon chardev=nope,mode=foo: parameter "
@@ -218,7 +220,7 @@ GOOD = [
     "-chardev socket,id=b,path={tmp}/sock2,server=on,wait=off -mon b",
     "-device isa-debug-exit,iobase=0xf4,iosize=4,id=exit",
     """-device '{{"driver":"isa-debug-exit","iobase":1281}}'""",
-    "-debugcon file:{tmp}/debugcon",
+    "-debugcon file:{tmp}/debugcon -parallel file:{tmp}/lpt -parallel none",
     "-global isa-debug-exit.iobase=0x501 -device isa-debug-exit",
     "-name guest=x,process=rhea-test,debug-threads=on "
     "-uuid 00112233-4455-6677-8899-aabbccddeeff",
@@ -590,11 +592,49 @@ def test_guests():
                f"{p.returncode} after {seconds:.1f} s\n{err}")
 
 
+def test_stuck():
+    """A vCPU's thread that never answers must not keep the process."""
+    pidfile = os.path.join(tmp.name, "pid")
+    kernel = multiboot(SPIN)
+    t = Terminal(f"-nographic -accel tcg -kernel {kernel} -pidfile {pidfile}")
+    t.read(1.0)
+    libc = ctypes.CDLL(None, use_errno=True)
+    attach, main = 16, t.proc.pid
+    others = [int(tid) for tid in os.listdir(f"/proc/{main}/task")
+              if int(tid) != main]
+    # A traced thread stands still; its process does not.
+    if any(libc.ptrace(attach, tid, None, None) for tid in others):
+        report(True, "a stuck vCPU # SKIP ptrace is not allowed here")
+    else:
+        wall = 0x40000000       # __WALL: threads, too
+        left = {tid for tid in others if os.waitpid(tid, wall)}
+        start = time.monotonic()
+        os.kill(main, signal.SIGTERM)
+        while left and time.monotonic() - start < 3:
+            # Whoever traces a thread has to collect it.
+            left = {tid for tid in left
+                    if os.waitpid(tid, wall | os.WNOHANG)[0] == 0}
+            time.sleep(0.01)
+        seconds = time.monotonic() - start
+        if left:
+            os.kill(main, signal.SIGKILL)
+            for tid in left:
+                os.waitpid(tid, wall)
+        t.ended(3)
+        report(seconds < 2 and t.restored()
+               and not os.path.exists(pidfile) and len(others) > 0,
+               "SIGTERM ends a process whose vCPU is stuck",
+               f"{t.proc.returncode} after {seconds:.1f} s, {others}")
+    if t.proc.poll() is None:
+        t.proc.kill()
+        t.proc.wait()
+
+
 TESTS = {
     "probes": test_probes, "mistakes": test_mistakes, "good": test_good,
     "signals": test_signals, "pidfile": test_pidfile,
     "daemonize": test_daemonize, "terminal": test_terminal,
-    "pipes": test_pipes, "guests": test_guests,
+    "pipes": test_pipes, "guests": test_guests, "stuck": test_stuck,
 }
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ static void test_tree(void)
           "{\"name\": {\"guest\": \"x\", \"process\": \"y\"}, \"rtc\": "
           "{\"base\": \"utc\", \"clock\": \"vm\"}, \"machine\": {\"boot\": "
           "{\"order\": \"d\"}}}" },
-        { "-no-user-config -k de -qmp none -parallel none", "{}" },
+        { "-no-user-config -k de -qmp none", "{}" },
         /* wrong */
         { "-foo", "-foo: invalid option; see -help" },
         { "-kernal k", "-kernal: invalid option; did you mean -kernel?" },
