@@ -191,6 +191,9 @@ static bool add_port(Options *o, const PortOption *port, unsigned n,
     if (!short_form(opt_string(text), id, &chr, err)) {
         return options_at(o, text, err);
     }
+    if (!chr) {
+        return true;            /* "mon:none" */
+    }
     dict = opt_new_dict();
     opt_put(dict, "driver", opt_new_string(port->driver));
     opt_put(dict, "chardev", opt_new_string(chr_id(chr)));
