@@ -136,6 +136,7 @@ static void unlink_all(JitCode *jc)
 {
     for (JitEdge *e = jc->in; e; e = e->next_in) {
         patch_rel32(e->patch, e->stub);
+        e->linked = false;
     }
     jc->in = NULL;
 }
@@ -229,11 +230,13 @@ static void *follow(Env *env, JitEdge *x)
     jc = to ? to->jit : NULL;
     /* Unsure: to be compared with memory each time. */
     if (jc && !block_unsure(to) && !jit_options.no_chain) {
-        entry = x->flags_live ? jc->entry_r : jc->entry_e;
-        patch_rel32(x->patch, entry);
-        x->next_in = jc->in;
-        jc->in = x;
-        stats.n_links++;
+        if (!x->linked) {       /* by a vCPU that came here as well */
+            patch_rel32(x->patch, x->flags_live ? jc->entry_r : jc->entry_e);
+            x->linked = true;
+            x->next_in = jc->in;
+            jc->in = x;
+            stats.n_links++;
+        }
         entry = jc->entry_e;
     }
     cache_unlock();

@@ -49,6 +49,7 @@ struct JitEdge {
     uint8_t *stub;              /* where it leads when not linked (writable) */
     uint16_t kind, insn;
     uint16_t off;               /* EDGE: of the target in its page */
+    bool linked;                /* under the cache mutex */
     bool flags_live;            /* arithmetic flags are in RFLAGS */
 };
 
