@@ -44,7 +44,9 @@ def image():
 
 
 def guest(*args, append=""):
-    return Guest("-accel", "tcg", "-cpu", "max", "-m", "256", "-kernel",
+    # RHEA_TEST_ACCEL: what follows -accel tcg,
+    accel = ",".join(filter(None, ["tcg", os.environ.get("RHEA_TEST_ACCEL")]))
+    return Guest("-accel", accel, "-cpu", "max", "-m", "256", "-kernel",
                  cloud_kernel(), "-initrd", image(), "-append",
                  f"console=ttyS0 panic=-1 {append}", *args)
 
