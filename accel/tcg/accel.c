@@ -212,6 +212,9 @@ static void tcg_put_state(X86Cpu *cpu)
     env->exc_vector = -1;
     env->exit = 0;
     tlb_flush(env, true);
+    if (env->s.cr4 & CR4_PAE && !(env->s.efer & EFER_LMA)) {
+        tlb_load_pdptes(env, env->s.cr3);
+    }
     env_update_mode(env);
 }
 

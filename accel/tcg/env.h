@@ -411,6 +411,10 @@ void tlb_flush_pcid(Env *env, uint16_t pcid, bool global);
 /* After s.cr3 was set by MOV to CR3 or a task switch: `keep` is bit 63 of the
  * operand with CR4.PCIDE, which allows entries of the new PCID to survive. */
 void tlb_new_cr3(Env *env, bool keep);
+/* With PAE outside long mode: load the four PDPTEs from `cr3`, as MOV to CR3
+ * does, and MOV to CR0 and CR4 after some changes (SDM 3A 4.4.1).  False, and
+ * nothing loaded, when one has a reserved bit set: #GP is the caller's. */
+bool tlb_load_pdptes(Env *env, uint64_t cr3);
 /* Should a long instruction (REP, between iterations) stop here and let the
  * dispatcher look?  It then ends with `return insn_fault(env, insn)` without
  * an exception, to be resumed.  With DM_TF, or after a data breakpoint: after

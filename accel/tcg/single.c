@@ -95,6 +95,7 @@ static void start(Env *env)
     env->exit = 0;
     mmu_follow_map(env);
     tlb_flush(env, true);
+    tlb_load_pdptes(env, env->s.cr3);
     env_update_mode(env);
 }
 

@@ -190,6 +190,7 @@ typedef struct TcgCpu {
     WalkEntry walk_pt[WALK_PT], walk_pd[WALK_PD];
     PhysEntry phys[N_PHYS];     /* void when the map changes */
     uint64_t apic_page;         /* as of the last full flush */
+    uint64_t pdpte[4];          /* PAE outside long mode: registers */
 
     FetchBank fetch[2];         /* by CPL == 3 */
     uint64_t large[16], huge[16];   /* large pages in the TLBs, as filters */

@@ -4,8 +4,7 @@
  * Spec:   Intel SDM volume 3A chapter 4.
  * Models: 32-bit paging with PSE and PSE-36, PAE, 4-level and 5-level paging,
  *         1 GiB pages, NX, WP, SMEP, SMAP, protection keys for user pages,
- *         reserved bits by the width of physical addresses.  PAE's PDPTEs are
- *         read from memory at each walk rather than held in registers.
+ *         reserved bits by the width of physical addresses.
  * Locks:  none; A and D bits are set by compare-and-exchange, so walks of
  *         several vCPUs may meet in one table.
  *
@@ -235,21 +234,35 @@ again:
     return true;
 }
 
-/* PAE's first level: four entries with other rules. */
+bool tlb_load_pdptes(Env *env, uint64_t cr3)
+{
+    TcgCpu *t = env->tcg;
+    uint64_t val[4];
+
+    for (unsigned i = 0; i < 4; i++) {
+        Entry e;
+
+        entry_load(t, (cr3 & 0xffffffe0) + 8 * i, 8, &e);
+        if (e.val & PTE_P
+            && e.val & (0x1e6 | ~UINT64_C(0) << t->phys_bits)) {
+            return false;
+        }
+        val[i] = e.val;
+    }
+    memcpy(t->pdpte, val, sizeof(val));
+    return true;
+}
+
+/* PAE's first level: four registers. */
 static bool walk_pdpte(Env *env, uint64_t gva, int acc, unsigned who,
                        hwaddr *table)
 {
-    TcgCpu *t = env->tcg;
-    Entry e;
+    uint64_t val = env->tcg->pdpte[gva >> 30 & 3];
 
-    entry_load(t, (env->s.cr3 & 0xffffffe0) + (gva >> 30 & 3) * 8, 8, &e);
-    if (!(e.val & PTE_P)) {
+    if (!(val & PTE_P)) {
         return page_fault(env, gva, acc, who, 0);
     }
-    if (e.val & (0x1e6 | ~UINT64_C(0) << t->phys_bits)) {
-        return page_fault(env, gva, acc, who, PF_P | PF_RSVD);
-    }
-    *table = e.val & PTE_ADDR;
+    *table = val & PTE_ADDR;
     return true;
 }
 

@@ -21,6 +21,12 @@ static bool gp0(Env *env)
     return exc_set(env, EXC_GP, true, 0);
 }
 
+/* PAE paging: LMA has been settled already. */
+static bool in_pae(const Env *env, uint64_t cr4)
+{
+    return (cr4 & CR4_PAE) && !(env->s.efer & EFER_LMA);
+}
+
 bool env_set_cr0(Env *env, uint64_t val)
 {
     const uint64_t defined = CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET
@@ -47,6 +53,11 @@ bool env_set_cr0(Env *env, uint64_t val)
         }
         env->s.efer &= ~(uint64_t)EFER_LMA;
     }
+    if ((val & CR0_PG) && ((old ^ val) & (CR0_PG | CR0_CD | CR0_NW))
+        && in_pae(env, env->s.cr4)
+        && !tlb_load_pdptes(env, env->s.cr3)) {
+        return gp0(env);
+    }
     env->s.cr0 = val;
     env_update_mode(env);
     return true;
@@ -66,6 +77,10 @@ bool env_set_cr3(Env *env, uint64_t val)
         }
     } else {
         val = (uint32_t)val;
+        if ((env->s.cr0 & CR0_PG) && in_pae(env, env->s.cr4)
+            && !tlb_load_pdptes(env, val)) {
+            return gp0(env);
+        }
     }
     env->s.cr3 = val;
     tlb_new_cr3(env, keep);
@@ -111,6 +126,11 @@ bool env_set_cr4(Env *env, uint64_t val)
     }
     if ((changed & val & CR4_PCIDE)
         && (!(env->s.efer & EFER_LMA) || (env->s.cr3 & 0xfff))) {
+        return gp0(env);
+    }
+    if ((changed & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP))
+        && (env->s.cr0 & CR0_PG) && in_pae(env, val)
+        && !tlb_load_pdptes(env, env->s.cr3)) {
         return gp0(env);
     }
     env->s.cr4 = val;

@@ -356,6 +356,9 @@ bool task_switch(Env *env, uint16_t selector, TaskReason why, unsigned ext,
     env->s.cr0 |= CR0_TS;
     if (is32 && (env->s.cr0 & CR0_PG)) {
         env->s.cr3 = t.cr3;
+        if (env->s.cr4 & CR4_PAE) {
+            tlb_load_pdptes(env, t.cr3);
+        }
         tlb_new_cr3(env, false);
     }
     t.eflags &= FL_ARITH | FL_TF | FL_IF | FL_DF | FL_IOPL | FL_NT | FL_RF

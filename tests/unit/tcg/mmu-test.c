@@ -448,12 +448,16 @@ static void test_pae(void)
     setup_32(true);
     pdpt = (uint64_t *)(guest_ram + ROOT + 0x20);
     s->cr3 = ROOT + 0x20;
+    g_assert_true(tlb_load_pdptes(env, s->cr3));
     pd = (uint64_t *)(guest_ram + ROOT + 0x1000);
     pt = (uint64_t *)(guest_ram + ROOT + 0x2000);
     pf_read(0xc0100000, 0);
     pdpt[3] = (ROOT + 0x1000) | P | W;
-    pf_read(0xc0100000, E_P | E_RSVD);
+    g_assert_false(tlb_load_pdptes(env, s->cr3));
+    pf_read(0xc0100000, 0);
     pdpt[3] = (ROOT + 0x1000) | P;
+    pf_read(0xc0100000, 0);             /* they are registers */
+    g_assert_true(tlb_load_pdptes(env, s->cr3));
     pf_read(0xc0100000, 0);
     pd[0] = (ROOT + 0x2000) | P | W | U;
     pt[0x100] = DATA | P | W | NX;
