@@ -474,7 +474,8 @@ int main(int argc, char **argv)
     static const char *const names[] = { "cmpxchg16b", "int3", "fpu" };
     g_autoptr(GError) err = NULL;
     g_autoptr(Opt) options = opt_new_dict();
-    Opt *own = opt_new_dict();
+    const char *chips = NULL;
+    Opt *own;
     int fd, result;
 
     self = argv[0];
@@ -486,10 +487,14 @@ int main(int argc, char **argv)
     }
     close(fd);
     if (argc == 3 && !strcmp(argv[1], "--chips")) {
-        opt_put(own, "kernel-irqchip", opt_new_string(argv[2]));
+        chips = argv[2];
         argc = 1;
     }
     g_test_init(&argc, &argv, NULL);
+    own = opt_new_dict();
+    if (chips) {
+        opt_put(own, "kernel-irqchip", opt_new_string(chips));
+    }
     opt_put(options, "kvm", own);
     guest_init_accel(2, "kvm", options);
     g_test_add_func("/kvm/io", test_io);
