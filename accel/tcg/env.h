@@ -89,6 +89,7 @@ struct Env {
     bool locked_code;           /* mem_lock() gave RAM that holds code */
     uint8_t n_pauses;           /* PAUSEs run, to yield now and then */
     uint8_t watch_hit;          /* data breakpoints of this instruction: DR6 */
+    bool in_rep;                /* a REP has stopped between iterations */
     bool no_step;               /* SYSCALL has cleared TF: no trap after it */
 
     struct TcgCpu *tcg;         /* mmu.c, cache.c, run.c: TLBs, jump cache */

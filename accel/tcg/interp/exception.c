@@ -519,6 +519,7 @@ static bool deliver_all(Env *env, Event *ev, unsigned class)
     env->s.exception = -1;
     env->s.interrupt_shadow = 0;
     env->exc_vector = -1;
+    env->in_rep = false;
     env_update_mode(env);
     return true;
 }
@@ -535,8 +536,9 @@ bool env_deliver_exception(Env *env)
         .soft = soft,
         .int_n = how == EXC_SOFT_INT,
         .ext = !soft,
-        .fault = how == EXC_SOFT_NONE && env->exc_vector != EXC_DB
-                 && env->exc_vector != EXC_NMI,
+        .fault = how == EXC_SOFT_NONE
+                 && (env->exc_vector == EXC_DB || env->exc_vector == EXC_NMI
+                     ? env->in_rep : true),
         .rip = env->s.rip,
     };
 
@@ -554,7 +556,9 @@ bool env_deliver_exception(Env *env)
 
 bool env_deliver_interrupt(Env *env, int vector)
 {
-    Event ev = { .vector = vector, .ext = true, .rip = env->s.rip };
+    /* Between iterations of a REP RF is set in the image: SDM 3B 17.3.1.1. */
+    Event ev = { .vector = vector, .ext = true, .fault = env->in_rep,
+                 .rip = env->s.rip };
 
     /* An interrupt of any vector is benign: SDM table 6-4. */
     env->exc_soft = EXC_SOFT_NONE;

@@ -323,6 +323,7 @@ TEMPLATE const Insn *repeat(Env *env, const Insn *insn, int op, unsigned bits,
         done = elements(env, insn, op, bits, abits, n, rep_zf);
         if (done == 0) {
             if (!element(env, insn, op, bits, abits)) {
+                env->in_rep = false;
                 return insn_fault(env, insn);
             }
             done = 1;
@@ -333,9 +334,11 @@ TEMPLATE const Insn *repeat(Env *env, const Insn *insn, int op, unsigned bits,
             break;
         }
         if (n && unlikely(env_poll(env))) {
+            env->in_rep = true;
             return insn_fault(env, insn);
         }
     }
+    env->in_rep = false;
     NEXT(env, insn);
 }
 
@@ -411,16 +414,19 @@ TEMPLATE const Insn *port_string(Env *env, const Insn *insn, unsigned bits,
     while (n) {
         if (!(in ? ins_element(env, insn, bits, abits)
                  : outs_element(env, insn, bits, abits))) {
+            env->in_rep = false;
             return insn_fault(env, insn);
         }
         n--;
         if (rep) {
             addr_set(env, R_RCX, abits, n);
             if (n && unlikely(env_poll(env) || io_breakpoint(env, bits / 8))) {
+                env->in_rep = true;
                 return insn_fault(env, insn);
             }
         }
     }
+    env->in_rep = false;
     io_breakpoint(env, bits / 8);
     return insn_exit(env, insn);
 }

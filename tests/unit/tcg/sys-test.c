@@ -305,6 +305,10 @@ static uint32_t top(unsigned i)
     X(wrmsr_bad, 0, 13, 0, "mov $0x12345678, %ecx\n 77: wrmsr\n")           \
     X(cr0_pg, 0, 13, 0, "mov $0x80000000, %eax\n 77: mov %eax, %cr0\n")     \
     X(cr0_nw, 0, 13, 0, "mov $0x20000001, %eax\n 77: mov %eax, %cr0\n")     \
+    X(pdpte_bad, 0, 13, 0, "mov $0x7, %eax\n mov %eax, 0x20000\n"            \
+      "mov %cr4, %eax\n or $0x20, %eax\n mov %eax, %cr4\n"                 \
+      "mov $0x20000, %eax\n mov %eax, %cr3\n mov %cr0, %eax\n"             \
+      "bts $31, %eax\n 77: mov %eax, %cr0\n")                              \
     X(cr4_bad, 0, 13, 0, "mov $0x80000000, %eax\n 77: mov %eax, %cr4\n")    \
     X(task_busy, 0, 13, 0xc0, "77: lcall $0xc0, $0\n")                      \
     X(task_absent, 0, 11, 0xc8, "77: lcall $0xc8, $0\n")                    \
