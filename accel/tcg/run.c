@@ -753,6 +753,9 @@ static CpuRun run_loop(Env *env)
             __atomic_store_n(&env->jit_go, 1, __ATOMIC_SEQ_CST);
             quiesce(env);
         }
+        /* What could not be taken with IF clear counts again: STI came here
+         * with nothing pending, and what comes next must stop us. */
+        env->poll_mask = UINT32_MAX;
         if (cpu_pending(cpu) || s->halted || s->wait_sipi) {
             switch (handle_pending(env, &run)) {
             case GO_ON:
