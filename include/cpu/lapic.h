@@ -51,7 +51,7 @@ void lapic_print(Lapic *apic, GString *out);
 
 /* Highest pending vector above the PPR, or -1. */
 int lapic_pending_vector(Lapic *apic);
-/* Move it from IRR to ISR: the vector, or the spurious vector. */
+/* Move it from IRR to ISR: the vector, or -1 when there is none any more. */
 int lapic_ack(Lapic *apic);
 
 /* LINT0 (8259 INTR of the boot CPU) and LINT1 (NMI).  Machine lock. */

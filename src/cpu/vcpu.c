@@ -411,7 +411,7 @@ const DeviceType x86_cpu_type = {
 DEVICE_TYPE(x86_cpu_type)
 
 /* APIC ids leave room for each level of the topology: SDM 3A 9.9.1. */
-static uint32_t topology_apic_id(const CpuTopology *t, unsigned index)
+uint32_t cpu_topology_apic_id(const CpuTopology *t, unsigned index)
 {
     unsigned thread_bits = g_bit_storage(t->threads - 1);
     unsigned core_bits = g_bit_storage(t->cores - 1);
@@ -428,11 +428,6 @@ static uint32_t topology_apic_id(const CpuTopology *t, unsigned index)
            | die << (thread_bits + core_bits) | core << thread_bits | thread;
 }
 
-uint32_t cpu_topology_apic_id(const CpuTopology *t, unsigned index)
-{
-    return topology_apic_id(t, index);
-}
-
 X86Cpu *cpu_create(Machine *m, unsigned index, GError **err)
 {
     Device *dev = device_new(&x86_cpu_type);
@@ -441,7 +436,7 @@ X86Cpu *cpu_create(Machine *m, unsigned index, GError **err)
                                             accel()->name);
 
     cpu->index = index;
-    cpu->apic_id = topology_apic_id(&m->topo, index);
+    cpu->apic_id = cpu_topology_apic_id(&m->topo, index);
     cpu->is_bsp = index == 0;
     cpu->accel = accel();
     cpu->model = cpu_model_new(m->cpu_model, accel(), err);
