@@ -2,7 +2,8 @@
  * Writing host instructions.
  *
  * An opcode is its bytes as a number (0x0FAF), with X_F3 or X_66 for a
- * mandatory prefix, X_REX to have a REX.  Memory is [base + index] + disp, or at an offset of GS,
+ * mandatory prefix, X_REX to have a REX.  Memory is [base + index] + disp, or
+ * at an offset of GS,
  * which points to the environment.
  *
  * Spec: Intel SDM volume 2.

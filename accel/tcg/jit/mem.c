@@ -1,0 +1,73 @@
+/*
+ * Guest memory: the check of the TLB in line.
+ *
+ * Spec: Intel SDM volume 2.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "accel/tcg/jit/template.h"
+
+/* --- memory ------------------------------------------------------------ */
+
+void t_slow_site(Ctx *c)
+{
+    c->site[c->n_sites++] = c->e.p;
+    c->site_save = !c->in_e;
+    e32(&c->e, 0);
+}
+
+void t_jcc_slow(Ctx *c, unsigned cond)
+{
+    e8(&c->e, 0x0f);
+    e8(&c->e, 0x80 | cond);
+    t_slow_site(c);
+}
+
+void t_check(Ctx *c, unsigned ea, unsigned size, bool write)
+{
+    Emit *e = &c->e;
+    uint32_t tag = c->tlb + (write ? offsetof(TlbEntry, nwpage)
+                                   : offsetof(TlbEntry, nrpage));
+    uint32_t addend = c->tlb + offsetof(TlbEntry, addend);
+
+    if (jit_options.tlb_miss) {
+        e8(e, 0xe9);
+        t_slow_site(c);
+    }
+    if (c->keep_r || !c->in_e) {
+        e_pext_gs(e, H_AX, ea, OFF(jit_index_mask));
+        e_op(e, 4, 0x8d, H_AX, H_AX, 0);            /* lea eax, [rax*8] */
+        e8(e, H_AX << 3 | 4);
+        e8(e, 3 << 6 | H_AX << 3 | 5);
+        e32(e, 0);
+        e_gsx(e, 8, 0x8b, H_CX, H_AX, 2, tag);
+        e_rm(e, 8, 0x8d, H_CX, H_CX, ea, 0, size - 1);
+        e_pext_gs(e, H_CX, H_CX, OFF(jit_page_mask));
+        e8(e, 0xe3);                                /* jrcxz over the jump */
+        e8(e, 5);
+        e8(e, 0xe9);
+        t_slow_site(c);
+        e_gsx(e, 8, 0x8b, H_AX, H_AX, 2, addend);
+    } else {
+        c->in_r = false;
+        e_rorx(e, H_AX, ea, 7);
+        e8(e, 0x25);                                /* and eax, imm32 */
+        e32(e, (TLB_SIZE - 1) << 5);
+        e_gsx(e, 8, 0x8b, H_CX, H_AX, 0, tag);
+        e_rm(e, 8, 0x8d, H_CX, H_CX, ea, 0, size - 1);
+        e_rr(e, 8, 0x81, 7, H_CX);                  /* cmp rcx, 4095 */
+        e32(e, 4095);
+        t_jcc_slow(c, 7);
+        e_gsx(e, 8, 0x8b, H_AX, H_AX, 0, addend);
+    }
+}
+G_STATIC_ASSERT(sizeof(TlbEntry) == 32);
+
+void t_mem_op(Ctx *c, unsigned size, uint32_t opc, unsigned reg,
+                   unsigned ea)
+{
+    if (c->insn->flags & INSN_LOCK) {
+        e8(&c->e, 0xf0);
+    }
+    e_rm(&c->e, size, opc, reg, H_AX, ea, 0, 0);
+}

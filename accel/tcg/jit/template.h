@@ -1,0 +1,141 @@
+/*
+ * What templates are written with: private to the files that make host code.
+ * compile.c tells how they work together.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef TCG_JIT_TEMPLATE_H
+#define TCG_JIT_TEMPLATE_H
+
+#include "accel/tcg/jit/emit.h"
+#include "accel/tcg/jit/jit.h"
+
+#define OFF(field) ((uint32_t)offsetof(Env, field))
+#define GPR(n) ((uint32_t)(offsetof(Env, s.gpr) + 8 * (n)))
+#define SP ((unsigned)jit_host_reg[R_RSP])
+
+enum { MAX_STUBS = 4 * BLOCK_MAX_INSNS + 8, MAX_SITES = 6 };
+
+/* Code out of the way: a slow path, or an exit. */
+typedef struct Stub {
+    uint8_t *site[MAX_SITES];   /* rel32 that lead here */
+    unsigned n_sites;
+    uint8_t *back;              /* where a slow path goes on */
+    JitEdge *edge;              /* exit; NULL: slow path or exit at RDX */
+    unsigned insn;
+    bool exit_rdx;
+    bool save, reload;          /* flags */
+} Stub;
+
+typedef struct Ctx {
+    Emit e;
+    Block *b;
+    JitCode *jc;
+    const Insn *insn;
+    unsigned i;
+    uint32_t tlb;               /* offset of the table from GS */
+    bool in_r, in_e;
+    bool keep_r;                /* the instruction needs flags in RFLAGS */
+    bool done;                  /* control does not go on after this one */
+    uint8_t *site[MAX_SITES];   /* of this instruction's slow path */
+    unsigned n_sites;
+    bool site_save;
+    bool slow_exits;            /* its slow path is the interpreter */
+    Stub stubs[MAX_STUBS];
+    unsigned n_stubs;
+} Ctx;
+
+/* --- operand.c: flags -------------------------------------------------- */
+
+/* RFLAGS to env->cc_raw and back.  Use RAX. */
+void t_save_flags(Emit *e);
+void t_load_flags(Emit *e);
+/* They are needed in RFLAGS. */
+void t_need_r(Ctx *c);
+/* RFLAGS are about to be overwritten by something of ours.  Uses RAX. */
+void t_clobber(Ctx *c);
+
+/* --- operand.c: registers ---------------------------------------------- */
+
+static inline bool t_is_mem(const Ctx *c)
+{
+    return c->insn->flags & INSN_MEM;
+}
+
+/* AH and its like. */
+static inline bool t_is_high(unsigned n, unsigned size)
+{
+    return size == 1 && n & 1;
+}
+
+static inline int t_home(unsigned n, unsigned size)
+{
+    return jit_host_reg[size == 1 ? n >> 3 : n];
+}
+
+/* The operand in a host register: its home, or `scratch`. */
+unsigned t_src(Ctx *c, unsigned n, unsigned size, unsigned scratch);
+/* The same in `scratch` itself. */
+void t_src_copy(Ctx *c, unsigned n, unsigned size, unsigned scratch);
+/* Where to put a result: its home, or `scratch`; then call t_dst(). */
+unsigned t_out(Ctx *c, unsigned n, unsigned size, unsigned scratch);
+/* The result is in `from`.  No flags. */
+void t_dst(Ctx *c, unsigned n, unsigned size, unsigned from);
+
+/* --- operand.c: operands ----------------------------------------------- */
+
+/* The offset of the memory operand, in a guest register's home or `to`. */
+unsigned t_offset_to(Ctx *c, unsigned to, bool must);
+/* The linear address of the memory operand. */
+unsigned t_address(Ctx *c);
+/* RDX = RIP of `off` of the page, which may be outside of it. */
+void t_rip_to(Ctx *c, unsigned to, int32_t off);
+/* The rm operand in a register, RCX if it has to be loaded. */
+unsigned t_rm_value(Ctx *c);
+/* An immediate of `size` bytes, as instructions have it: four at most. */
+void t_imm(Ctx *c, unsigned size, int64_t v);
+
+/* An opcode whose bit 0 tells bytes from wider operands. */
+static inline uint32_t t_sized(uint32_t opc, unsigned size)
+{
+    return opc | (size > 1);
+}
+
+/* --- mem.c ------------------------------------------------------------- */
+
+/* A rel32 here leads to this instruction's slow path. */
+void t_slow_site(Ctx *c);
+void t_jcc_slow(Ctx *c, unsigned cond);
+/*
+ * `size` bytes at the address in `ea` hit the TLB, or the slow path is taken.
+ * The host address is then [RAX + ea].  Uses RCX.
+ */
+void t_check(Ctx *c, unsigned ea, unsigned size, bool write);
+/* An operation on the operand of the last t_check(). */
+void t_mem_op(Ctx *c, unsigned size, uint32_t opc, unsigned reg, unsigned ea);
+
+/* --- flow.c ------------------------------------------------------------ */
+
+Stub *t_add_stub(Ctx *c);
+Stub *t_add_exit(Ctx *c, unsigned kind, unsigned off);
+/* A rel32 here leads to the stub. */
+void t_stub_site(Ctx *c, Stub *s);
+/* A relative target; `committed`: the instruction has had its effects. */
+void t_go_rel(Ctx *c, int64_t off, bool committed);
+
+static inline void t_align8(Emit *e)
+{
+    while ((uintptr_t)e->p & 7) {
+        e8(e, 0x90);
+    }
+}
+
+/* --- templates by subject: false if they have none for c->insn --------- */
+
+bool t_alu(Ctx *c);
+bool t_move(Ctx *c);
+bool t_flow(Ctx *c);
+/* Check the slot below SP: its address is in RDX.  move.c */
+void t_push_check(Ctx *c);
+
+#endif

@@ -1,0 +1,79 @@
+/*
+ * The code that all blocks share: entering, leaving, calling the interpreter.
+ *
+ * Spec: Intel SDM volume 2.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "accel/tcg/jit/template.h"
+
+/* --- thunks ------------------------------------------------------------ */
+
+static void spill(Emit *e, bool load)
+{
+    for (unsigned i = 0; i < 16; i++) {
+        if (jit_host_reg[i] >= 0) {
+            e_gs(e, 8, load ? 0x8b : 0x89, jit_host_reg[i], GPR(i));
+        }
+    }
+}
+
+void jit_make_thunks(void)
+{
+    static const uint8_t saved[] = { H_BX, H_BP, H_12, H_13, H_14, H_15 };
+    Emit em = { jit_space.code }, *e = &em;
+    uint8_t *restore, *jnz;
+
+    /* At the very start: jit_enter(code). */
+    for (unsigned i = 0; i < G_N_ELEMENTS(saved); i++) {
+        e_op(e, 4, 0x50 | (saved[i] & 7), 0, 0, saved[i]);
+    }
+    e_rm(e, 8, 0x8d, H_SP, H_SP, H_SP, 0, -8);
+    e_mov(e, 8, H_AX, H_DI);
+    spill(e, true);
+    e_rr(e, 4, 0xff, 4, H_AX);
+
+    t_align8(e);
+    jit_space.leave_null = e->p;
+    e_rr(e, 4, 0x31, H_AX, H_AX);
+    jit_space.leave = e->p;
+    spill(e, false);
+    restore = e->p;
+    e_rm(e, 8, 0x8d, H_SP, H_SP, H_SP, 0, 8);
+    for (unsigned i = G_N_ELEMENTS(saved); i--;) {
+        e_op(e, 4, 0x58 | (saved[i] & 7), 0, 0, saved[i]);
+    }
+    e8(e, 0xc3);
+
+    /* RAX: the JitCode, RCX: which instruction. */
+    t_align8(e);
+    jit_space.fallback = e->p;
+    spill(e, false);
+    e_gs(e, 8, 0x8b, H_DI, OFF(jit_self));
+    e_mov(e, 8, H_SI, H_AX);
+    e_mov(e, 4, H_DX, H_CX);
+    e_rm(e, 8, 0x8d, H_SP, H_SP, H_SP, 0, -8);
+    e_mov_i64(e, H_AX, (uintptr_t)jit_fallback);
+    e_rr(e, 4, 0xff, 2, H_AX);
+    e_rm(e, 8, 0x8d, H_SP, H_SP, H_SP, 0, 8);
+    e_rr(e, 8, 0x85, H_AX, H_AX);
+    e8(e, 0x75);
+    jnz = e->p;
+    e8(e, 0);
+    spill(e, true);
+    e8(e, 0xc3);
+    *jnz = e->p - (jnz + 1);
+    e_rm(e, 8, 0x8d, H_SP, H_SP, H_SP, 0, 8);       /* the return address */
+    e_rr(e, 4, 0x31, H_AX, H_AX);
+    e8(e, 0xe9);
+    e_rel32(e->p, restore);
+    e->p += 4;
+    t_align8(e);
+    jit_no_code = e->p - jit_space.rw + jit_space.rx;
+    e_gs(e, 8, 0x89, H_DX, OFF(s.rip));
+    e8(e, 0xe9);
+    e_rel32(e->p, jit_space.leave_null);
+    e->p += 4;
+    t_align8(e);
+    jit_space.code = e->p;
+}
