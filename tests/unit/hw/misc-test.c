@@ -1,5 +1,6 @@
 /*
- * The small ones: port 92h, isa-debug-exit, isa-debugcon, pvpanic, the bus.
+ * The small ones: port 92h, isa-debug-exit, isa-debugcon, pvpanic, pc-testdev,
+ * the bus.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -94,6 +95,47 @@ static void test_debug_exit(void)
     dev_outl(other, 0xf4, 0x7f);
     g_assert_cmpint(exit_status, ==, 0xff);
     g_assert_cmpint(n_exits, ==, 1);
+}
+
+static void test_testdev(void)
+{
+    g_autoptr(DevTest) t = dev_test_new("pc-testdev", NULL);
+    AddressSpace *as = &as_memory;
+    uint64_t v = 0;
+
+    /* A latch of any width, and one of bytes. */
+    dev_outl(t, 0xe0, 0x44332211);
+    dev_outb(t, 0xe1, 0xaa);
+    dev_outw(t, 0xe2, 0xbbcc);
+    g_assert_cmphex(dev_inl(t, 0xe0), ==, 0xbbccaa11);
+    dev_outb(t, 0xe8, 0x5a);
+    g_assert_cmphex(dev_inb(t, 0xe8), ==, 0x5a);
+    g_assert_cmphex(dev_inb(t, 0xe0), ==, 0x11);
+    dev_outl(t, 0xe4, 0x1000);
+
+    for (unsigned line = 0; line < ISA_N_IRQS; line++) {
+        dev_outb(t, 0x2000 + line, 1);
+        g_assert_cmpint(t->lines[line].level, ==, 1);
+        g_assert_cmphex(dev_inb(t, 0x2000 + line), ==, 1);
+    }
+    dev_outb(t, 0x200e, 0);
+    g_assert_cmpint(t->lines[14].level, ==, 0);
+    g_assert_cmpint(t->lines[15].level, ==, 1);
+
+    as_store(as, 0xff000ffd, 8, UINT64_C(0x1122334455667788));
+    as_load(as, 0xff000ffe, 2, &v);
+    g_assert_cmphex(v, ==, 0x6677);
+    as_store(as, 0xff00ffff, 1, 0x7e);
+
+    dev_test_reload(t);
+    g_assert_cmpint(t->lines[15].level, ==, 1);
+    g_assert_cmphex(dev_inl(t, 0xe0), ==, 0xbbccaa11);
+    as_load(as, 0xff00ffff, 1, &v);
+    g_assert_cmphex(v, ==, 0x7e);
+    device_reset(t->dev);
+    g_assert_cmpint(t->lines[15].level, ==, 0);
+    as_load(as, 0xff00ffff, 1, &v);
+    g_assert_cmphex(v, ==, 0);
 }
 
 static void test_pvpanic(void)
@@ -194,6 +236,7 @@ int main(int argc, char **argv)
     g_test_add_func("/misc/port92", test_port92);
     g_test_add_func("/misc/one-gate", test_one_gate);
     g_test_add_func("/misc/debug-exit", test_debug_exit);
+    g_test_add_func("/misc/testdev", test_testdev);
     g_test_add_func("/misc/pvpanic", test_pvpanic);
     g_test_add_func("/misc/debugcon", test_debugcon);
     g_test_add_func("/misc/shared-lines", test_shared_lines);
