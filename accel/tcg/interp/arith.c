@@ -217,15 +217,25 @@ TEMPLATE void set_al(Env *env, uint8_t v)
     reg_set(env, BYTE_REG(R_RAX), 8, v);
 }
 
-/* SZP from the result, with CF, AF and OF as given. */
+/* SZP from the result, with CF, AF and (AMD; Intel: 0) OF as given. */
 TEMPLATE void decimal_flags(Env *env, unsigned bits, unsigned r, bool cf,
                             bool af, bool of)
 {
-    cc_result(env, bits, r, cf, of);
+    cc_result(env, bits, r, cf, of && host_is_amd());
     env->cc_aux |= af ? 8 : 0;
 }
 
-/* SF, ZF and PF follow AX before the upper half of AL is cleared. */
+/* SF, ZF and PF follow AX before the upper half of AL is cleared; on Intel's
+ * AL thereafter. */
+TEMPLATE void ascii_flags(Env *env, unsigned ax, bool adjust, bool of)
+{
+    if (host_is_amd()) {
+        decimal_flags(env, 16, ax, adjust, adjust, of);
+    } else {
+        decimal_flags(env, 8, ax & 0xf, adjust, adjust, false);
+    }
+}
+
 static const Insn *aaa(Env *env, const Insn *insn)
 {
     unsigned old = (uint16_t)env->s.gpr[R_RAX], ax = old;
@@ -234,7 +244,7 @@ static const Insn *aaa(Env *env, const Insn *insn)
     if (adjust) {
         ax += 0x106;
     }
-    decimal_flags(env, 16, ax, adjust, adjust, ~old & ax & 0x8000);
+    ascii_flags(env, ax, adjust, ~old & ax & 0x8000);
     reg_set(env, R_RAX, 16, ax & 0xff0f);
     NEXT(env, insn);
 }
@@ -247,7 +257,7 @@ static const Insn *aas(Env *env, const Insn *insn)
     if (adjust) {
         ax -= 0x106;
     }
-    decimal_flags(env, 16, ax, adjust, adjust, old & ~ax & 0x8000);
+    ascii_flags(env, ax, adjust, old & ~ax & 0x8000);
     reg_set(env, R_RAX, 16, ax & 0xff0f);
     NEXT(env, insn);
 }

@@ -256,8 +256,9 @@ DEFINE_REG(VZEROALL, vzero, true)
                        [lo] "+r"(lo), [hi] "+r"(hi)                         \
                      : [s] "r"(D(env, insn)) : "xmm0");                     \
         break;
-/* A memory destination is probed before, because it must not fault once MXCSR
- * has changed, and written after, because the conversion may trap. */
+/* A memory destination is written last, because the conversion may trap; before
+ * it is probed, so as not to fault once MXCSR has changed, but on Intel's, which
+ * do that. */
 #define CVTPS2PH(NAME, n, reg)                                              \
     TEMPLATE const Insn *NAME##_body(Env *env, const Insn *insn,            \
                                      InsnFn *slow)                          \
@@ -268,7 +269,8 @@ DEFINE_REG(VZEROALL, vzero, true)
         NEED_AVX(env, insn);                                                \
         if (insn->flags & INSN_MEM                                          \
             && (!area_gva(env, insn, n, true, 1, &env->ea)                  \
-                || !mem_probe_write(env, env->ea, n))) {                    \
+                || (host_is_amd()                                           \
+                    && !mem_probe_write(env, env->ea, n)))) {               \
             return insn_fault(env, insn);                                   \
         }                                                                   \
         FP_ENTER(env, insn, slow, odd);                                     \
@@ -406,11 +408,16 @@ static bool gather(Env *env, const Insn *insn, unsigned index_bytes,
     const X86Vec *index = &env->s.vec[insn->index];
     unsigned n = insn->size / MAX(index_bytes, bytes);
 
-    /* As the SDM has it; AMD's leave the mask of what is not reached. */
+    /* What a fault leaves: with AMD's the masks of what was not reached are as
+     * they were, with Intel's they are extended, and the upper halves are
+     * clear: the mask's always, the destination's after one element. */
     if (!host_is_amd()) {
-        for (unsigned i = 0; i < n; i++) {
+        for (unsigned i = 0; i < insn->size / bytes; i++) {
             memset(mask->b + i * bytes, masked(mask, bytes, i) ? 0xff : 0,
                    bytes);
+        }
+        if (insn->size == 16) {
+            memset(mask->b + 16, 0, 16);
         }
     }
     for (unsigned i = 0; i < n; i++) {
@@ -433,6 +440,9 @@ static bool gather(Env *env, const Insn *insn, unsigned index_bytes,
         }
         memcpy(d->b + i * bytes, p, bytes);
         memset(mask->b + i * bytes, 0, bytes);
+        if (insn->size == 16 && !host_is_amd()) {
+            memset(d->b + 16, 0, 16);
+        }
     }
     /* What lies above the elements is cleared in both. */
     memset(d->b + n * bytes, 0, 32 - n * bytes);

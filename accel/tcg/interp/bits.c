@@ -2,7 +2,7 @@
  * Bits: BT, BTS, BTR, BTC, scans, counts, BMI1 and BMI2, BSWAP, MOVBE, CRC32.
  *
  * Spec:   Intel SDM volume 2.
- * Models: undefined flags as on AMD's Zen: docs/undefined-flags.md.
+ * Models: undefined flags as those of the host's family: docs/undefined-flags.md.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -160,14 +160,22 @@ TEMPLATE unsigned popcount(uint64_t v)
     return v * UINT64_C(0x0101010101010101) >> 56;
 }
 
-/* TZCNT, LZCNT: CF and ZF; OF stays, the others are cleared. */
+/* TZCNT, LZCNT: CF and ZF; the others are cleared, but OF stays on AMD's. */
 TEMPLATE void cc_count(Env *env, uint64_t r, bool cf)
 {
-    unsigned of = cc_of(env);
+    unsigned of = host_is_amd() ? cc_of(env) : 0;
 
     env->cc_res = r ? 1 : 0;
     env->cc_aux = (uint64_t)cf << 63 | (uint64_t)(cf ^ of) << 62
                   | (r ? 0 : 2);
+}
+
+/* BMI1 and BMI2 leave PF by the result on AMD's, clear on Intel's. */
+TEMPLATE void cc_bmi_pf(Env *env)
+{
+    if (!host_is_amd()) {
+        env->cc_aux |= cc_pf(env) ? 2 : 0;
+    }
 }
 
 TEMPLATE void bit1(Env *env, const Insn *insn, unsigned bits, int op,
@@ -205,14 +213,17 @@ TEMPLATE void bit1(Env *env, const Insn *insn, unsigned bits, int op,
     case BIT_BLSI:
         r = -v & v;
         cc_result(env, bits, r, v != 0, 0);
+        cc_bmi_pf(env);
         break;
     case BIT_BLSMSK:
         r = (v - 1) ^ v;
         cc_result(env, bits, r, v == 0, 0);
+        cc_bmi_pf(env);
         break;
     default:
         r = (v - 1) & v;
         cc_result(env, bits, r, v == 0, 0);
+        cc_bmi_pf(env);
         break;
     }
     reg_set(env, insn->reg, bits, r);
@@ -283,6 +294,7 @@ TEMPLATE void bit2(Env *env, const Insn *insn, unsigned bits, int op,
     case BIT_ANDN:
         r = ~v & b;
         cc_logic(env, bits, r);
+        cc_bmi_pf(env);
         break;
     case BIT_BEXTR:
         start = (uint8_t)v;
@@ -292,12 +304,17 @@ TEMPLATE void bit2(Env *env, const Insn *insn, unsigned bits, int op,
             r &= (UINT64_C(1) << len) - 1;
         }
         cc_logic(env, bits, r);
-        env->cc_aux = 8 | env->cc_res >> 63;    /* AF, never SF */
+        env->cc_aux = env->cc_res >> 63;        /* never SF */
+        if (host_is_amd()) {
+            env->cc_aux |= 8;                   /* AF */
+        }
+        cc_bmi_pf(env);
         break;
     case BIT_BZHI:
         len = (uint8_t)v;
         r = len < bits ? b & ((UINT64_C(1) << len) - 1) : b;
         cc_result(env, bits, r, len >= bits, 0);
+        cc_bmi_pf(env);
         break;
     case BIT_PDEP:
         r = pdep(v, b);

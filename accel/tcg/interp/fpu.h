@@ -37,13 +37,6 @@ enum {                          /* MXCSR */
  */
 extern void (*tcg_ferr)(Env *env, bool level);
 
-/* Where the manuals differ or leave something open the host's family decides:
- * docs/undefined-flags.md. */
-static inline bool host_is_amd(void)
-{
-    return __builtin_cpu_is("amd");
-}
-
 /* --- availability ---------------------------------------------------------- */
 
 /* Raises #UD or #NM: some condition of sse_ok() or avx_ok() does not hold. */

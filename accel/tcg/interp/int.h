@@ -16,6 +16,7 @@
 #define TCG_INTERP_INT_H
 
 #include "accel/tcg/env.h"
+#include "accel/tcg/interp/host.h"
 
 #define TEMPLATE static inline __attribute__((always_inline))
 #define SLOW     static __attribute__((noinline, cold))

@@ -122,13 +122,13 @@ SHIFTS(X)
 
 /* --- conversions ---------------------------------------------------------------- */
 
-/* To vectors.  With a memory operand no MMX register is involved; Intel's
- * CVTPI2PS leaves x87 all the same. */
+/* To vectors.  With a memory operand no MMX register is involved, and x87
+ * stays as it is. */
 #define FROM_MMX(X)                                                         \
-    X(CVTPI2PS, "cvtpi2ps", !host_is_amd())                             \
-    X(CVTPI2PD, "cvtpi2pd", false)
+    X(CVTPI2PS, "cvtpi2ps")                                                 \
+    X(CVTPI2PD, "cvtpi2pd")
 
-#define X(NAME, mnem, enter)                                                \
+#define X(NAME, mnem)                                                       \
     TEMPLATE const Insn *NAME##_body(Env *env, const Insn *insn,            \
                                      InsnFn *slow)                          \
     {                                                                       \
@@ -136,7 +136,7 @@ SHIFTS(X)
         unsigned bad = 1, odd;                                              \
                                                                             \
         NEED_SSE(env, insn);                                                \
-        if (enter || !(insn->flags & INSN_MEM)) {                           \
+        if (!(insn->flags & INSN_MEM)) {                                    \
             NEED_MMX(env, insn);                                            \
         }                                                                   \
         s = pm_rd(env, insn, 8, slow);                                      \
@@ -152,7 +152,7 @@ SHIFTS(X)
                      : "xmm0", "mm1", "memory");                            \
         asm volatile("emms");                                               \
         fp_leave(odd);                                                      \
-        if (enter || !(insn->flags & INSN_MEM)) {                           \
+        if (!(insn->flags & INSN_MEM)) {                                    \
             mmx_enter(env);                                                 \
         }                                                                   \
         if (unlikely(bad)) {                                                \
@@ -228,6 +228,9 @@ TEMPLATE const Insn *store_mmx(Env *env, const Insn *insn, unsigned bits,
     NEED_MMX(env, insn);
     p = mem_wr(env, insn, bits / 8, false, slow);
     if (unlikely(!p)) {
+        if (!slow && !host_is_amd()) {
+            env->s.fsw &= ~FSW_TOP;     /* Intel's: before the fault */
+        }
         MISS(env, insn, slow);
     }
     store(p, bits, mmx_get(env, insn->reg));

@@ -145,6 +145,12 @@ DEFINE_MOVX(movsx8, -8)
 DEFINE_MOVX(movsx16, -16)
 DEFINE_MOVX(movsx32, -32)
 
+/* MOVSXD of 16 bits reads as much on Intel's, 32 bits on AMD's. */
+static const Insn *movsxd_m_16(Env *env, const Insn *insn)
+{
+    return host_is_amd() ? movsx32_m_16(env, insn) : mov_r_m_16(env, insn);
+}
+
 /* --- conditions ---------------------------------------------------------------------- */
 
 TEMPLATE const Insn *cmov_r(Env *env, const Insn *insn, unsigned bits,
@@ -344,7 +350,8 @@ const HandlerRow interp_move[] = {
     { OP_MOVZX16_R_RM, WIDE(movzx16_r), WIDE(movzx16_m), {} },
     { OP_MOVSX8_R_RM, WIDE(movsx8_r), WIDE(movsx8_m), {} },
     { OP_MOVSX16_R_RM, WIDE(movsx16_r), WIDE(movsx16_m), {} },
-    { OP_MOVSX32_R_RM, WIDE(movsx32_r), WIDE(movsx32_m), {} },
+    { OP_MOVSX32_R_RM, WIDE(movsx32_r),
+      { NULL, movsxd_m_16, movsx32_m_32, movsx32_m_64 }, {} },
     { OP_CMOVCC_R_RM, WIDE(cmov), WIDE(cmov_m), {},
       { NULL, NULL, cmov_32_by_cond, cmov_64_by_cond } },
     { OP_SETCC_RM, ALL(set_any), ALL(set_m), {},

@@ -2,8 +2,8 @@
  * MUL, IMUL, DIV, IDIV, MULX.
  *
  * Spec:   Intel SDM volume 2.
- * Models: the flags that the manual leaves undefined are those of AMD's Zen:
- *         docs/undefined-flags.md.
+ * Models: the flags that the manual leaves undefined are those of the host's
+ *         family: docs/undefined-flags.md.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -13,6 +13,18 @@ typedef unsigned __int128 U128;
 typedef __int128 S128;
 
 /* --- multiplication ------------------------------------------------------------- */
+
+/* CF and OF; of the others AMD's keep all, Intel's set SF and PF by the lower
+ * half and clear ZF and AF. */
+TEMPLATE void cc_mul(Env *env, unsigned bits, uint64_t lo, bool over)
+{
+    if (host_is_amd()) {
+        cc_put_cf_of(env, over, over);
+    } else {
+        env->cc_res = sext(lo, bits) | 0x100;
+        env->cc_aux = (uint64_t)over << 63;
+    }
+}
 
 /* AX, DX:AX, EDX:EAX or RDX:RAX = accumulator * b. */
 TEMPLATE void mul_acc(Env *env, unsigned bits, bool is_signed, uint64_t b)
@@ -41,7 +53,7 @@ TEMPLATE void mul_acc(Env *env, unsigned bits, bool is_signed, uint64_t b)
         reg_set(env, R_RAX, bits, lo);
         reg_set(env, R_RDX, bits, hi);
     }
-    cc_put_cf_of(env, over, over);
+    cc_mul(env, bits, lo, over);
 }
 
 TEMPLATE const Insn *mul_r(Env *env, const Insn *insn, unsigned bits,
@@ -82,7 +94,7 @@ TEMPLATE void imul_reg(Env *env, const Insn *insn, unsigned bits, uint64_t a,
         over = sext((uint64_t)p, bits) != (uint64_t)p;
     }
     reg_set(env, insn->reg, bits, (uint64_t)p);
-    cc_put_cf_of(env, over, over);
+    cc_mul(env, bits, (uint64_t)p, over);
 }
 
 TEMPLATE const Insn *imul_rr(Env *env, const Insn *insn, unsigned bits,
@@ -258,9 +270,12 @@ TEMPLATE bool div_acc(Env *env, unsigned bits, bool is_signed, uint64_t d)
         reg_set(env, R_RAX, bits, q);
         reg_set(env, R_RDX, bits, r);
     }
-    /* CF and OF stay; AF is set, ZF, SF and PF are cleared. */
-    env->cc_res = 1;
-    env->cc_aux = (env->cc_aux & (UINT64_C(3) << 62)) | 8;
+    if (host_is_amd()) {
+        /* CF and OF stay; AF is set, ZF, SF and PF are cleared.  Intel's keep
+         * all. */
+        env->cc_res = 1;
+        env->cc_aux = (env->cc_aux & (UINT64_C(3) << 62)) | 8;
+    }
     return true;
 }
 

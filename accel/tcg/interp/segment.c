@@ -363,7 +363,9 @@ static const Insn *mov_m_seg(Env *env, const Insn *insn)
 TEMPLATE const Insn *pop_seg(Env *env, const Insn *insn, unsigned bits,
                              int unused)
 {
-    const void *p = pop_slot(env, bits, true);
+    /* AMD's read the slot whole, Intel's only the selector. */
+    const void *p = host_is_amd() ? pop_slot(env, bits, true)
+                                  : stack_read(env, env->s.gpr[R_RSP], 2);
     uint64_t sp = env->s.gpr[R_RSP] + bits / 8, mask = stack_mask(env);
 
     if (!p || !seg_load(env, insn->reg, load(p, 16))) {

@@ -3,8 +3,9 @@
  *
  * Spec:   Intel SDM volume 2.
  * Models: OF for counts above 1, AF, and SHLD/SHRD of 16 bits by more than 16,
- *         all undefined in the manual, are those of AMD's Zen:
- *         docs/undefined-flags.md.
+ *         all undefined in the manual, are those of the host's family:
+ *         AMD's take OF from the result, Intel's from the operand, as if the
+ *         count were 1; docs/undefined-flags.md.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -12,20 +13,29 @@
 
 enum { SH_ROL, SH_ROR, SH_RCL, SH_RCR, SH_SHL, SH_SHR, SH_SAR };
 
-/* SZP of the result, CF and OF given, AF set. */
+/* SZP of the result, CF and OF given. */
 TEMPLATE void cc_shift(Env *env, unsigned bits, uint64_t r, unsigned cf,
                        unsigned of)
 {
     env->cc_res = sext(r, bits);
-    env->cc_aux = (uint64_t)cf << 63 | (uint64_t)(cf ^ of) << 62 | 8;
+    env->cc_aux = (uint64_t)cf << 63 | (uint64_t)(cf ^ of) << 62
+                  | (host_is_amd() ? 8 : 0);
 }
 
-/* `a` shifted by `count`, masked and not 0; sets the flags. */
+/* Of the two highest bits: 1 if they differ. */
+TEMPLATE unsigned top_differs(uint64_t v, unsigned bits)
+{
+    return (v ^ v << 1) >> (bits - 1) & 1;
+}
+
+/* `a` shifted by `count`, masked and not 0; sets the flags.  `keep_of`: where
+ * Intel's ROL and ROR by more than 1 leave OF alone. */
 TEMPLATE uint64_t shift(Env *env, int op, unsigned bits, uint64_t a,
-                        unsigned count)
+                        unsigned count, bool keep_of)
 {
     unsigned n, cf, of;
     uint64_t r, c;
+    bool amd = host_is_amd();
 
     switch (op) {
     case SH_SHL:
@@ -37,13 +47,13 @@ TEMPLATE uint64_t shift(Env *env, int op, unsigned bits, uint64_t a,
             r = zext(c, bits);
             cf = c >> bits & 1;
         }
-        of = cf ^ (r >> (bits - 1));
+        of = amd ? cf ^ (r >> (bits - 1)) : top_differs(a, bits);
         cc_shift(env, bits, r, cf, of);
         return r;
     case SH_SHR:
         r = a >> count;
         cf = a >> (count - 1) & 1;
-        of = (r ^ r << 1) >> (bits - 1) & 1;
+        of = amd ? top_differs(r, bits) : a >> (bits - 1);
         cc_shift(env, bits, r, cf, of);
         return r;
     case SH_SAR:
@@ -55,13 +65,15 @@ TEMPLATE uint64_t shift(Env *env, int op, unsigned bits, uint64_t a,
         n = count & (bits - 1);
         r = zext(a << n | a >> ((bits - n) & (bits - 1)), bits);
         cf = r & 1;
-        of = cf ^ (r >> (bits - 1));
+        of = amd ? cf ^ (r >> (bits - 1))
+             : !keep_of || count == 1 ? top_differs(a, bits) : cc_of(env);
         break;
     case SH_ROR:
         n = count & (bits - 1);
         r = zext(a >> n | a << ((bits - n) & (bits - 1)), bits);
         cf = r >> (bits - 1) & 1;
-        of = cf ^ (r >> (bits - 2) & 1);
+        of = amd ? cf ^ (r >> (bits - 2) & 1)
+             : !keep_of || count == 1 ? (a >> (bits - 1)) ^ (a & 1) : cc_of(env);
         break;
     case SH_RCL:
         n = bits == 8 ? count % 9 : bits == 16 ? count % 17 : count;
@@ -75,11 +87,13 @@ TEMPLATE uint64_t shift(Env *env, int op, unsigned bits, uint64_t a,
             cf = a >> (bits - n) & 1;
             r = zext(r, bits);
         }
-        of = cf ^ (r >> (bits - 1));
+        of = amd ? cf ^ (r >> (bits - 1)) : n ? top_differs(a, bits)
+             : cc_of(env);
         break;
     default:
         n = bits == 8 ? count % 9 : bits == 16 ? count % 17 : count;
         cf = cc_cf(env);
+        of = n ? cf ^ (a >> (bits - 1)) : cc_of(env);
         r = a;
         if (n) {
             r = a >> n | (uint64_t)cf << (bits - n);
@@ -89,7 +103,7 @@ TEMPLATE uint64_t shift(Env *env, int op, unsigned bits, uint64_t a,
             cf = a >> (n - 1) & 1;
             r = zext(r, bits);
         }
-        of = (r ^ r << 1) >> (bits - 1) & 1;
+        of = amd ? top_differs(r, bits) : of;
         break;
     }
     /* Rotations: only CF and OF. */
@@ -112,7 +126,8 @@ TEMPLATE const Insn *shift_r(Env *env, const Insn *insn, unsigned bits, int op,
 
     if (likely(n)) {
         reg_set(env, insn->rm, bits,
-                shift(env, op, bits, reg_get(env, insn->rm, bits), n));
+                shift(env, op, bits, reg_get(env, insn->rm, bits), n,
+                      !by_cl));
     } else if (bits == 32) {
         reg_set(env, insn->rm, bits, reg_get(env, insn->rm, bits));
     }
@@ -129,7 +144,7 @@ TEMPLATE const Insn *shift_m(Env *env, const Insn *insn, unsigned bits, int op,
         MISS(env, insn, slow);
     }
     if (likely(n)) {
-        store(p, bits, shift(env, op, bits, load(p, bits), n));
+        store(p, bits, shift(env, op, bits, load(p, bits), n, false));
     } else {
         store(p, bits, load(p, bits));
     }
@@ -158,12 +173,21 @@ TEMPLATE uint64_t shift2(Env *env, bool left, unsigned bits, uint64_t a,
 {
     unsigned cf, of;
     uint64_t r;
-    bool beyond = bits == 16 && count > 16;
+    bool amd = host_is_amd(), beyond = bits == 16 && count > 16;
+    unsigned of_first = left ? top_differs(a, bits)
+                             : (a >> (bits - 1) ^ b) & 1;
 
     if (beyond) {
-        /* On from `b` into `b` again; CF, and with it OF, get lost. */
+        uint64_t first = a;
+
+        /* AMD: on from `b` into `b` again; CF, and with it OF, get lost.
+         * Intel: from `b` into `a`, as in a ring. */
         count -= 16;
         a = b;
+        if (!amd) {
+            b = first;
+            beyond = false;
+        }
     }
     if (left) {
         cf = beyond ? 0 : a >> (bits - count) & 1;
@@ -173,8 +197,9 @@ TEMPLATE uint64_t shift2(Env *env, bool left, unsigned bits, uint64_t a,
     } else {
         cf = beyond ? 0 : a >> (count - 1) & 1;
         r = count == bits ? b : zext(a >> count | b << (bits - count), bits);
-        of = (r ^ r << 1) >> (bits - 1) & 1;
+        of = top_differs(r, bits);
     }
+    of = amd ? of : of_first;
     cc_shift(env, bits, r, cf, of);
     return r;
 }

@@ -79,17 +79,20 @@ TEMPLATE const Insn *push_mem(Env *env, const Insn *insn, unsigned bits,
 }
 DEFINE_REG_WIDE(push_m, push_mem, 0)
 
-/* The slot is written whole, as AMD does; Intel's processors write only the
- * selector's two bytes of one of four. */
+/* AMD's write the slot whole, Intel's only the selector's two bytes of one of
+ * four. */
 TEMPLATE const Insn *push_seg(Env *env, const Insn *insn, unsigned bits,
                               int unused)
 {
-    void *p = push_slot(env, bits, true);
+    unsigned width = bits == 32 && !host_is_amd() ? 16 : bits;
+    void *p = width == bits
+              ? push_slot(env, bits, true)
+              : stack_write(env, env->s.gpr[R_RSP] - bits / 8, width / 8);
 
     if (!p) {
         return insn_fault(env, insn);
     }
-    store(p, bits, env->s.seg[insn->reg].selector);
+    store(p, width, env->s.seg[insn->reg].selector);
     mem_written(env, p);
     stack_move(env, bits, -(int)(bits / 8));
     NEXT(env, insn);

@@ -312,18 +312,41 @@ TEMPLATE uint64_t elements(Env *env, const Insn *insn, int op, unsigned bits,
     return n;
 }
 
+/* With 32-bit addresses the upper halves are cleared even if not one element is
+ * done on Intel's: of RCX, and of what MOVS and STOS advance. */
+TEMPLATE void repeat_begin(Env *env, int op, unsigned abits, uint64_t n)
+{
+    if (abits == 32 && !host_is_amd()
+        && (n == 0 || op == STR_MOVS || op == STR_STOS)) {
+        env->s.gpr[R_RCX] = n;
+        if (op == STR_MOVS) {
+            env->s.gpr[R_RSI] = (uint32_t)env->s.gpr[R_RSI];
+        }
+        if (op == STR_MOVS || op == STR_STOS) {
+            env->s.gpr[R_RDI] = (uint32_t)env->s.gpr[R_RDI];
+        }
+    }
+}
+
 TEMPLATE const Insn *repeat(Env *env, const Insn *insn, int op, unsigned bits,
                             unsigned abits)
 {
     bool compares = op == STR_CMPS || op == STR_SCAS;
     bool rep_zf = !(insn->flags & INSN_REPNE);
     uint64_t n = addr_get(env, R_RCX, abits), done;
+    uint64_t cc_res = env->cc_res, cc_aux = env->cc_aux;
 
+    repeat_begin(env, op, abits, n);
     while (n) {
         done = elements(env, insn, op, bits, abits, n, rep_zf);
         if (done == 0) {
             if (!element(env, insn, op, bits, abits)) {
                 env->in_rep = false;
+                if (compares && !host_is_amd()) {
+                    /* Intel's give the flags back at a fault. */
+                    env->cc_res = cc_res;
+                    env->cc_aux = cc_aux;
+                }
                 return insn_fault(env, insn);
             }
             done = 1;

@@ -201,7 +201,7 @@ static const Insn *compare_underflow(Env *env, const Insn *insn, int pop)
                            "m"(*x87_st(env, insn->rm)), "m"(env->s.fcw));   \
             x87_end(sw);                                                    \
             asm volatile("fstp %st(0)\n\tfstp %st(0)");                     \
-            ok = x87_merge(env, sw, x87_c1_if_intel());                     \
+            ok = x87_merge(env, sw, 0);                                     \
         }                                                                   \
         cc_set(env, (z ? FL_ZF : 0) | (p ? FL_PF : 0) | (c ? FL_CF : 0));   \
         if (likely(ok)) {                                                   \
@@ -557,6 +557,16 @@ static const struct {
     .bcd = { 0, 0, 0, 0, 0, 0, 0, 0xc0, 0xff, 0xff },
 };
 
+/* On Intel's an exception that stops the store comes before the operand's
+ * fault, which then never happens. */
+static bool store_ignores_fault(Env *env, bool stopped)
+{
+    if (stopped) {
+        env->exc_vector = -1;
+    }
+    return stopped;
+}
+
 /*
  * The host's instruction pops exactly when it stores.  Without a pop on our
  * side it is the same instruction: FST is FSTP on a copy.
@@ -581,19 +591,28 @@ static const struct {
     TEMPLATE const Insn *NAME##_body(Env *env, const Insn *insn,            \
                                      InsnFn *slow)                          \
     {                                                                       \
+        uint8_t nowhere[16];                                                \
+        bool fault = false;                                                 \
         uint16_t sw;                                                        \
         void *p;                                                            \
                                                                             \
         NEED_X87(env, insn);                                                \
         p = mem_wr(env, insn, sizeof(indefinite.kind), false, slow);        \
         if (unlikely(!p)) {                                                 \
-            MISS(env, insn, slow);                                          \
+            if (slow || host_is_amd()) {                                    \
+                MISS(env, insn, slow);                                      \
+            }                                                               \
+            p = nowhere;                                                    \
+            fault = true;                                                   \
         }                                                                   \
-        x87_note_mem(env, insn);                                            \
         if (unlikely(x87_empty(env, 0))) {                                  \
             if (slow) {                                                     \
                 return slow(env, insn);                                     \
             }                                                               \
+            if (fault && !store_ignores_fault(env, !(env->s.fcw & MX_IE))) {\
+                return insn_fault(env, insn);                               \
+            }                                                               \
+            x87_note_mem(env, insn);                                        \
             if (x87_stack_fault(env, false)) {                              \
                 memcpy(p, indefinite.kind, sizeof(indefinite.kind));        \
                 mem_written(env, p);                                        \
@@ -607,6 +626,10 @@ static const struct {
                      : "m"(*x87_st(env, 0)), "r"(p), "m"(env->s.fcw)        \
                      : "memory");                                           \
         x87_end(sw);                                                        \
+        if (fault && !store_ignores_fault(env, HOST_DEPTH(sw) != 0)) {      \
+            return insn_fault(env, insn);                                   \
+        }                                                                   \
+        x87_note_mem(env, insn);                                            \
         x87_merge(env, sw, FSW_C1);                                         \
         if (unlikely(HOST_DEPTH(sw) != 0)) {                                \
             asm volatile("fstp %st(0)");    /* not popped: not stored */    \
@@ -691,7 +714,6 @@ static const Insn *FCMOVCC_ST0_STi(Env *env, const Insn *insn)
     if (cc_cond(env, insn->aux)) {
         *x87_st(env, 0) = *x87_st(env, insn->rm);
     }
-    env->s.fsw &= ~x87_c1_if_intel();
     NEXT(env, insn);
 }
 

@@ -89,12 +89,6 @@ static inline bool x87_stack_fault(Env *env, bool overflow)
     return env->s.fcw & MX_IE;
 }
 
-/* What FCOMI and FCMOVcc clear: Intel's C1, AMD's nothing. */
-static inline unsigned x87_c1_if_intel(void)
-{
-    return host_is_amd() ? 0 : FSW_C1;
-}
-
 /*
  * Take over the host's status word after an instruction: the exceptions, and
  * the condition codes in `cc`.  False: an unmasked exception found before

@@ -1089,7 +1089,8 @@ int main(int argc, char **argv)
         rng ^= strtoull(env, NULL, 0) * 0x9e3779b9;
     }
     __builtin_cpu_init();
-    undefined_count = __builtin_cpu_is("amdfam19h");
+    undefined_count = __builtin_cpu_is("amdfam19h")
+                      || __builtin_cpu_is("sapphirerapids");
     find_rows();
     env_setup();
     g_test_add_data_func("/legacy/64", &mode64, test_legacy);
