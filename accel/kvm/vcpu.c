@@ -440,7 +440,7 @@ static CpuRun handle_exit(KvmCpu *k)
 
 static void inject_nmi(KvmCpu *k)
 {
-    cpu_clear_pending(k->cpu, CPU_PEND_NMI);
+    cpu_take_nmi(k->cpu);
     k->cpu->state->halted = false;
     kvm_do(k->fd, KVM_NMI, NULL);
 }

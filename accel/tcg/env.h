@@ -273,6 +273,13 @@ bool mem_sys_write(Env *env, uint64_t gva, const void *buf, unsigned size);
 
 /* --- memory operands ------------------------------------------------------- */
 
+/* Is what an MSR, a descriptor-table register or a system descriptor is to hold
+ * canonical?  The width that the processor has counts, not the one that CR4
+ * enables, and so do all modes. */
+bool env_base_canonical(const Env *env, uint64_t base);
+/* The model's vendor, for what processors of the two do differently. */
+bool env_is_amd(const Env *env);
+
 /* Is the address in canonical form, 48 bits or 57 with LA57? */
 static inline bool mem_canonical(const Env *env, uint64_t gva)
 {

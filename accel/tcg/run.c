@@ -475,6 +475,11 @@ static bool deliver_exception(Env *env)
     }
     env->exc_vector = -1;
     env_update_mode(env);
+    if (unlikely(env->watch_hit)) {
+        exc_set(env, EXC_DB, false, 0);
+        env->exc_dr6 = env->watch_hit;
+        env->watch_hit = 0;
+    }
     return true;
 }
 
@@ -565,10 +570,11 @@ static Step handle_pending(Env *env, CpuRun *run)
     }
     if (pending & CPU_PEND_NMI) {
         if (!s->nmi_blocked && !s->interrupt_shadow) {
-            cpu_clear_pending(cpu, CPU_PEND_NMI);
-            s->halted = false;
-            s->nmi_blocked = true;
-            exc_set(env, EXC_NMI, false, 0);
+            if (cpu_take_nmi(cpu)) {
+                s->halted = false;
+                s->nmi_blocked = true;
+                exc_set(env, EXC_NMI, false, 0);
+            }
             return AGAIN;
         }
         if (s->nmi_blocked) {
@@ -619,6 +625,12 @@ static void raise_traps(Env *env, uint64_t rflags)
         dr6 |= DR6_BS;
     }
     env->no_step = false;
+    if (env->exc_vector >= 0 && env->exc_soft != EXC_SOFT_NONE
+        && env->exc_soft != EXC_SOFT_ICEBP) {
+        /* What MOV SS held back is due once the interrupt that this
+         * instruction makes has been delivered. */
+        return;
+    }
     if (env->exc_vector == EXC_DB && env->exc_soft == EXC_SOFT_NONE
         && !(env->exc_dr6 & DR6_BD)) {
         env->exc_dr6 |= dr6;    /* an I/O breakpoint as well */
@@ -651,6 +663,13 @@ static bool at_breakpoint(Env *env)
     return true;
 }
 
+/* After MOV SS Intel's processors pass over code breakpoints, AMD's do not:
+ * SDM 3A 6.8.3. */
+static bool code_db_blocked(const Env *env)
+{
+    return env->s.interrupt_shadow == 2 && !env_is_amd(env);
+}
+
 /* Run from RIP until something ends the chain of blocks. */
 static void run_blocks(Env *env)
 {
@@ -666,7 +685,8 @@ static void run_blocks(Env *env)
     const Insn *insn;
     int32_t budget;
 
-    if (unlikely(armed) && !(rflags & FL_RF) && at_breakpoint(env)) {
+    if (unlikely(armed) && !(rflags & FL_RF) && !code_db_blocked(env)
+        && at_breakpoint(env)) {
         return;
     }
     s->rflags &= ~(uint64_t)FL_RF;

@@ -49,6 +49,7 @@ struct X86Cpu {
 
     uint32_t pending;           /* (A) CPU_PEND_*; release on set */
     uint8_t sipi_vector;        /* (A) written before CPU_PEND_SIPI */
+    uint8_t n_nmis;             /* (A) see cpu_nmi() */
     bool is_bsp;
 
     /* Thread control, under `mutex`. */
@@ -93,6 +94,17 @@ static inline uint32_t cpu_pending(const X86Cpu *cpu)
 {
     return __atomic_load_n(&cpu->pending, __ATOMIC_ACQUIRE);
 }
+
+/*
+ * An NMI.  Any thread, no lock.  A processor that has taken none yet holds two:
+ * the one that it is about to take and the one that it latches meanwhile.
+ * cpu_take_nmi(): between instructions, take one if there is one; CPU_PEND_NMI
+ * stays set while another waits.  cpu_merge_nmis(): NMIs are about to be let in again, and of
+ * those that came since only one was latched.
+ */
+void cpu_nmi(X86Cpu *cpu);
+bool cpu_take_nmi(X86Cpu *cpu);
+void cpu_merge_nmis(X86Cpu *cpu);
 
 /* Run fn(cpu, opaque) in the vCPU's thread, between instructions (also while
  * it is stopped).  queue: soon; run: before returning.  `run` must be called
@@ -141,6 +153,8 @@ void cpu_model_list(void);                  /* -cpu help */
 void cpu_cpuid(X86Cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t r[4]);
 /* Does the model have this feature?  FEAT_* of cpu/features.h. */
 bool cpu_has(const X86Cpu *cpu, unsigned feature);
+/* The width of physical addresses. */
+unsigned cpu_phys_bits(const X86Cpu *cpu);
 /* All of them: N_FEATURE_WORDS words, constant. */
 const uint32_t *cpu_feature_words(const X86Cpu *cpu);
 /* The bits that XCR0 may have. */

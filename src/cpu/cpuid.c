@@ -95,6 +95,11 @@ bool cpu_has(const X86Cpu *cpu, unsigned feature)
     return feat_has(cpu->model->words, feature);
 }
 
+unsigned cpu_phys_bits(const X86Cpu *cpu)
+{
+    return cpu->model->phys_bits;
+}
+
 const uint32_t *cpu_feature_words(const X86Cpu *cpu)
 {
     return cpu->model->words;
@@ -434,6 +439,10 @@ CpuModel *cpu_model_new(const char *text, const AccelOps *ops, GError **err)
             cpu_model_free(m);
             return NULL;
         }
+    }
+    /* There is no processor with INVPCID alone. */
+    if (!feat_has(m->words, FEAT_PCID)) {
+        m->words[FEAT_INVPCID / 32] &= ~BIT(FEAT_INVPCID % 32);
     }
     mask_to_accel(m, asked, check || enforce, enforce, &lacking);
     if (lacking) {

@@ -25,6 +25,9 @@
 /* A guest that asks for less gets this: the timer thread must not starve the
  * others.  Linux never programs less than a microsecond. */
 #define MIN_PERIOD_NS 1000
+/* timer_start_ns of a one-shot count that has reached 0: it stays there even
+ * if the timer becomes periodic. */
+#define STOPPED INT64_MIN
 
 enum {                          /* IA32_APIC_BASE */
     BASE_BSP = 1 << 8, BASE_X2 = 1 << 10, BASE_ENABLE = 1 << 11,
@@ -272,7 +275,7 @@ static void accept(Lapic *a, unsigned mode, uint8_t vector, bool level)
         cpu_interrupt(cpu, CPU_PEND_SMI);
         break;
     case APIC_DM_NMI:
-        cpu_interrupt(cpu, CPU_PEND_NMI);
+        cpu_nmi(cpu);
         break;
     case APIC_DM_INIT:
         cpu_interrupt(cpu, CPU_PEND_INIT);
@@ -387,7 +390,7 @@ void lapic_set_lint(Lapic *a, int lint, int level)
         return;
     }
     if (!lapic_enabled(a)) {
-        cpu_interrupt(a->cpu, CPU_PEND_NMI);
+        cpu_nmi(a->cpu);
     } else {
         local_source(a, LVT_LINT0 + lint);
     }
@@ -568,41 +571,57 @@ static void timer_arm(Lapic *a)
         } else {
             timer_del(&a->timer);
         }
-    } else if (a->timer_initial) {
+    } else if (a->timer_initial && a->timer_start_ns != STOPPED) {
         timer_mod(&a->timer, a->timer_start_ns + period_ns(a));
     } else {
         timer_del(&a->timer);
     }
 }
 
+/* With timer_mutex: has a count run out?  Then the next one begins. */
+static bool timer_expire(Lapic *a)
+{
+    int64_t gone = clock_ns(CLK_VIRTUAL) - a->timer_start_ns;
+
+    if (!a->timer_initial || a->timer_start_ns == STOPPED
+        || gone < period_ns(a)) {
+        return false;
+    }
+    if (timer_mode(a) == LVT_PERIODIC) {
+        a->timer_start_ns += gone / period_ns(a) * period_ns(a);
+    } else {
+        a->timer_start_ns = STOPPED;
+    }
+    return true;
+}
+
+static void timer_interrupt(Lapic *a)
+{
+    uint32_t lvt = __atomic_load_n(&a->lvt[LVT_TIMER], __ATOMIC_RELAXED);
+
+    if (!(lvt & LVT_MASKED)) {
+        accept(a, APIC_DM_FIXED, lvt & LVT_VECTOR, false);
+    }
+}
+
 static void timer_fired(void *opaque)
 {
     Lapic *a = opaque;
-    int64_t now = clock_ns(CLK_VIRTUAL);
-    bool fire = false;
+    bool fire;
 
     g_mutex_lock(&a->timer_mutex);
     if (timer_mode(a) == LVT_DEADLINE) {
-        fire = a->tsc_deadline != 0;
-        a->tsc_deadline = 0;
-    } else if (a->timer_initial && now >= a->timer_start_ns + period_ns(a)) {
-        fire = true;
-        if (timer_mode(a) == LVT_PERIODIC) {
-            int64_t n = (now - a->timer_start_ns) / period_ns(a);
-
-            a->timer_start_ns += n * period_ns(a);
-            timer_arm(a);
+        fire = a->tsc_deadline && a->tsc_deadline <= cpu_read_tsc(a->cpu);
+        if (fire) {
+            a->tsc_deadline = 0;
         }
-    } else if (a->timer_initial) {
-        timer_arm(a);           /* rewritten since */
+    } else {
+        fire = timer_expire(a);
     }
+    timer_arm(a);               /* the next period, or rewritten since */
     g_mutex_unlock(&a->timer_mutex);
     if (fire) {
-        uint32_t lvt = __atomic_load_n(&a->lvt[LVT_TIMER], __ATOMIC_RELAXED);
-
-        if (!(lvt & LVT_MASKED)) {
-            accept(a, APIC_DM_FIXED, lvt & LVT_VECTOR, false);
-        }
+        timer_interrupt(a);
     }
 }
 
@@ -610,7 +629,8 @@ static uint32_t timer_current(Lapic *a)
 {
     int64_t gone, period;
 
-    if (timer_mode(a) == LVT_DEADLINE || !a->timer_initial) {
+    if (timer_mode(a) == LVT_DEADLINE || !a->timer_initial
+        || a->timer_start_ns == STOPPED) {
         return 0;
     }
     gone = clock_ns(CLK_VIRTUAL) - a->timer_start_ns;
@@ -646,6 +666,10 @@ static void timer_write_divide(Lapic *a, uint32_t val)
 static void timer_write_lvt(Lapic *a, uint32_t val)
 {
     g_mutex_lock(&a->timer_mutex);
+    /* What the old mode owes, should the timer's thread be late. */
+    if (timer_mode(a) != LVT_DEADLINE && timer_expire(a)) {
+        timer_interrupt(a);
+    }
     if ((val ^ a->lvt[LVT_TIMER]) & LVT_DEADLINE) {
         /* Changing to or from deadline mode disarms: SDM 11.5.4.1. */
         a->timer_initial = 0;
@@ -837,14 +861,17 @@ static bool write_base(Lapic *a, uint64_t val)
     bool was_on = old & BASE_ENABLE, on = val & BASE_ENABLE;
 
     /* SDM 11.12.1, figure 11-27: the transitions that exist. */
-    if ((val & ~(UINT64_C(0xfffffff000) | BASE_BSP | BASE_X2 | BASE_ENABLE))
+    if ((val & 0xfff & ~(BASE_BSP | BASE_X2 | BASE_ENABLE))
+        || val >> cpu_phys_bits(a->cpu)
         || (x2 && !on) || (was_x2 && on && !x2) || (!was_on && x2)
         || (x2 && !cpu_has(a->cpu, FEAT_X2APIC))) {
         return false;
     }
     __atomic_store_n(&a->base, val, __ATOMIC_RELEASE);
     if (was_on && !on) {
+        /* As after a power-up, the id included: SDM 11.4.3, 11.12.5.1. */
         lapic_reset(a, true);
+        a->id = a->cpu->apic_id << 24;
         __atomic_store_n(&a->base, val, __ATOMIC_RELEASE);
     }
     update_extint(a);
@@ -926,16 +953,22 @@ bool lapic_rdmsr(Lapic *a, uint32_t msr, uint64_t *val)
 
 static bool wrmsr(Lapic *a, uint32_t msr, uint64_t val)
 {
+    bool fire = false;
+
     if (msr == MSR_APIC_BASE) {
         return write_base(a, val);
     }
     if (msr == MSR_TSC_DEADLINE) {
         g_mutex_lock(&a->timer_mutex);
         if (timer_mode(a) == LVT_DEADLINE) {
-            a->tsc_deadline = val;
+            fire = val && !in_kernel() && val <= cpu_read_tsc(a->cpu);
+            a->tsc_deadline = fire ? 0 : val;
             timer_arm(a);
         }
         g_mutex_unlock(&a->timer_mutex);
+        if (fire) {
+            timer_interrupt(a); /* now, not when another thread wakes up */
+        }
         return true;
     }
     return is_x2apic(a) && x2_wrmsr(a, (msr - MSR_X2APIC) << 4, val);
@@ -1105,6 +1138,9 @@ void lapic_set_page(Lapic *a, const uint8_t page[LAPIC_PAGE_BYTES],
     a->timer_divide = load_le32(page + APIC_TIMER_DIVIDE);
     a->timer_start_ns = clock_ns(CLK_VIRTUAL)
                         - (int64_t)(a->timer_initial - current) * divisor(a);
+    if (current == 0 && timer_mode(a) != LVT_PERIODIC) {
+        a->timer_start_ns = STOPPED;
+    }
     a->tsc_deadline = tsc_deadline;
 }
 

@@ -262,32 +262,41 @@ bool cpu_wrmsr(X86Cpu *cpu, uint32_t msr, uint64_t val)
         s->feature_control = val;
         return true;
     case MSR_SPEC_CTRL:
+        if (!cpu_has(cpu, FEAT_SPEC_CTRL) || (val & ~UINT64_C(0x5ff))) {
+            return false;
+        }
         s->spec_ctrl = val;
-        return cpu_has(cpu, FEAT_SPEC_CTRL) && !(val & ~UINT64_C(0x5ff));
+        return true;
     case MSR_PRED_CMD:
-        return cpu_has(cpu, FEAT_SPEC_CTRL) || cpu_has(cpu, FEAT_IBPB);
+        return (cpu_has(cpu, FEAT_SPEC_CTRL) || cpu_has(cpu, FEAT_IBPB))
+               && val <= 1;
     case MSR_FLUSH_CMD:
-        return cpu_has(cpu, FEAT_FLUSH_L1D);
+        return cpu_has(cpu, FEAT_FLUSH_L1D) && val <= 1;
     case MSR_BIOS_SIGN_ID:
         s->microcode_rev = val;
         return true;
     case MSR_SMBASE:
         return false;
     case MSR_MISC_FEATURES_ENABLES:
-        s->misc_features = val;
         return !val;
     case MSR_MISC_ENABLE:
         s->misc_enable = val;
         return true;
     case MSR_DEBUGCTL:
+        if (val & ~UINT64_C(0xffff)) {
+            return false;
+        }
         s->debugctl = val & 3;
-        return !(val & ~UINT64_C(0xffff));
+        return true;
     case MSR_MCG_STATUS:
         s->mcg_status = val;
         return true;
     case MSR_MCG_CTL:
+        if (val != 0 && val != ~UINT64_C(0)) {
+            return false;
+        }
         s->mcg_ctl = val;
-        return val == 0 || val == ~UINT64_C(0);
+        return true;
     case MSR_MTRR_PHYSBASE0 ... MSR_MTRR_PHYSBASE0 + 2 * MTRR_N_VAR - 1:
         return write_variable_mtrr(s, msr, val);
     case MSR_PAT:
@@ -313,7 +322,6 @@ bool cpu_wrmsr(X86Cpu *cpu, uint32_t msr, uint64_t val)
         *mce_register(s, msr) = val;
         return true;
     case MSR_XSS:
-        s->ia32_xss = val;
         return cpu_has(cpu, FEAT_XSAVES) && val == 0;
     case MSR_MPERF: case MSR_APERF:
     case MSR_PERF_CTL: case MSR_THERM_STATUS: case MSR_ENERGY_PERF_BIAS:

@@ -78,6 +78,43 @@ void cpu_interrupt(X86Cpu *cpu, uint32_t bits)
     }
 }
 
+void cpu_nmi(X86Cpu *cpu)
+{
+    uint8_t n = __atomic_load_n(&cpu->n_nmis, __ATOMIC_RELAXED);
+
+    while (n < 2
+           && !__atomic_compare_exchange_n(&cpu->n_nmis, &n, n + 1, false,
+                                           __ATOMIC_SEQ_CST,
+                                           __ATOMIC_RELAXED)) {
+    }
+    cpu_interrupt(cpu, CPU_PEND_NMI);
+}
+
+bool cpu_take_nmi(X86Cpu *cpu)
+{
+    uint8_t n;
+
+    /* Cleared before the count: who counts later sets it again. */
+    cpu_clear_pending(cpu, CPU_PEND_NMI);
+    n = __atomic_load_n(&cpu->n_nmis, __ATOMIC_SEQ_CST);
+    while (n && !__atomic_compare_exchange_n(&cpu->n_nmis, &n, n - 1, false,
+                                             __ATOMIC_SEQ_CST,
+                                             __ATOMIC_RELAXED)) {
+    }
+    if (n > 1) {
+        cpu_interrupt(cpu, CPU_PEND_NMI);
+    }
+    return n;
+}
+
+void cpu_merge_nmis(X86Cpu *cpu)
+{
+    uint8_t two = 2;
+
+    __atomic_compare_exchange_n(&cpu->n_nmis, &two, 1, false,
+                                __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+}
+
 static void queue_work(X86Cpu *cpu, void (*fn)(X86Cpu *, void *), void *opaque,
                        bool *done)
 {
@@ -555,6 +592,7 @@ void cpu_do_init_sipi(X86Cpu *cpu)
 
     if (pending & CPU_PEND_INIT) {
         cpu_clear_pending(cpu, CPU_PEND_INIT | CPU_PEND_NMI | CPU_PEND_SMI);
+        __atomic_store_n(&cpu->n_nmis, 0, __ATOMIC_SEQ_CST);
         do_init(cpu);
     }
     if (pending & CPU_PEND_SIPI) {

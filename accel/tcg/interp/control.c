@@ -371,7 +371,7 @@ static const Insn *load_table(Env *env, const Insn *insn, X86Table *t)
     if (!in_code64(env) && insn->size == 2) {
         base &= 0xffffff;
     }
-    if (!mem_canonical(env, base)) {
+    if (!env_base_canonical(env, base)) {
         return insn_raise_err(env, insn, EXC_GP, 0);
     }
     t->limit = load(p, 16);
@@ -456,7 +456,7 @@ static const Insn *invpcid(Env *env, const Insn *insn)
     gva = load(p + 8, 64);
     if (type > INVPCID_ALL || pcid >> 12
         || (type <= INVPCID_CONTEXT && pcid && !(env->s.cr4 & CR4_PCIDE))
-        || (type == INVPCID_ADDRESS && !mem_canonical(env, gva))) {
+        || (type == INVPCID_ADDRESS && !env_base_canonical(env, gva))) {
         return insn_raise_err(env, insn, EXC_GP, 0);
     }
     switch (type) {

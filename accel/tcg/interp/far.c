@@ -707,7 +707,10 @@ static const Insn *iret_protected(Env *env, const Insn *insn)
 /* NMIs are let in again even when it faults. */
 static const Insn *iret(Env *env, const Insn *insn)
 {
-    env->s.nmi_blocked = false;
+    if (env->s.nmi_blocked) {
+        cpu_merge_nmis(env->cpu);
+        env->s.nmi_blocked = false;
+    }
     if (env->mode & DM_REAL) {
         return iret_real(env, insn);
     } else if (env->mode & DM_VM86) {

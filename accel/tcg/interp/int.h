@@ -320,7 +320,8 @@ TEMPLATE void unlock(Env *env, const void *p, InsnFn *slow)
 extern const HandlerRow interp_arith[], interp_mul[], interp_shift[],
     interp_bits[], interp_move[], interp_stack[], interp_locked[],
     interp_branch[], interp_string[], interp_segment[], interp_far[],
-    interp_control[], interp_msr[], interp_system[], interp_io[];
+    interp_control[], interp_msr[], interp_system[], interp_io[],
+    interp_hypercall[];
 /* Those of fpu.c and its like, ended by NULL. */
 extern const HandlerRow *const fpu_tables[];
 

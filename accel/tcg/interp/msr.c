@@ -113,7 +113,7 @@ static const Insn *wrmsr(Env *env, const Insn *insn)
     }
     plain = plain_msr(env, msr, &address);
     if (plain) {
-        if (!exists(env, msr) || (address && !mem_canonical(env, v))) {
+        if (!exists(env, msr) || (address && !env_base_canonical(env, v))) {
             return insn_raise_err(env, insn, EXC_GP, 0);
         }
         if (msr == MSR_SFMASK) {

@@ -11,7 +11,16 @@
  */
 #include "accel/tcg/interp/segment.h"
 
+#include "cpu/features.h"
+
 /* --- addresses ------------------------------------------------------------------------- */
+
+bool env_base_canonical(const Env *env, uint64_t base)
+{
+    unsigned unused = cpu_has(env->cpu, FEAT_LA57) ? 64 - 57 : 64 - 48;
+
+    return (uint64_t)((int64_t)(base << unused) >> unused) == base;
+}
 
 bool seg_check(const Env *env, unsigned seg, uint64_t off, uint64_t len,
                bool write, uint64_t *gva)
@@ -255,7 +264,10 @@ void seg_drop_inner(Env *env, unsigned cpl)
         }
         if ((s->attr & (SEGA_CODE | SEGA_C)) != (SEGA_CODE | SEGA_C)
             && (s->attr & SEGA_DPL) >> SEGA_DPL_SHIFT < cpl) {
-            seg_load_null(env, regs[i], 0);
+            /* Base and limit stay, as processors do: programs are known to
+             * find FS's and GS's there. */
+            s->selector = 0;
+            s->attr = SEGA_NULL;
         }
     }
 }
@@ -291,7 +303,7 @@ bool ldt_load(Env *env, uint16_t selector, int vector, unsigned ext)
             return false;
         }
         high <<= 32;
-        if (!mem_canonical(env, high | desc_base(d.lo))) {
+        if (!env_base_canonical(env, high | desc_base(d.lo))) {
             return exc_set(env, vector, true, error);
         }
     }
@@ -606,7 +618,7 @@ static const Insn *ltr(Env *env, const Insn *insn)
             return insn_fault(env, insn);
         }
         high <<= 32;
-        if (!mem_canonical(env, high | desc_base(d.lo))) {
+        if (!env_base_canonical(env, high | desc_base(d.lo))) {
             return insn_raise_err(env, insn, EXC_GP, error);
         }
     }

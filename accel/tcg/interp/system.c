@@ -36,7 +36,7 @@ static void set_flat(Env *env, uint16_t cs, uint16_t ss, unsigned cpl,
     env_update_mode(env);
 }
 
-static bool is_amd(const Env *env)
+bool env_is_amd(const Env *env)
 {
     uint32_t r[4];
 
@@ -51,7 +51,7 @@ static const Insn *do_syscall(Env *env, const Insn *insn)
     uint64_t next = insn_next_rip(env, insn);
 
     if (!(s->efer & EFER_SCE) || (env->mode & DM_REAL)
-        || (!in_code64(env) && !is_amd(env))) {
+        || (!in_code64(env) && !env_is_amd(env))) {
         return insn_raise(env, insn, EXC_UD);
     }
     if (s->efer & EFER_LMA) {
@@ -79,7 +79,7 @@ static const Insn *sysret(Env *env, const Insn *insn)
     uint16_t cs = s->star >> 48;
 
     if (!(s->efer & EFER_SCE) || (env->mode & DM_REAL)
-        || (!in_code64(env) && !is_amd(env))) {
+        || (!in_code64(env) && !env_is_amd(env))) {
         return insn_raise(env, insn, EXC_UD);
     }
     if (env->cpl || (env->mode & DM_VM86)) {
@@ -183,7 +183,7 @@ TEMPLATE const Insn *wr_base(Env *env, const Insn *insn, unsigned bits,
     if (!in_code64(env) || !(env->s.cr4 & CR4_FSGSBASE)) {
         return insn_raise(env, insn, EXC_UD);
     }
-    if (!mem_canonical(env, v)) {
+    if (!env_base_canonical(env, v)) {
         return insn_raise_err(env, insn, EXC_GP, 0);
     }
     env->s.seg[seg].base = v;

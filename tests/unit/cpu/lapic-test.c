@@ -268,7 +268,82 @@ static void test_timer(void)
     g_assert_cmpuint(v, ==, 0);
     g_assert_cmpuint(lapic_mmio_read(a, TICR), ==, 0);
     receivers(0xa2);
+    /* One that has passed fires at once. */
+    g_assert_true(cpu_wrmsr(cpu(0), 0x6e0, cpu_read_tsc(cpu(0))));
+    g_assert_cmphex(receivers(0xa2), ==, 1);
+    g_assert_true(cpu_rdmsr(cpu(0), 0x6e0, &v));
+    g_assert_cmpuint(v, ==, 0);
     clock_stop();
+}
+
+/* A change of mode neither restarts a count nor brings an ended one back. */
+static void test_timer_modes(void)
+{
+    Lapic *a = apic(0);
+    uint32_t half = 10000000;
+
+    setup();
+    clock_start();
+    lapic_mmio_write(a, TDCR, 0xb);
+    lapic_mmio_write(a, LVTT, 0xa3);
+    lapic_mmio_write(a, TICR, 2 * half);
+    while (lapic_mmio_read(a, TCCR) > half) {
+        g_usleep(1000);
+    }
+    lapic_mmio_write(a, LVTT, 1 << 17 | 0xa3);
+    g_assert_cmpuint(lapic_mmio_read(a, TCCR), <=, half);
+    g_assert_cmphex(wait_vector(a), ==, 0xa3);
+    receivers(0xa3);
+    lapic_mmio_write(a, LVTT, 0xa3);
+    g_assert_cmpuint(lapic_mmio_read(a, TCCR), >, 0);
+    g_assert_cmphex(wait_vector(a), ==, 0xa3);
+    receivers(0xa3);
+    g_assert_cmpuint(lapic_mmio_read(a, TCCR), ==, 0);
+    lapic_mmio_write(a, LVTT, 1 << 17 | 0xa3);
+    g_usleep(1000);
+    g_assert_cmpuint(lapic_mmio_read(a, TCCR), ==, 0);
+    g_assert_cmpuint(lapic_mmio_read(a, TICR), ==, 2 * half);
+    lapic_mmio_write(a, TICR, 0);
+    receivers(0xa3);
+    clock_stop();
+}
+
+static void test_base(void)
+{
+    X86Cpu *c = cpu(1);
+    uint64_t v;
+
+    setup();
+    g_assert_true(cpu_rdmsr(c, 0x1b, &v));
+    g_assert_false(cpu_wrmsr(c, 0x1b, v | 1));
+    g_assert_false(cpu_wrmsr(c, 0x1b, v | BIT64(cpu_phys_bits(c))));
+    g_assert_true(cpu_wrmsr(c, 0x1b, v ^ 0x100000));
+    g_assert_cmphex(lapic_base_gpa(c->apic), ==, 0xfef00000);
+    /* An id that was written is forgotten with the rest. */
+    lapic_mmio_write(c->apic, ID, 0x7f000000);
+    g_assert_cmphex(lapic_mmio_read(c->apic, ID), ==, 0x7f000000);
+    g_assert_true(cpu_wrmsr(c, 0x1b, v & ~UINT64_C(0x800)));
+    g_assert_true(cpu_wrmsr(c, 0x1b, v));
+    g_assert_cmphex(lapic_mmio_read(c->apic, ID), ==, 0x01000000);
+    g_assert_cmphex(lapic_mmio_read(c->apic, SVR), ==, 0xff);
+}
+
+/* One to take and one that is latched, not more. */
+static void test_nmi(void)
+{
+    X86Cpu *c = cpu(2);
+
+    setup();
+    for (unsigned i = 0; i < 3; i++) {
+        ipi(0, 2, 4 << 8);
+    }
+    g_assert_true(cpu_take_nmi(c));
+    g_assert_true(cpu_pending(c) & CPU_PEND_NMI);
+    ipi(0, 2, 4 << 8);          /* while the first is handled */
+    cpu_merge_nmis(c);
+    g_assert_true(cpu_take_nmi(c));
+    g_assert_false(cpu_pending(c) & CPU_PEND_NMI);
+    g_assert_false(cpu_take_nmi(c));
 }
 
 static void test_x2apic(void)
@@ -351,6 +426,9 @@ int main(int argc, char **argv)
     g_test_add_func("/lapic/ipi", test_ipi);
     g_test_add_func("/lapic/lint", test_lint);
     g_test_add_func("/lapic/timer", test_timer);
+    g_test_add_func("/lapic/timer-modes", test_timer_modes);
+    g_test_add_func("/lapic/base", test_base);
+    g_test_add_func("/lapic/nmi", test_nmi);
     g_test_add_func("/lapic/x2apic", test_x2apic);
     g_test_add_func("/lapic/state", test_state);
     status = g_test_run();

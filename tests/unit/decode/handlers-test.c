@@ -15,10 +15,10 @@ static GString *missing;
 static unsigned n_missing, n_forms;
 static InsnFn *undefined;
 
-/* #UD is what they do here: no SMM, no hypervisor below. */
+/* #UD is what they do here: there is no SMM. */
 static bool always_undefined(const Insn *i)
 {
-    return i->op == OP_RSM || i->op == OP_VMCALL || i->op == OP_VMMCALL;
+    return i->op == OP_RSM;
 }
 
 static void check(const uint8_t *p, unsigned n, TestMode mode)
