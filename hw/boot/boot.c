@@ -105,6 +105,10 @@ static bool load_kernel(Machine *m, GError **err)
     if (!kernel) {
         return false;
     }
+    if (!boot_file_unpack(kernel, m->ram_bytes, err)) {
+        g_prefix_error(err, "could not load kernel '%s': ", m->kernel);
+        return false;
+    }
     kind = kind_of(kernel);
     /* Of modules there may be many: multiboot opens them. */
     if (m->initrd && kind != KIND_MULTIBOOT && kind != KIND_FOREIGN) {

@@ -29,14 +29,14 @@ static uint64_t flat(uint16_t attr)
     return UINT64_C(0x000f00000000ffff) | (uint64_t)attr << 40;
 }
 
-static void write_gdt(uint16_t code_attr)
+static void write_gdt(uint64_t gpa, uint16_t code_attr)
 {
     uint64_t gdt[6] = { 0 };
 
     gdt[SEL_CODE / 8] = flat(code_attr);
     gdt[SEL_DATA / 8] = flat(FLAT_DATA);
     gdt[SEL_TSS / 8] = UINT64_C(0x67) | (uint64_t)TSS_BUSY << 40;
-    as_write(&as_memory, BOOT_GDT_GPA, gdt, sizeof(gdt));
+    as_write(&as_memory, gpa, gdt, sizeof(gdt));
 }
 
 /* The first 4 GiB onto themselves by pages of 2 MiB. */
@@ -66,7 +66,7 @@ void boot_enter(const BootImage *img)
     if (img->mode == BOOT_ENTRY_NONE || !s) {
         return;
     }
-    write_gdt(code);
+    write_gdt(img->gdt_gpa, code);
     memset(s->gpr, 0, sizeof(s->gpr));
     s->gpr[R_RAX] = img->rax;
     s->gpr[R_RBX] = img->rbx;
@@ -74,7 +74,7 @@ void boot_enter(const BootImage *img)
     s->rip = img->entry;
     s->rflags = 2;
 
-    s->gdtr = (X86Table) { .base = BOOT_GDT_GPA, .limit = 6 * 8 - 1 };
+    s->gdtr = (X86Table) { .base = img->gdt_gpa, .limit = 6 * 8 - 1 };
     for (unsigned i = 0; i < N_SEG; i++) {
         s->seg[i] = (X86Seg) { .selector = SEL_DATA, .attr = FLAT_DATA,
                                .limit = UINT32_MAX };

@@ -65,6 +65,7 @@ void boot_file_free(BootFile *f)
             close(f->fd);
         }
         g_free(f->path);
+        g_free(f->unpacked);
         g_free(f);
     }
 }
@@ -74,7 +75,7 @@ bool boot_file_read(BootFile *f, uint64_t at, void *buf, size_t len)
     if (at > f->size_bytes || len > f->size_bytes - at) {
         return false;
     }
-    if (f->fd < 0) {
+    if (f->data) {
         if (len) {
             memcpy(buf, f->data + at, len);
         }
@@ -98,6 +99,15 @@ static void piece_clear(gpointer p)
     g_free(((BootPiece *)p)->data);
 }
 
+/* Information, data and strings, in this order from `gpa`. */
+static void place_low(BootImage *img, uint64_t gdt_gpa, uint64_t gpa)
+{
+    img->gdt_gpa = gdt_gpa;
+    img->info_gpa = gpa;
+    img->data_end = gpa + BOOT_DATA_GPA - BOOT_INFO_GPA;
+    img->strings_end = gpa + BOOT_STRINGS_GPA - BOOT_INFO_GPA;
+}
+
 BootImage *boot_image_new(Machine *m)
 {
     BootImage *img = g_new0(BootImage, 1);
@@ -108,8 +118,7 @@ BootImage *boot_image_new(Machine *m)
     g_array_set_clear_func(img->pieces, piece_clear);
     img->files = g_ptr_array_new_with_free_func(
         (GDestroyNotify)boot_file_free);
-    img->strings_end = BOOT_STRINGS_GPA;
-    img->data_end = BOOT_DATA_GPA;
+    place_low(img, BOOT_GDT_GPA, BOOT_INFO_GPA);
     img->tables_end = BOOT_TABLES_GPA;
     img->fseg_end = BOOT_FSEG_GPA;
     return img;
@@ -210,6 +219,40 @@ uint64_t boot_find_high(const BootImage *img, uint64_t len, uint64_t align,
     return best;
 }
 
+/* The lowest page from which `len` bytes of RAM below 640K are clear; 0: none. */
+static uint64_t find_low(const BootImage *img, uint64_t len)
+{
+    uint64_t gpa = BOOT_INFO_GPA;
+    const BootPiece *p;
+
+    /* Each round steps over one more piece. */
+    while ((p = overlapped(img, gpa, len))) {
+        gpa = ALIGN_UP(p->gpa + p->len, 4096);
+        if (gpa >= 0xa0000) {
+            return 0;
+        }
+    }
+    return e820_is_ram(img->e820, gpa, len) ? gpa : 0;
+}
+
+bool boot_settle_low(BootImage *img, GError **err)
+{
+    uint64_t bytes = BOOT_LOW_END - BOOT_INFO_GPA, gpa;
+
+    if (!overlapped(img, BOOT_GDT_GPA, BOOT_LOW_END - BOOT_GDT_GPA)) {
+        return true;
+    }
+    gpa = find_low(img, bytes + 4096);
+    gpa = gpa ? gpa : boot_find_high(img, bytes + 4096, 4096, 4 * GiB);
+    if (!gpa) {
+        g_set_error_literal(err, BOOT_ERROR, BOOT_ERROR_NO_ROOM,
+                            "no room for the boot information beside it");
+        return false;
+    }
+    place_low(img, gpa, gpa + 4096);
+    return true;
+}
+
 static uint64_t add_low(BootImage *img, uint64_t *end, uint64_t limit,
                         const void *data, size_t len)
 {
@@ -226,12 +269,14 @@ static uint64_t add_low(BootImage *img, uint64_t *end, uint64_t limit,
 uint64_t boot_add_string(BootImage *img, const char *s)
 {
     return add_low(img, &img->strings_end,
-                   BOOT_STRINGS_GPA + BOOT_STRINGS_BYTES, s, strlen(s) + 1);
+                   img->info_gpa + BOOT_LOW_END - BOOT_INFO_GPA, s,
+                   strlen(s) + 1);
 }
 
 uint64_t boot_add_data(BootImage *img, const void *data, size_t len)
 {
-    return add_low(img, &img->data_end, BOOT_DATA_GPA + BOOT_DATA_BYTES, data,
+    return add_low(img, &img->data_end,
+                   img->info_gpa + BOOT_STRINGS_GPA - BOOT_INFO_GPA, data,
                    len);
 }
 

@@ -250,7 +250,7 @@ bool multiboot_load(BootImage *img, BootFile *kernel, const char *modules,
     g_autofree char *whole = g_strdup_printf("%s %s", kernel->path, cmdline);
     BootElf elf;
 
-    if (!load_kernel(img, kernel, &elf, err)) {
+    if (!load_kernel(img, kernel, &elf, err) || !boot_settle_low(img, err)) {
         return false;
     }
     info.cmdline = boot_add_string(img, whole);
@@ -261,13 +261,13 @@ bool multiboot_load(BootImage *img, BootFile *kernel, const char *modules,
     }
     if (!add_modules(img, modules, elf.end, &info, err)
         || !add_mmap(img, &info, err)
-        || !boot_add(img, "the multiboot information", BOOT_INFO_GPA,
+        || !boot_add(img, "the multiboot information", img->info_gpa,
                      sizeof(info), NULL, 0, &info, err)) {
         return false;
     }
     img->mode = BOOT_ENTRY_PROT32;
     img->entry = elf.entry;
     img->rax = LOADER_MAGIC;
-    img->rbx = BOOT_INFO_GPA;
+    img->rbx = img->info_gpa;
     return true;
 }

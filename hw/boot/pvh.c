@@ -80,6 +80,9 @@ bool pvh_load(BootImage *img, BootFile *kernel, BootFile *initrd,
                             "with CONFIG_PVH has one) nor a multiboot header");
         return false;
     }
+    if (!boot_settle_low(img, err)) {
+        return false;
+    }
     info.cmdline = boot_add_string(img, cmdline);
     if (!info.cmdline) {
         return no_room(err, "the command line: 64K are the limit");
@@ -87,12 +90,12 @@ bool pvh_load(BootImage *img, BootFile *kernel, BootFile *initrd,
     if ((initrd && initrd->size_bytes
          && !add_initrd(img, initrd, &info, err))
         || !add_memmap(img, &info, err)
-        || !boot_add(img, "the start information", BOOT_INFO_GPA,
+        || !boot_add(img, "the start information", img->info_gpa,
                      sizeof(info), NULL, 0, &info, err)) {
         return false;
     }
     img->mode = BOOT_ENTRY_PROT32;
     img->entry = elf.pvh_entry;
-    img->rbx = BOOT_INFO_GPA;
+    img->rbx = img->info_gpa;
     return true;
 }

@@ -76,6 +76,12 @@ static void try_loader(Loader *load, const uint8_t *data, size_t size)
 
     boot_add_file(img, kernel);
     boot_add_file(img, initrd);
+    if (!boot_file_unpack(kernel, MiB, &err)) {
+        if (!err || !*err->message) {
+            abort();
+        }
+        return;
+    }
     e820_set(img->e820, BOOT_EBDA_GPA, 0xa0000 - BOOT_EBDA_GPA,
              E820_RESERVED);
     if (load(img, kernel, initrd, "console=ttyS0", &err)) {

@@ -18,6 +18,10 @@
  *      08000  boot_params, hvm_start_info or multiboot information
  *      0a000  setup_data, memory maps
  *      10000  command lines and strings, 64 KiB
+ *
+ * An ELF kernel may want to be there itself: then GDT, information, data and
+ * strings go together to another place (boot_settle_low()).
+ *
  *      9fc00  EBDA: reserved
  *      e0000  ACPI and SMBIOS tables, when they fit: reserved
  *      f0000  RSDP and SMBIOS entry point: reserved
@@ -38,6 +42,7 @@ enum {
     BOOT_GDT_GPA = 0x1000, BOOT_PAGES_GPA = 0x2000, BOOT_INFO_GPA = 0x8000,
     BOOT_DATA_GPA = 0xa000, BOOT_DATA_BYTES = 0x6000,
     BOOT_STRINGS_GPA = 0x10000, BOOT_STRINGS_BYTES = 0x10000,
+    BOOT_LOW_END = BOOT_STRINGS_GPA + BOOT_STRINGS_BYTES,
     BOOT_EBDA_GPA = 0x9fc00, BOOT_TABLES_GPA = 0xe0000,
     BOOT_FSEG_GPA = 0xf0000, BOOT_TABLES_END = 0x100000,
 };
@@ -85,6 +90,7 @@ typedef struct BootFile {
     char *path;
     int fd;                     /* -1: in memory */
     const uint8_t *data;        /* not owned */
+    uint8_t *unpacked;          /* owned: what `data` is of a packed file */
     uint64_t size_bytes;
 } BootFile;
 
@@ -92,6 +98,9 @@ BootFile *boot_file_open(const char *path, GError **err);
 /* For tests; `data` must live as long. */
 BootFile *boot_file_from_memory(const char *name, const void *data,
                                 size_t len);
+/* A file that gzip packed becomes what it holds, up to `max_bytes`; any other
+ * stays as it is.  hw/boot/gunzip.c */
+bool boot_file_unpack(BootFile *f, uint64_t max_bytes, GError **err);
 void boot_file_free(BootFile *f);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(BootFile, boot_file_free)
 /* All `len` bytes from `at`, or false. */
@@ -115,8 +124,9 @@ typedef struct BootImage {
     GArray *e820;
     GArray *pieces;             /* of BootPiece */
     GPtrArray *files;           /* of BootFile * */
-    uint64_t strings_end;       /* next free byte at BOOT_STRINGS_GPA */
-    uint64_t data_end;          /* next free byte at BOOT_DATA_GPA */
+    uint64_t gdt_gpa, info_gpa; /* BOOT_GDT_GPA, BOOT_INFO_GPA or elsewhere */
+    uint64_t strings_end;       /* next free byte of the strings */
+    uint64_t data_end;          /* next free byte of the data */
     uint64_t tables_end;        /* next free byte at BOOT_TABLES_GPA */
     uint64_t fseg_end;          /* next free byte at BOOT_FSEG_GPA */
     uint64_t rsdp_gpa;          /* 0: no ACPI tables */
@@ -151,6 +161,9 @@ uint64_t boot_place_table(BootImage *img, uint64_t len, uint32_t align,
                           bool fseg);
 void boot_add_table(BootImage *img, uint64_t gpa, const void *data,
                     size_t len);
+/* Once a kernel that says where it belongs is noted, and before anything of
+ * ours: where the low areas are.  False when there is no room for them. */
+bool boot_settle_low(BootImage *img, GError **err);
 /* Copy to the low areas; the address, or 0 when the area is full. */
 uint64_t boot_add_string(BootImage *img, const char *s);
 uint64_t boot_add_data(BootImage *img, const void *data, size_t len);

@@ -6,6 +6,7 @@
 #include <elf.h>
 #include <glib/gstdio.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "hw/boot/boot.h"
 #include "pctest.h"
@@ -355,6 +356,42 @@ static void test_multiboot(void)
     g_unlink(two);
 }
 
+/* A kernel that wants to be where our information goes: GRUB does. */
+static void test_multiboot_low(void)
+{
+    g_autofree uint8_t *k = make_multiboot(1 << 16 | 3);
+    g_autoptr(BootImage) img = boot_image_new(t->m);
+    BootFile *kernel = boot_file_from_memory("k", k, MB_BYTES);
+    GError *err = NULL;
+
+    store_le32(k + MB_HEADER_AT + 12, 0x9000 + MB_HEADER_AT);
+    store_le32(k + MB_HEADER_AT + 16, 0x9000);
+    store_le32(k + MB_HEADER_AT + 20, 0x9000 + MB_BYTES);
+    store_le32(k + MB_HEADER_AT + 24, 0x21758);
+    store_le32(k + MB_HEADER_AT + 28, 0x9030);
+    boot_add_file(img, kernel);
+    multiboot_load(img, kernel, NULL, "low", &err);
+    g_assert_no_error(err);
+    g_assert_true(boot_image_write(img));
+    g_assert_cmphex(img->entry, ==, 0x9030);
+    g_assert_cmphex(pc_load(0x9030, 4), ==, 0x4d4d4d4d);
+    g_assert_cmphex(img->gdt_gpa, ==, 0x22000);
+    g_assert_cmphex(img->rbx, ==, 0x23000);
+    check_string(pc_load(img->rbx + 16, 4), "k low");
+
+    /* All of low memory: then above it. */
+    g_clear_pointer(&img, boot_image_free);
+    img = boot_image_new(t->m);
+    kernel = boot_file_from_memory("k", k, MB_BYTES);
+    boot_add_file(img, kernel);
+    store_le32(k + MB_HEADER_AT + 24, 0xa0000);
+    multiboot_load(img, kernel, NULL, "low", &err);
+    g_assert_no_error(err);
+    g_assert_cmphex(img->rbx, >, MiB);
+    g_assert_true(boot_image_write(img));
+    check_string(pc_load(img->rbx + 16, 4), "k low");
+}
+
 static void refuse_multiboot(uint8_t *k, size_t len, const char *modules,
                              const char *part)
 {
@@ -394,6 +431,67 @@ static void test_multiboot_refused(void)
     k = make_multiboot(1 << 16);
     k[MB_HEADER_AT + 8]++;
     refuse_multiboot(k, MB_BYTES, NULL, "no multiboot header");
+}
+
+/* --- packed kernels --------------------------------------------------------------------- */
+
+/* One member of gzip's. */
+static void append_gzip(GByteArray *out, const void *data, size_t len)
+{
+    uint8_t buf[4096];
+    z_stream z = { .next_in = (uint8_t *)data, .avail_in = len,
+                   .next_out = buf, .avail_out = sizeof(buf) };
+
+    g_assert_cmpint(deflateInit2(&z, 9, Z_DEFLATED, 15 + 16, 8,
+                                 Z_DEFAULT_STRATEGY), ==, Z_OK);
+    g_assert_cmpint(deflate(&z, Z_FINISH), ==, Z_STREAM_END);
+    g_byte_array_append(out, buf, sizeof(buf) - z.avail_out);
+    deflateEnd(&z);
+}
+
+static void refuse_packed(const uint8_t *data, size_t len, uint64_t max,
+                          const char *part)
+{
+    g_autoptr(BootFile) f = boot_file_from_memory("k", data, len);
+    GError *err = NULL;
+
+    g_assert_false(boot_file_unpack(f, max, &err));
+    if (!strstr(err->message, part)) {
+        g_error("\"%s\" does not say \"%s\"", err->message, part);
+    }
+    g_error_free(err);
+}
+
+static void test_unpack(void)
+{
+    g_autoptr(GByteArray) gz = g_byte_array_new();
+    g_autofree uint8_t *want = g_malloc(300000), *got = g_malloc(300000);
+    g_autoptr(BootFile) f = NULL, plain = NULL;
+    GError *err = NULL;
+
+    for (unsigned i = 0; i < 300000; i++) {
+        want[i] = i >> 12;
+    }
+    append_gzip(gz, want, 200000);
+    append_gzip(gz, want + 200000, 100000);
+    g_byte_array_append(gz, (const uint8_t *)"\0padding", 8);
+    f = boot_file_from_memory("k", gz->data, gz->len);
+    boot_file_unpack(f, 300000, &err);
+    g_assert_no_error(err);
+    g_assert_cmpuint(f->size_bytes, ==, 300000);
+    g_assert_true(boot_file_read(f, 0, got, 300000));
+    g_assert_false(boot_file_read(f, 1, got, 300000));
+    g_assert_true(!memcmp(want, got, 300000));
+
+    plain = boot_file_from_memory("k", want, 300000);
+    g_assert_true(boot_file_unpack(plain, 1, &err));
+    g_assert_cmpuint(plain->size_bytes, ==, 300000);
+
+    refuse_packed(gz->data, gz->len, 299999, "does not fit");
+    refuse_packed(gz->data, 100, 300000, "truncated");
+    refuse_packed(gz->data, 3, 300000, "truncated");
+    gz->data[30] ^= 0x55;
+    refuse_packed(gz->data, gz->len, 300000, "damaged");
 }
 
 /* --- all of it ---------------------------------------------------------------------------- */
@@ -513,7 +611,9 @@ int main(int argc, char **argv)
     g_test_add_func("/loader/pvh", test_pvh);
     g_test_add_func("/loader/elf-refused", test_elf_refused);
     g_test_add_func("/loader/multiboot", test_multiboot);
+    g_test_add_func("/loader/multiboot-low", test_multiboot_low);
     g_test_add_func("/loader/multiboot-refused", test_multiboot_refused);
+    g_test_add_func("/loader/unpack", test_unpack);
     g_test_add_func("/loader/boot-refused", test_boot_refused);
     g_test_add_func("/loader/boot", test_boot);
     g_test_add_func("/loader/firmware", test_firmware);
