@@ -284,7 +284,7 @@ uint64_t boot_place_table(BootImage *img, uint64_t len, uint32_t align,
                           bool fseg)
 {
     uint64_t *next = fseg ? &img->fseg_end : &img->tables_end;
-    uint64_t limit = fseg ? BOOT_TABLES_END : BOOT_FSEG_GPA;
+    uint64_t limit = fseg ? BOOT_BIOS_GPA : BOOT_FSEG_GPA;
     uint64_t gpa = ALIGN_UP(*next, align);
 
     if (gpa <= limit && len <= limit - gpa) {

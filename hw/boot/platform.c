@@ -243,9 +243,12 @@ static void setup_cpus(Machine *m, const GArray *e820)
 
 /* --- all of it ------------------------------------------------------------------------------ */
 
+enum { EQUIPMENT_FPU = 1 << 1, EQUIPMENT_MOUSE = 1 << 2 };
+
 static void set_bios_data_area(void)
 {
     as_store(&as_memory, 0x40e, 2, BOOT_EBDA_GPA >> 4);
+    as_store(&as_memory, 0x410, 2, EQUIPMENT_FPU | EQUIPMENT_MOUSE);
     as_store(&as_memory, 0x413, 2, BOOT_EBDA_GPA / KiB);
 }
 
@@ -260,5 +263,6 @@ void boot_platform_setup(Machine *m)
     }
     mem_commit();
     setup_cpus(m, e820);
+    boot_write_ivt();
     set_bios_data_area();
 }

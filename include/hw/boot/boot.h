@@ -12,7 +12,8 @@
  *
  * Low memory, for all protocols:
  *
- *      00400  BIOS data area (two words)
+ *      00000  interrupt vectors: there is no BIOS, and it says so
+ *      00400  BIOS data area (three words)
  *      01000  GDT
  *      02000  page tables: identity, 4 GiB, 6 pages
  *      08000  boot_params, hvm_start_info or multiboot information
@@ -25,6 +26,7 @@
  *      9fc00  EBDA: reserved
  *      e0000  ACPI and SMBIOS tables, when they fit: reserved
  *      f0000  RSDP and SMBIOS entry point: reserved
+ *      fff00  what the interrupt vectors lead to
  *
  * Locks: machine lock.
  *
@@ -44,7 +46,8 @@ enum {
     BOOT_STRINGS_GPA = 0x10000, BOOT_STRINGS_BYTES = 0x10000,
     BOOT_LOW_END = BOOT_STRINGS_GPA + BOOT_STRINGS_BYTES,
     BOOT_EBDA_GPA = 0x9fc00, BOOT_TABLES_GPA = 0xe0000,
-    BOOT_FSEG_GPA = 0xf0000, BOOT_TABLES_END = 0x100000,
+    BOOT_FSEG_GPA = 0xf0000, BOOT_BIOS_GPA = 0xfff00,
+    BOOT_TABLES_END = 0x100000,
 };
 
 /* --- the board's whole interface ------------------------------------------- */
@@ -212,6 +215,8 @@ char *boot_find_data(const char *name);
 /* What firmware leaves behind: PAM, PIRQs, ACPI ports, BARs, MTRRs, virtual
  * wire, BIOS data area.  hw/boot/platform.c */
 void boot_platform_setup(Machine *m);
+/* Interrupt vectors without a BIOS behind them.  hw/boot/ivt.c */
+void boot_write_ivt(void);
 /* Write the pieces; false, having reported it, when a file changed. */
 bool boot_image_write(const BootImage *img);
 /* The entry state of the boot CPU.  hw/boot/entry.c */

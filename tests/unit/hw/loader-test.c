@@ -555,6 +555,10 @@ static void test_boot(void)
                         0x0b0b0a0a);
         g_assert_cmphex(pc_in(0x604, 2), ==, 0);
         g_assert_cmphex(pc_load(0x40e, 2), ==, 0x9fc0);
+        /* INT 15h leads to code in the F segment that ends in IRET. */
+        g_assert_cmphex(pc_load(4 * 0x15 + 2, 2), ==, 0xf000);
+        g_assert_cmphex(pc_load(0xf0000 + pc_load(4 * 0x15, 2) + 8, 3), ==,
+                        0xcf86b4);
         pc_store(0x1000000, 4, 0);
         pc_store(0xf0000, 8, 0);
     }
