@@ -449,6 +449,7 @@ static bool check_displays(Options *o, GError **err)
     Opt *display = options_dict(o, "display");
     Opt *nets = options_get(o, "net");
     const char *type = "none", *vga = options_string(o, "vga");
+    const char *vnc = options_string(o, "vnc");
 
     if (!opt_get_string(display, "type", &type, err)) {
         return options_at(o, display, err);
@@ -460,6 +461,10 @@ static bool check_displays(Options *o, GError **err)
     if (vga && strcmp(vga, "none") != 0) {
         return options_fail(err, "-vga %s: not implemented yet; accepted: "
                             "none", vga);
+    }
+    if (vnc && strcmp(vnc, "none") != 0) {
+        return options_fail(err, "-vnc %s: not implemented yet; accepted: "
+                            "none", vnc);
     }
     for (unsigned i = 0; nets && i < opt_len(nets); i++) {
         const char *net = "";

@@ -244,7 +244,8 @@ const OptionRow option_rows[] = {
         .args = "none", .help = "display adapters: not yet"),
     NO_ARG("full-screen", ACCEPT, DISPLAY,
         .help = "accepted: there is no window"),
-    NOT_YET_ARG("vnc", DISPLAY),
+    WITH_ARG("vnc", SET, DISPLAY, .path = "vnc", .value = "",
+        .args = "none", .help = "no VNC server; others: not yet"),
     NOT_YET_ARG("spice", DISPLAY),
     NOT_YET("rotate", DISPLAY),
 
