@@ -21,7 +21,8 @@ typedef struct TcgOptions {
     bool one_insn;
     bool split_wx;
     uint32_t threshold;
-    bool perf_map, tlb_miss, no_chain;
+    bool perf_map, tlb_miss, no_chain, small_cache;
+    TcgTest test;
 } TcgOptions;
 
 static const Property tcg_props[] = {
@@ -42,6 +43,14 @@ static const Property tcg_props[] = {
               "jit: no access takes the fast path"),
     PROP_BOOL(TcgOptions, no_chain, "x-no-chain", false,
               "jit: no block jumps to another"),
+    PROP_BOOL(TcgOptions, small_cache, "x-small-cache", false,
+              "jit: so little memory for code that it is used up at once"),
+    PROP_BOOL(TcgOptions, test.few_entries, "x-tlb-four", false,
+              "a TLB that remembers four pages"),
+    PROP_U32(TcgOptions, test.flush_each, "x-flush-each", 0,
+             "flush the TLB whenever so many blocks were looked up"),
+    PROP_BOOL(TcgOptions, test.poll, "x-poll", false,
+              "jit: every poll finds something to do"),
     {}
 };
 
@@ -110,7 +119,7 @@ static bool tcg_available(GError **err)
 static bool tcg_init(Machine *m, Opt *options, GError **err)
 {
     TcgOptions o = { .jit = false, .split_wx = true, .threshold = 32 };
-    uint64_t threshold = o.threshold, bytes;
+    uint64_t threshold = o.threshold, flush_each = 0, bytes;
 
     if (options
         && (!opt_get_enum(options, "thread", thread_names, &o.thread, err)
@@ -124,19 +133,28 @@ static bool tcg_init(Machine *m, Opt *options, GError **err)
                              err)
             || !opt_get_bool(options, "x-tlb-miss", &o.tlb_miss, err)
             || !opt_get_bool(options, "x-no-chain", &o.no_chain, err)
+            || !opt_get_bool(options, "x-small-cache", &o.small_cache, err)
+            || !opt_get_bool(options, "x-tlb-four", &o.test.few_entries, err)
+            || !opt_get_uint(options, "x-flush-each", &flush_each, UINT32_MAX,
+                             err)
+            || !opt_get_bool(options, "x-poll", &o.test.poll, err)
             || !opt_all_read(options, "accelerator 'tcg'", NULL, err))) {
         return false;
     }
     interp_init();
     tcg_one_insn = o.one_insn;
+    tcg_test = o.test;
+    tcg_test.flush_each = flush_each;
     /* Half for decoded blocks, half for code. */
     bytes = (o.tb_size_mib ? o.tb_size_mib * MiB : 128 * MiB) / 2;
     cache_init(bytes);
     if (o.jit) {
         JitOptions jit = {
-            .on = true, .max_bytes = MIN(bytes, 1 * GiB),
+            .on = true,
+            .max_bytes = o.small_cache ? 256 * KiB : MIN(bytes, 1 * GiB),
             .threshold = threshold, .tlb_miss = o.tlb_miss,
-            .no_chain = o.no_chain, .perf_map = o.perf_map,
+            .no_chain = o.no_chain || o.test.flush_each,
+            .perf_map = o.perf_map,
         };
 
         jit_init(&jit);

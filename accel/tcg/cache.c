@@ -561,7 +561,7 @@ void cache_link(const Block *from_const, const Block *to)
     Block *from = (Block *)from_const;
 
     if (!from->page || from->page != to->page || from->mode != to->mode
-        || log_mask & LOG_NOCHAIN) {
+        || log_mask & LOG_NOCHAIN || tcg_test.flush_each) {
         return;
     }
     g_mutex_lock(&mutex);

@@ -770,7 +770,7 @@ static CpuRun run_loop(Env *env)
             s->halted = true;
         }
         if (!__atomic_load_n(&env->jit_go, __ATOMIC_RELAXED)) {
-            __atomic_store_n(&env->jit_go, 1, __ATOMIC_SEQ_CST);
+            __atomic_store_n(&env->jit_go, !tcg_test.poll, __ATOMIC_SEQ_CST);
             quiesce(env);
         }
         /* What could not be taken with IF clear counts again: STI came here
@@ -788,6 +788,10 @@ static CpuRun run_loop(Env *env)
         }
         if (env->budget < 0 || !(rounds & 63)) {
             quiesce(env);
+        }
+        if (unlikely(tcg_test.flush_each)
+            && rounds % tcg_test.flush_each == 0) {
+            tlb_flush(env, true);
         }
         run_blocks(env);
     }

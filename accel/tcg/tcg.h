@@ -167,6 +167,17 @@ typedef struct Walk {
 
 enum { ACC_PROBE = ACC_EXEC + 1 };      /* no rights, no A and D, no fault */
 
+/* Ways that are seldom gone, forced by options for tests. */
+typedef struct TcgTest {
+    bool few_entries;           /* x-tlb-four */
+    uint32_t flush_each;        /* x-flush-each: 0, or every how many blocks */
+    bool poll;                  /* x-poll */
+} TcgTest;
+
+extern TcgTest tcg_test;
+
+enum { FEW_ENTRIES = 4 };
+
 typedef struct TcgCpu {
     Env *env;
     X86Cpu *cpu;
@@ -207,6 +218,10 @@ typedef struct TcgCpu {
     GArray *drops;              /* of DropRequest */
 
     uint64_t n_fills, n_lookups;    /* statistics */
+
+    /* x-tlb-four: what was filled last, table << 16 | index + 1. */
+    uint32_t few[FEW_ENTRIES];
+    unsigned few_next;
 } TcgCpu;
 
 /* walk.c: false with #PF recorded (ACC_PROBE: without). */

@@ -65,6 +65,31 @@ static bool filter_has(const uint64_t *filter, uint64_t key)
     return filter[key / 64 % 16] & BIT64(key % 64);
 }
 
+TcgTest tcg_test;
+
+/* x-tlb-four: as entry `i` comes, the oldest of four goes.  Not the one before
+ * it, which may be the first half of the access. */
+static void crowd_out(TcgCpu *t, unsigned who, unsigned i)
+{
+    uint32_t key = who << 16 | (i + 1), *slot;
+
+    for (unsigned n = 0; n < FEW_ENTRIES; n++) {
+        if (t->few[n] == key) {
+            return;
+        }
+    }
+    slot = &t->few[t->few_next++ % FEW_ENTRIES];
+    if (*slot == key - 1) {
+        slot = &t->few[t->few_next++ % FEW_ENTRIES];
+    }
+    if (*slot) {
+        unsigned old = (*slot & 0xffff) - 1;
+
+        entry_clear(&t->tlb[*slot >> 16]->e[old], old);
+    }
+    *slot = key;
+}
+
 TlbEntry *tlb_enter(TcgCpu *t, unsigned who, uint64_t page, uint8_t *hva,
                     bool direct_write, uint64_t aux)
 {
@@ -89,6 +114,9 @@ TlbEntry *tlb_enter(TcgCpu *t, unsigned who, uint64_t page, uint8_t *hva,
         filter_add(t->huge, page >> 30);
     }
     t->n_fills++;
+    if (unlikely(tcg_test.few_entries)) {
+        crowd_out(t, who, i);
+    }
     return e;
 }
 

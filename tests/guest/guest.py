@@ -13,6 +13,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 CACHE = os.environ.get("RHEA_CACHE", os.path.join(ROOT, ".cache"))
 RHEA = os.environ.get("RHEA", os.path.join(ROOT, "build", "rhea"))
+# How much slower than usual: multiplies every timeout.
+SLOW = float(os.environ.get("RHEA_TEST_SLOW", "1"))
 
 
 class GuestError(Exception):
@@ -101,7 +103,7 @@ class Guest:
 
     def expect(self, pattern, timeout_s):
         """Wait for a pattern after what was matched before; its match."""
-        until = time.monotonic() + timeout_s
+        until = time.monotonic() + timeout_s * SLOW
         while True:
             m = re.compile(pattern).search(self.text, self.seen)
             if m:
@@ -109,7 +111,7 @@ class Guest:
                 return m
             data = self._read(until)
             if data is None:
-                self.fail(f"no {pattern!r} within {timeout_s} s")
+                self.fail(f"no {pattern!r} within {timeout_s * SLOW:g} s")
             if data == b"":
                 self.fail(f"it ended before {pattern!r}")
 
@@ -119,11 +121,11 @@ class Guest:
 
     def wait(self, timeout_s, status=0):
         """Wait for the end of the run and check its exit status."""
-        until = time.monotonic() + timeout_s
+        until = time.monotonic() + timeout_s * SLOW
         while True:
             data = self._read(until)
             if data is None:
-                self.fail(f"still running after {timeout_s} s")
+                self.fail(f"still running after {timeout_s * SLOW:g} s")
             if data == b"":
                 break
         got = self.proc.wait(10)

@@ -64,7 +64,7 @@ static bool host_can(void)
 bool jit_init(const JitOptions *o)
 {
     int fd;
-    uint64_t size = ALIGN_UP(MAX(o->max_bytes, 512 * KiB), PAGE_BYTES);
+    uint64_t size = ALIGN_UP(MAX(o->max_bytes, 256 * KiB), PAGE_BYTES);
 
     if (!host_can()) {
         warn("jit=on: this host's processor lacks BMI2: code is interpreted");
