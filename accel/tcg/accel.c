@@ -63,16 +63,20 @@ static void map_del(MemListener *l, const FlatRange *f)
     }
 }
 
-static bool still_mapped(const RamBlock *rb)
+static bool is_mapped(const FlatView *view, const RamBlock *rb)
 {
-    const FlatView *view = as_view(&as_memory);
-
     for (unsigned i = 0; i < view->n_ranges; i++) {
         if (view->ranges[i].ram == rb) {
             return true;
         }
     }
     return false;
+}
+
+static bool still_mapped(const RamBlock *rb)
+{
+    return is_mapped(as_view(&as_memory), rb)
+           || (as_smm.root && is_mapped(as_view(&as_smm), rb));
 }
 
 static void map_commit(MemListener *l)
@@ -105,6 +109,9 @@ static void tcg_set_a20(bool on)
 {
     tcg_map_changed();
 }
+
+/* The same map with the RAM that only system management mode sees. */
+static MemListener smm_listener = { .del = map_del, .commit = map_commit };
 
 static MemListener listener = {
     .del = map_del, .commit = map_commit, .code_written = code_written,
@@ -161,6 +168,10 @@ static bool tcg_init(Machine *m, Opt *options, GError **err)
     }
     map_lost = g_ptr_array_new();
     as_add_listener(&as_memory, &listener);
+    if (m->smm) {
+        smm_root();
+        as_add_listener(&as_smm, &smm_listener);
+    }
     return true;
 }
 
@@ -229,6 +240,7 @@ static void tcg_put_state(X86Cpu *cpu)
     env->s.gpr[R_ZERO] = 0;
     env->exc_vector = -1;
     env->exit = 0;
+    mmu_follow_map(env);
     tlb_flush(env, true);
     if (env->s.cr4 & CR4_PAE && !(env->s.efer & EFER_LMA)) {
         tlb_load_pdptes(env, env->s.cr3);
@@ -259,6 +271,6 @@ static const AccelOps tcg_accel = {
     .cpu_init = tcg_cpu_init, .cpu_free = tcg_cpu_free,
     .run = tcg_run, .kick = tcg_kick,
     .put_state = tcg_put_state, .get_state = tcg_get_state,
-    .features = tcg_features, .set_a20 = tcg_set_a20,
+    .features = tcg_features, .set_a20 = tcg_set_a20, .smm = true,
 };
 ACCEL_TYPE(tcg_accel)

@@ -438,6 +438,9 @@ bool env_set_cr0(Env *env, uint64_t val);
 bool env_set_cr3(Env *env, uint64_t val);
 bool env_set_cr4(Env *env, uint64_t val);
 bool env_set_efer(Env *env, uint64_t val);
+/* Has the processor all the bits that are set in `val`? */
+bool env_cr4_valid(const Env *env, uint64_t val);
+bool env_efer_valid(const Env *env, uint64_t val);
 /* XGETBV with ECX = 1: the XSAVE components not in their initial state.
  * interp/xsave.c */
 uint64_t xsave_in_use(Env *env);

@@ -146,7 +146,7 @@ static void io_load(TcgCpu *t, hwaddr gpa, uint8_t *buf, unsigned len)
         unsigned n = io_piece(len);
         uint64_t val;
 
-        as_load(&as_memory, gpa, n, &val);
+        as_load(t->as, gpa, n, &val);
         store_le(buf, n, val);
         gpa += n;
         buf += n;
@@ -163,7 +163,7 @@ static void io_store(TcgCpu *t, hwaddr gpa, const uint8_t *buf, unsigned len)
     while (len) {
         unsigned n = io_piece(len);
 
-        as_store(&as_memory, gpa, n, load_le(buf, n));
+        as_store(t->as, gpa, n, load_le(buf, n));
         gpa += n;
         buf += n;
         len -= n;

@@ -557,6 +557,11 @@ static Step handle_pending(Env *env, CpuRun *run)
         *run = CPU_RUN_EXIT;
         return LEAVE;
     }
+    if (s->smm) {
+        /* INIT, like another SMI, waits for RSM. */
+        env->poll_mask &= ~(uint32_t)(CPU_PEND_SMI | CPU_PEND_INIT);
+        pending &= env->poll_mask;
+    }
     if (pending & (CPU_PEND_INIT | CPU_PEND_SIPI)) {
         do_init_sipi(env);
         return AGAIN;
@@ -565,8 +570,15 @@ static Step handle_pending(Env *env, CpuRun *run)
         *run = CPU_RUN_HALT;
         return LEAVE;
     }
-    if (pending & (CPU_PEND_SMI | CPU_PEND_MCE)) {
-        cpu_clear_pending(cpu, CPU_PEND_SMI | CPU_PEND_MCE);
+    if (pending & CPU_PEND_MCE) {
+        cpu_clear_pending(cpu, CPU_PEND_MCE);
+    }
+    if (pending & CPU_PEND_SMI && !s->interrupt_shadow) {
+        cpu_clear_pending(cpu, CPU_PEND_SMI);
+        if (machine()->smm) {
+            smm_enter(env);
+        }
+        return AGAIN;
     }
     if (pending & CPU_PEND_NMI) {
         if (!s->nmi_blocked && !s->interrupt_shadow) {

@@ -185,6 +185,7 @@ typedef struct TcgCpu {
     unsigned who;               /* MMU_* of the present CPL and AC */
     bool check_alignment;       /* #AC: env->tlb is always empty */
 
+    AddressSpace *as;           /* physical memory: SMM has its own */
     uint32_t map_gen;           /* memory map that the TLBs know */
     uint64_t a20_mask;
     uint64_t paging;            /* what the TLBs were filled under */
@@ -248,7 +249,8 @@ void mmu_init(TcgCpu *t);
 void mmu_update_breakpoints(Env *env);
 /* Do what other threads asked: drop write tags, note a new memory map. */
 void mmu_drop_writes(TcgCpu *t, const DropRequest *req);
-/* Flush if the memory map or A20 changed since. */
+/* Flush if the memory map or A20 changed since, or system management mode was
+ * entered or left. */
 void mmu_follow_map(Env *env);
 /* Guest RAM at `hva` was stored to by this vCPU: dirty log, decoded code. */
 void mmu_ram_written(uint8_t *hva, unsigned len);
@@ -356,6 +358,9 @@ void tcg_exclusive_end(Env *env);
 extern uint32_t tcg_map_gen;
 void tcg_map_changed(void);
 void tcg_foreach_cpu(void (*fn)(TcgCpu *, void *), void *opaque);
+
+/* An SMI, between instructions.  interp/smm.c */
+void smm_enter(Env *env);
 
 /* --- features.c ------------------------------------------------------------------ */
 

@@ -313,11 +313,14 @@ void mmu_follow_map(Env *env)
 {
     TcgCpu *t = env->tcg;
     uint32_t gen = __atomic_load_n(&tcg_map_gen, __ATOMIC_ACQUIRE);
-    uint64_t a20 = cpu_a20() ? ~UINT64_C(0) : ~BIT64(20);
+    /* The handler of an SMI sees all of memory. */
+    uint64_t a20 = cpu_a20() || env->s.smm ? ~UINT64_C(0) : ~BIT64(20);
+    AddressSpace *as = env->s.smm && as_smm.root ? &as_smm : &as_memory;
 
-    if (unlikely(gen != t->map_gen || a20 != t->a20_mask)) {
+    if (unlikely(gen != t->map_gen || a20 != t->a20_mask || as != t->as)) {
         t->map_gen = gen;
         t->a20_mask = a20;
+        t->as = as;
         memset(t->phys, 0, sizeof(t->phys));
         tlb_flush(env, true);
     }
@@ -420,4 +423,5 @@ void mmu_init(TcgCpu *t)
     t->walk_gen = 1;
     t->apic_page = UINT64_MAX;
     t->a20_mask = ~UINT64_C(0);
+    t->as = &as_memory;
 }

@@ -39,7 +39,7 @@ const FlatRange *phys_page(TcgCpu *t, hwaddr gpa)
 
     if (unlikely(e->tag != (gpa >> 21) + 1 || gpa < r->start
                  || gpa - r->start >= r->size_bytes)) {
-        r = view_find(as_view(&as_memory), gpa);
+        r = view_find(as_view(t->as), gpa);
         if (!r) {
             return NULL;
         }
@@ -62,7 +62,7 @@ static void entry_load(TcgCpu *t, hwaddr gpa, unsigned size, Entry *e)
     e->hva = NULL;
     e->val = 0;
     if (!r) {
-        as_load(&as_memory, gpa, size, &e->val);
+        as_load(t->as, gpa, size, &e->val);
         return;
     }
     uint8_t *hva = r->ram->host + r->offset + (gpa - r->start);

@@ -225,7 +225,9 @@ static bool make_power_management(PcMachine *pc, GError **err)
     if (!pc->m.acpi) {
         return true;
     }
-    pc->pm = make(&pc->pci->bus, "PIIX4_PM", err, "addr", "1.3", NULL);
+    pc->pm = make(&pc->pci->bus, "PIIX4_PM", err, "addr", "1.3",
+                  "smm-enabled", pc->m.smm && accel()->smm ? "on" : "off",
+                  NULL);
     if (!pc->pm) {
         return false;
     }

@@ -3,7 +3,7 @@
  *
  * Spec:   Intel 82441FX (PMC) datasheet, 290549-001, chapter 3.
  * Models: configuration mechanism 1, PAM shadowing (read and write enable
- *         apart), SMRAM with its lock, DRAM row boundaries, turbo reset
+ *         apart), SMRAM with its lock (D_CLS is stored), DRAM row boundaries, turbo reset
  *         control.  Not: timing, ECC and error registers, which hold what is
  *         written; the fixed DRAM hole (FDHC) of 512K-640K and 15M-16M.
  * Locks:  machine lock.
@@ -67,6 +67,7 @@ typedef struct I440fxHost {
     AddressSpace pci_as, ram_as;
     Pam pam[N_PAM];
     Region smram;               /* A0000h: PCI's, over the RAM below it */
+    Region smm_ram;             /* A0000h in system management mode: RAM */
     Region hole;                /* PCI below 1 MiB where nothing answers */
     Pmc *pmc;
 } I440fxHost;
@@ -154,14 +155,17 @@ static const IoOps hole_ops = { .lockless = true };
 
 /* --- SMRAM ----------------------------------------------------------------------- */
 
-/* Without SMM the 128K are PCI's (the VGA's) unless opened. */
+/* Outside SMM the 128K are PCI's (the VGA's) unless opened. */
 static void smram_update(I440fxHost *s)
 {
     uint8_t r = s->pmc->pci.config[SMRAM];
     bool open = r & SMRAM_G_SMRAME && r & SMRAM_D_OPEN;
 
     if (s->ram) {
+        mem_begin();
         region_set_enabled(&s->smram, !open);
+        region_set_enabled(&s->smm_ram, r & SMRAM_G_SMRAME);
+        mem_commit();
     }
 }
 
@@ -309,6 +313,7 @@ static void host_unrealize(Device *dev)
     }
     if (s->ram) {
         region_destroy(&s->smram);
+        region_destroy(&s->smm_ram);
         region_destroy(&s->hole);
         as_destroy(&s->ram_as);
     }
@@ -342,6 +347,11 @@ static bool host_realize(Device *dev, GError **err)
         region_init_alias(&s->smram, &dev->obj, "smram-window", &s->pci_mem,
                           0xa0000, 0x20000);
         region_map(mem_root(), 0xa0000, &s->smram, 1);
+        region_init_alias(&s->smm_ram, &dev->obj, "smram", s->ram, 0xa0000,
+                          0x20000);
+        if (m && m->smm) {
+            region_map(smm_root(), 0xa0000, &s->smm_ram, 1);
+        }
     }
     mem_commit();
 

@@ -117,6 +117,8 @@ void cpu_reset_state(X86Cpu *cpu, bool init_only);
 /* A register dump in the style of `info registers`. */
 void cpu_print_registers(X86Cpu *cpu, GString *out);
 const State *cpu_state_table(void);
+/* Physical memory as it sees it now: in system management mode more. */
+AddressSpace *cpu_memory(const X86Cpu *cpu);
 /* Memory as the vCPU sees it, for debuggers: no faults, no A or D bits.  The
  * vCPU is stopped.  False when it is not mapped. */
 bool cpu_debug_translate(X86Cpu *cpu, uint64_t gva, hwaddr *gpa);
@@ -208,6 +210,7 @@ struct AccelOps {
     void (*apic_load)(X86Cpu *cpu);
     void (*apic_store)(X86Cpu *cpu);
     bool no_cpus;               /* qtest: vCPU threads only wait */
+    bool smm;                   /* SMIs are delivered: see mem.h, as_smm */
 };
 
 #define ACCEL_TYPE(ops)                                             \

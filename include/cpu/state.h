@@ -140,13 +140,14 @@ typedef struct X86State {
     uint64_t mtrr_def_type, mtrr_fixed[11];
     uint64_t mtrr_base[MTRR_N_VAR], mtrr_mask[MTRR_N_VAR];
     uint64_t mcg_status, mcg_ctl, mce_bank[MCE_N_BANKS][4];
-    uint64_t smbase, debugctl, platform_info, misc_features, microcode_rev;
+    uint64_t smbase, smi_count, debugctl, platform_info, misc_features, microcode_rev;
 
     /* Events */
     int32_t exception;          /* being delivered, for #DF; -1 none */
     uint8_t interrupt_shadow;   /* 1 STI, 2 MOV SS */
     bool nmi_blocked;
-    bool smm;
+    bool smm;                   /* in system management mode */
+    bool smm_nmi_blocked;       /* nmi_blocked as it was before */
     bool halted;                /* HLT */
     bool wait_sipi;             /* after INIT */
 } X86State;

@@ -137,6 +137,11 @@ struct AddressSpace {
 extern AddressSpace as_memory, as_io;
 Region *mem_root(void);
 Region *io_root(void);
+/* Memory as a processor in system management mode sees it: system memory, and
+ * over it what the board maps there.  Made at the first call; until then its
+ * `root` is NULL, and nothing is ever in that mode. */
+extern AddressSpace as_smm;
+Region *smm_root(void);
 
 void as_init(AddressSpace *as, Region *root, const char *name);
 void as_destroy(AddressSpace *as);

@@ -13,18 +13,25 @@
 #define PTE_PS   UINT64_C(0x80)
 #define PTE_ADDR UINT64_C(0x000ffffffffff000)
 
-static bool load_entry(hwaddr gpa, unsigned size, uint64_t *entry)
+AddressSpace *cpu_memory(const X86Cpu *cpu)
 {
-    return as_load(&as_memory, gpa, size, entry) == MEM_OK
-        && *entry & PTE_P;
+    return cpu->state->smm && as_smm.root ? &as_smm : &as_memory;
+}
+
+static bool load_entry(AddressSpace *as, hwaddr gpa, unsigned size,
+                       uint64_t *entry)
+{
+    return as_load(as, gpa, size, entry) == MEM_OK && *entry & PTE_P;
 }
 
 /* Two levels of 10 bits, entries of 4 bytes. */
-static bool walk_32(const X86State *s, uint32_t gva, hwaddr *gpa)
+static bool walk_32(X86Cpu *cpu, uint32_t gva, hwaddr *gpa)
 {
+    const X86State *s = cpu->state;
+    AddressSpace *as = cpu_memory(cpu);
     uint64_t e;
 
-    if (!load_entry((s->cr3 & 0xfffff000) + (gva >> 22) * 4, 4, &e)) {
+    if (!load_entry(as, (s->cr3 & 0xfffff000) + (gva >> 22) * 4, 4, &e)) {
         return false;
     }
     if (e & PTE_PS && s->cr4 & CR4_PSE) {
@@ -32,7 +39,8 @@ static bool walk_32(const X86State *s, uint32_t gva, hwaddr *gpa)
         *gpa = (e & 0xffc00000) | (e & 0x1fe000) << 19 | (gva & 0x3fffff);
         return true;
     }
-    if (!load_entry((e & 0xfffff000) + (gva >> 12 & 0x3ff) * 4, 4, &e)) {
+    if (!load_entry(as, (e & 0xfffff000) + (gva >> 12 & 0x3ff) * 4, 4,
+                    &e)) {
         return false;
     }
     *gpa = (e & 0xfffff000) | (gva & 0xfff);
@@ -40,9 +48,10 @@ static bool walk_32(const X86State *s, uint32_t gva, hwaddr *gpa)
 }
 
 /* `levels` of 9 bits (of three, the first has 2), entries of 8 bytes. */
-static bool walk_64(const X86State *s, uint64_t gva, int levels, hwaddr *gpa)
+static bool walk_64(X86Cpu *cpu, uint64_t gva, int levels, hwaddr *gpa)
 {
-    hwaddr table = s->cr3 & (levels == 3 ? 0xffffffe0 : PTE_ADDR);
+    AddressSpace *as = cpu_memory(cpu);
+    hwaddr table = cpu->state->cr3 & (levels == 3 ? 0xffffffe0 : PTE_ADDR);
 
     for (int level = levels; level > 0; level--) {
         unsigned shift = 12 + 9 * (level - 1);
@@ -50,7 +59,7 @@ static bool walk_64(const X86State *s, uint64_t gva, int levels, hwaddr *gpa)
         uint64_t index = gva >> shift & (level == 3 && levels == 3 ? 3 : 511);
         uint64_t e;
 
-        if (!load_entry(table + index * 8, 8, &e)) {
+        if (!load_entry(as, table + index * 8, 8, &e)) {
             return false;
         }
         /* Large pages: 1 GiB only in long mode, 2 MiB. */
@@ -75,9 +84,10 @@ bool cpu_debug_translate(X86Cpu *cpu, uint64_t gva, hwaddr *gpa)
         return true;
     }
     if (s->efer & EFER_LMA) {
-        return walk_64(s, gva, s->cr4 & CR4_LA57 ? 5 : 4, gpa);
+        return walk_64(cpu, gva, s->cr4 & CR4_LA57 ? 5 : 4, gpa);
     }
-    return s->cr4 & CR4_PAE ? walk_64(s, gva, 3, gpa) : walk_32(s, gva, gpa);
+    return s->cr4 & CR4_PAE ? walk_64(cpu, gva, 3, gpa)
+                            : walk_32(cpu, gva, gpa);
 }
 
 bool cpu_debug_read(X86Cpu *cpu, uint64_t gva, void *buf, size_t len)
@@ -87,7 +97,7 @@ bool cpu_debug_read(X86Cpu *cpu, uint64_t gva, void *buf, size_t len)
         hwaddr gpa;
 
         if (!cpu_debug_translate(cpu, gva, &gpa)
-            || as_read(&as_memory, gpa, buf, n) != MEM_OK) {
+            || as_read(cpu_memory(cpu), gpa, buf, n) != MEM_OK) {
             return false;
         }
         gva += n;

@@ -180,12 +180,14 @@ static const State x86_state = {
         STATE_U64_ARRAY(X86State, mtrr_mask),
         STATE_U64(X86State, mcg_status), STATE_U64(X86State, mcg_ctl),
         STATE_STRUCT_ARRAY(X86State, mce_bank, &bank_state),
-        STATE_U64(X86State, smbase), STATE_U64(X86State, debugctl),
+        STATE_U64(X86State, smbase), STATE_U64(X86State, smi_count),
+        STATE_U64(X86State, debugctl),
         STATE_U64(X86State, platform_info),
         STATE_U64(X86State, misc_features),
         STATE_U64(X86State, microcode_rev), STATE_I32(X86State, exception),
         STATE_U8(X86State, interrupt_shadow),
         STATE_BOOL(X86State, nmi_blocked), STATE_BOOL(X86State, smm),
+        STATE_BOOL(X86State, smm_nmi_blocked),
         STATE_BOOL(X86State, halted), STATE_BOOL(X86State, wait_sipi), {}
     },
 };

@@ -49,7 +49,8 @@ static void reset_power_up_only(X86State *s)
     }
     s->smbase = 0x30000;
     s->debugctl = 0;
-    s->smm = false;
+    s->smi_count = 0;
+    s->smm = s->smm_nmi_blocked = false;
 }
 
 void cpu_reset_state(X86Cpu *cpu, bool init_only)

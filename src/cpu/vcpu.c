@@ -174,14 +174,17 @@ static bool has_event(X86Cpu *cpu)
     uint32_t pending = __atomic_load_n(&cpu->pending, __ATOMIC_SEQ_CST);
     const X86State *s = cpu->state;
 
-    if (pending & (CPU_PEND_EXIT | CPU_PEND_WORK | CPU_PEND_INIT
-                   | CPU_PEND_TLB)) {
+    if (pending & (CPU_PEND_EXIT | CPU_PEND_WORK | CPU_PEND_TLB)) {
+        return true;
+    }
+    if ((pending & CPU_PEND_INIT) && !s->smm) {
         return true;
     }
     if (s->wait_sipi) {
         return pending & CPU_PEND_SIPI;
     }
-    if (pending & (CPU_PEND_SMI | CPU_PEND_MCE)) {
+    if ((pending & CPU_PEND_MCE)
+        || ((pending & CPU_PEND_SMI) && !s->smm)) {
         return true;
     }
     if ((pending & CPU_PEND_NMI) && !s->nmi_blocked) {

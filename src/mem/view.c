@@ -23,7 +23,7 @@ static unsigned depth;          /* of mem_begin() */
 static bool changed;
 static GPtrArray *spaces;       /* of AddressSpace * */
 
-AddressSpace as_memory, as_io;
+AddressSpace as_memory, as_io, as_smm;
 
 /* --- flattening ------------------------------------------------------------ */
 
@@ -307,6 +307,19 @@ Region *io_root(void)
     if (!as_io.root) {
         region_init_container(&root, NULL, "io", 65536);
         as_init(&as_io, &root, "I/O");
+    }
+    return &root;
+}
+
+Region *smm_root(void)
+{
+    static Region root, below;
+
+    if (!as_smm.root) {
+        region_init_container(&root, NULL, "system-smm", UINT64_MAX);
+        region_init_alias(&below, NULL, "system", mem_root(), 0, UINT64_MAX);
+        region_map(&root, 0, &below, 0);
+        as_init(&as_smm, &root, "memory-smm");
     }
     return &root;
 }

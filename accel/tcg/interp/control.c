@@ -87,7 +87,7 @@ bool env_set_cr3(Env *env, uint64_t val)
     return true;
 }
 
-static uint64_t cr4_valid(const X86Cpu *cpu)
+static uint64_t cr4_bits(const X86Cpu *cpu)
 {
     static const struct {
         uint16_t feature;
@@ -112,11 +112,16 @@ static uint64_t cr4_valid(const X86Cpu *cpu)
     return valid;
 }
 
+bool env_cr4_valid(const Env *env, uint64_t val)
+{
+    return !(val & ~cr4_bits(env->cpu));
+}
+
 bool env_set_cr4(Env *env, uint64_t val)
 {
     uint64_t old = env->s.cr4, changed = old ^ val;
 
-    if (val & ~cr4_valid(env->cpu)) {
+    if (!env_cr4_valid(env, val)) {
         return gp0(env);
     }
     if (env->s.efer & EFER_LMA) {
@@ -142,16 +147,23 @@ bool env_set_cr4(Env *env, uint64_t val)
     return true;
 }
 
-bool env_set_efer(Env *env, uint64_t val)
+bool env_efer_valid(const Env *env, uint64_t val)
 {
     const X86Cpu *cpu = env->cpu;
-    uint64_t valid = 0, old = env->s.efer;
+    uint64_t valid = 0;
 
     valid |= cpu_has(cpu, FEAT_SYSCALL) ? EFER_SCE : 0;
     valid |= cpu_has(cpu, FEAT_LM) ? EFER_LME | EFER_LMA : 0;
     valid |= cpu_has(cpu, FEAT_NX) ? EFER_NXE : 0;
     valid |= cpu_has(cpu, FEAT_FXSR_OPT) ? EFER_FFXSR : 0;
-    if (val & ~valid) {
+    return !(val & ~valid);
+}
+
+bool env_set_efer(Env *env, uint64_t val)
+{
+    uint64_t old = env->s.efer;
+
+    if (!env_efer_valid(env, val)) {
         return gp0(env);
     }
     if (((old ^ val) & EFER_LME) && (env->s.cr0 & CR0_PG)) {

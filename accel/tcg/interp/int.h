@@ -321,7 +321,7 @@ extern const HandlerRow interp_arith[], interp_mul[], interp_shift[],
     interp_bits[], interp_move[], interp_stack[], interp_locked[],
     interp_branch[], interp_string[], interp_segment[], interp_far[],
     interp_control[], interp_msr[], interp_system[], interp_io[],
-    interp_hypercall[];
+    interp_hypercall[], interp_smm[];
 /* Those of fpu.c and its like, ended by NULL. */
 extern const HandlerRow *const fpu_tables[];
 

@@ -37,7 +37,7 @@ void interp_init(void)
         interp_arith, interp_mul, interp_shift, interp_bits, interp_move,
         interp_stack, interp_locked, interp_branch, interp_string,
         interp_segment, interp_far, interp_control, interp_msr,
-        interp_system, interp_io, interp_hypercall,
+        interp_system, interp_io, interp_hypercall, interp_smm,
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {

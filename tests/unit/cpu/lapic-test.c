@@ -400,6 +400,7 @@ static void test_state(void)
     g_byte_array_set_size(two, 0);
     memset(cpu(0)->state, 0x5a, sizeof(X86State) - 16);
     cpu(0)->state->smm = cpu(0)->state->nmi_blocked = true;
+    cpu(0)->state->smm_nmi_blocked = true;
     cpu(0)->state->halted = cpu(0)->state->wait_sipi = true;
     state_save(cpu_state_table(), cpu(0)->state, one);
     cpu_reset_state(cpu(0), false);

@@ -113,6 +113,15 @@ static void test_pam_segments(void)
     g_assert_cmphex(pc_load(0xc0000, 1), ==, 0xff);
 }
 
+/* The byte at A0000h as system management mode sees it. */
+static uint8_t in_smm(void)
+{
+    uint64_t val = 0;
+
+    as_load(&as_smm, 0xa0000, 1, &val);
+    return val;
+}
+
 static void test_smram(void)
 {
     device_reset(t->host);
@@ -125,6 +134,7 @@ static void test_smram(void)
     pc_conf_write(t, PMC, 0x72, 0x58, 1);       /* locked: closes */
     g_assert_cmphex(pc_conf_read(t, PMC, 0x72, 1), ==, 0x1a);
     g_assert_cmphex(pc_load(0xa0000, 1), ==, 0xff);
+    g_assert_cmphex(in_smm(), ==, 0x5a);
     pc_conf_write(t, PMC, 0x72, 0x48, 1);
     g_assert_cmphex(pc_conf_read(t, PMC, 0x72, 1), ==, 0x1a);
     pc_reload(&t->pci->devs[0]->dev);
@@ -134,6 +144,7 @@ static void test_smram(void)
     pc_conf_write(t, PMC, 0x72, 0x48, 1);
     g_assert_cmphex(pc_load(0xa0000, 1), ==, 0x5a);
     device_reset(t->host);
+    g_assert_cmphex(in_smm(), ==, 0xff);        /* not enabled */
 }
 
 static void test_pmc_registers(void)
