@@ -227,7 +227,7 @@ static void test_nmi_waits(void)
     g_assert_cmpuint(guest_run(1), ==, 1);
     g_assert_true(s->smm);
     g_assert_true(s->nmi_blocked);
-    cpu_interrupt(guest_cpu(0), CPU_PEND_NMI);
+    cpu_nmi(guest_cpu(0));
     go_on();
     /* It comes after RSM, before the interrupted program goes on. */
     g_assert_cmpuint(guest_run(1), ==, 9);
