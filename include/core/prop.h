@@ -20,6 +20,7 @@
 typedef struct Object Object;
 typedef struct Type Type;
 typedef struct Chardev Chardev;
+typedef struct BlockBackend BlockBackend;
 typedef struct Opt Opt;
 
 typedef enum {
@@ -29,6 +30,7 @@ typedef enum {
     PROP_KIND_MAC,              /* uint8_t[6] */
     PROP_KIND_PCI_ADDR,         /* int32_t devfn, -1: any; "5", "5.1", "0x5" */
     PROP_KIND_CHARDEV,          /* Chardev *, by id */
+    PROP_KIND_DRIVE,            /* BlockBackend *, by id; owned */
     PROP_KIND_LINK,             /* Object *, by id; of type `link` */
     PROP_KIND_CUSTOM,           /* `get` and `set` */
 } PropKind;
@@ -83,6 +85,8 @@ typedef struct Property {
     .def.i = -1 }
 #define PROP_CHARDEV(t, f, n, docstr) { .name = (n), .doc = (docstr), \
     .kind = PROP_KIND_CHARDEV, .offset = PROP_CHECK(t, f, Chardev *) }
+#define PROP_DRIVE(t, f, n, docstr) { .name = (n), .doc = (docstr), \
+    .kind = PROP_KIND_DRIVE, .offset = PROP_CHECK(t, f, BlockBackend *) }
 #define PROP_LINK(t, f, n, typ, docstr) { .name = (n), .doc = (docstr), \
     .kind = PROP_KIND_LINK, .offset = offsetof(t, f), .link = (typ) }
 #define PROP_CUSTOM(n, setter, getter, docstr) { .name = (n), \
@@ -124,5 +128,9 @@ void prop_warn_unused_globals(void);
 /* Set by src/chardev, so that core need not know it. */
 extern Chardev *(*prop_find_chardev)(const char *id);
 extern const char *(*prop_chardev_id)(Chardev *chr);
+/* By hw/block: a reference, or NULL with `err`; its name; give it back. */
+extern BlockBackend *(*prop_get_drive)(const char *id, GError **err);
+extern const char *(*prop_drive_id)(BlockBackend *blk);
+extern void (*prop_put_drive)(BlockBackend *blk);
 
 #endif

@@ -5,6 +5,7 @@
  *   probe_answer    "help" in any of its places: print, exit   probe.c
  *   host_setup      logs, daemon, pidfile, signals             host.c
  *   backends_setup  chardevs, serials, monitors                backends.c
+ *   drives_setup    -blockdev, -drive                          drives.c
  *   machine_setup   type, memory, topology, board              machine.c
  *   devices_setup   -device, -object                           devices.c
  *
@@ -135,6 +136,10 @@ bool monitors_setup(Options *o, GError **err);
 Machine *machine_setup(Options *o, GError **err);
 bool globals_setup(Options *o, GError **err);
 bool devices_setup(Options *o, GError **err);
+/* drives.c: before the machine; once all devices are there; at the end. */
+bool drives_setup(Options *o, GError **err);
+bool drives_check(Options *o, GError **err);
+void drives_shutdown(void);
 /* hmp-cpu.c: the monitor's commands about processors. */
 void hmp_cpu_register(void);
 

@@ -22,8 +22,10 @@ static bool bring_up(Options *o, GError **err)
 
     machine_lock();
     ok = backends_setup(o, err)
+        && drives_setup(o, err)
         && (m = machine_setup(o, err))
         && devices_setup(o, err)
+        && drives_check(o, err)
         && machine_done(m, err)
         && monitors_setup(o, err)
         && host_daemon_ready(err);
@@ -63,6 +65,7 @@ int main(int argc, char **argv)
     status = machine_exit_status();
     host_arm_exit(status);
     machine_lock();
+    drives_shutdown();
     hmp_flush_all();
     chr_shutdown();
     machine_unlock();

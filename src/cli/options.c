@@ -326,8 +326,12 @@ bool options_parse(Options *o, int argc, char **argv, GError **err)
         g_autofree char *where = NULL;
 
         if (name[0] != '-' || !name[1]) {
-            return options_fail(err, "%s: disk images are not implemented "
-                                "yet", name);
+            /* A file name alone is the first disk. */
+            if (!options_apply(o, option_row_find("hda"), name, name, err)) {
+                g_prefix_error(err, "%s: ", name);
+                return false;
+            }
+            continue;
         }
         row = option_row_find(name + (name[1] == '-' ? 2 : 1));
         if (!row) {

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "block/driver.h"
 #include "base/trace.h"
 #include "chardev/chardev.h"
 #include "cpu/cpu.h"
@@ -254,6 +255,16 @@ static bool list_netdevs(Opt *dict)
     return true;
 }
 
+static bool list_blockdevs(Opt *dict)
+{
+    printf("Block drivers:\n");
+    for (unsigned i = 0; block_drivers[i]; i++) {
+        printf("  %-14s %s\n", block_drivers[i]->name,
+               block_drivers[i]->doc);
+    }
+    return true;
+}
+
 static bool list_boot(Opt *dict)
 {
     printf("boot options:\n  menu=<bool>\n  once=<str>\n  order=<str>\n");
@@ -271,6 +282,7 @@ static const struct {
     { "display", list_displays }, { "vga", list_vgas },
     { "netdev", list_netdevs }, { "net", list_netdevs },
     { "nic", list_netdevs }, { "boot", list_boot },
+    { "blockdev", list_blockdevs }, { "drive", list_blockdevs },
 };
 
 bool probe_answer(Options *o, int *status)

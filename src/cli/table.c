@@ -87,6 +87,24 @@ static bool call_only_none(Options *o, const OptionRow *row, const char *arg,
     return options_fail(err, "only 'none' is implemented yet");
 }
 
+/* -hda FILE and so on: -drive file=FILE,index=...,media=...; a comma in the
+ * name is a comma. */
+static bool call_disk(Options *o, const OptionRow *row, const char *arg,
+                      GError **err)
+{
+    static const OptionRow list = {
+        .name = "drive", .kind = OPTION_ADD_DICT, .path = "drive"
+    };
+    g_autofree char *where = g_strdup_printf("-%s %s", row->name, arg);
+    Opt *dict = opt_new_dict();
+
+    opt_put(dict, "file", opt_new_string(arg));
+    opt_put(dict, "index", opt_new_string(row->value));
+    opt_put(dict, "media", opt_new_string(strcmp(row->name, "cdrom") == 0
+                                          ? "cdrom" : "disk"));
+    return options_apply_dict(o, &list, dict, where, err);
+}
+
 #define NO_ARG(nm, knd, sec, ...) \
     { .name = nm, .kind = OPTION_##knd, .section = SECTION_##sec, \
       __VA_ARGS__ }
@@ -255,13 +273,40 @@ const OptionRow option_rows[] = {
         .args = "none", .help = "the same"),
     NOT_YET_ARG("netdev", NET),
 
-    NOT_YET_ARG("drive", BLOCK), NOT_YET_ARG("blockdev", BLOCK),
-    NOT_YET_ARG("hda", BLOCK), NOT_YET_ARG("hdb", BLOCK),
-    NOT_YET_ARG("hdc", BLOCK), NOT_YET_ARG("hdd", BLOCK),
-    NOT_YET_ARG("cdrom", BLOCK), NOT_YET_ARG("fda", BLOCK),
-    NOT_YET_ARG("fdb", BLOCK), NOT_YET_ARG("pflash", BLOCK),
-    NOT_YET_ARG("sd", BLOCK), NOT_YET_ARG("mtdblock", BLOCK),
-    NOT_YET("snapshot", BLOCK), NOT_YET_ARG("iscsi", BLOCK),
+    WITH_ARG("drive", ADD_DICT, BLOCK, .path = "drive",
+        .args = "[file=file][,format=f][,if=ide|virtio|none]"
+                "[,index=i][,bus=b,unit=u]\n"
+                "      [,media=disk|cdrom][,id=id][,readonly=on|off]"
+                "[,snapshot=on|off]\n"
+                "      [,cache=writeback|none|writethrough|directsync|unsafe]"
+                "\n      [,aio=threads|native|io_uring][,discard=ignore|unmap]"
+                "\n      [,detect-zeroes=on|off|unmap][,rerror=report|ignore"
+                "|stop]\n      [,werror=report|ignore|stop|enospc]",
+        .help = "a disk: its image, where it goes and how it is treated"),
+    WITH_ARG("blockdev", ADD_DICT, BLOCK, .path = "blockdev",
+        .implied = "driver",
+        .args = "[driver=]driver,node-name=name[,read-only=on|off]\n"
+                "      [,cache.direct=on|off][,cache.no-flush=on|off]"
+                "[,discard=ignore|unmap]\n"
+                "      [,detect-zeroes=on|off|unmap][,prop=value][,...]",
+        .help = "a node of the block layer, for -device ...,drive=name\n"
+                "('-blockdev help' for the drivers)"),
+    WITH_ARG("hda", CALL, BLOCK, .fn = call_disk, .value = "0",
+        .args = "file", .help = "the first hard disk; the same as a file name"
+                                " alone"),
+    WITH_ARG("hdb", CALL, BLOCK, .fn = call_disk, .value = "1",
+        .args = "file", .help = "the second"),
+    WITH_ARG("hdc", CALL, BLOCK, .fn = call_disk, .value = "2",
+        .args = "file", .help = "the third"),
+    WITH_ARG("hdd", CALL, BLOCK, .fn = call_disk, .value = "3",
+        .args = "file", .help = "the fourth"),
+    WITH_ARG("cdrom", CALL, BLOCK, .fn = call_disk, .value = "2",
+        .args = "file", .help = "the CD in the drive that is the third disk"),
+    NO_ARG("snapshot", SET, BLOCK, .path = "snapshot", .value = "on",
+        .help = "what is written to disks goes to temporary files"),
+    NOT_YET_ARG("fda", BLOCK), NOT_YET_ARG("fdb", BLOCK),
+    NOT_YET_ARG("pflash", BLOCK), NOT_YET_ARG("sd", BLOCK),
+    NOT_YET_ARG("mtdblock", BLOCK), NOT_YET_ARG("iscsi", BLOCK),
 
     NO_ARG("S", SET, DEBUG, .path = "S", .value = "on",
         .help = "do not start the processors ('cont' in the monitor does)"),

@@ -13,6 +13,9 @@
 
 Chardev *(*prop_find_chardev)(const char *id);
 const char *(*prop_chardev_id)(Chardev *chr);
+BlockBackend *(*prop_get_drive)(const char *id, GError **err);
+const char *(*prop_drive_id)(BlockBackend *blk);
+void (*prop_put_drive)(BlockBackend *blk);
 
 /* --- tables ---------------------------------------------------------------------- */
 
@@ -53,6 +56,7 @@ static const char *kind_text(const Property *p)
     case PROP_KIND_MAC:
     case PROP_KIND_PCI_ADDR:
     case PROP_KIND_CHARDEV:
+    case PROP_KIND_DRIVE:
     case PROP_KIND_CUSTOM:   return "str";
     case PROP_KIND_ENUM:     return "enum";
     case PROP_KIND_LINK:     return "link";
@@ -141,8 +145,8 @@ static void set_default(const Property *p, void *obj)
     case PROP_KIND_ENUM:
         *(int *)at = p->def.i;
         break;
-    case PROP_KIND_MAC: case PROP_KIND_CHARDEV: case PROP_KIND_LINK:
-    case PROP_KIND_CUSTOM:
+    case PROP_KIND_MAC: case PROP_KIND_CHARDEV: case PROP_KIND_DRIVE:
+    case PROP_KIND_LINK: case PROP_KIND_CUSTOM:
         break;
     }
 }
@@ -156,6 +160,10 @@ static void free_value(const Property *p, void *obj)
 {
     if (p->kind == PROP_KIND_STRING) {
         g_clear_pointer((char **)field(obj, p), g_free);
+    }
+    if (p->kind == PROP_KIND_DRIVE && *(BlockBackend **)field(obj, p)) {
+        prop_put_drive(*(BlockBackend **)field(obj, p));
+        *(BlockBackend **)field(obj, p) = NULL;
     }
 }
 
@@ -296,6 +304,26 @@ static bool set_chardev(Object *obj, const Property *p, const char *val,
     return true;
 }
 
+static bool set_drive(Object *obj, const Property *p, const char *val,
+                      GError **err)
+{
+    BlockBackend **at = field(obj, p), *blk;
+
+    if (!prop_get_drive) {
+        return bad_value(obj, p, val, "there are no drives", err);
+    }
+    blk = prop_get_drive(val, err);
+    if (!blk) {
+        g_prefix_error(err, "property '%s.%s': ", obj->type->name, p->name);
+        return false;
+    }
+    if (*at) {
+        prop_put_drive(*at);
+    }
+    *at = blk;
+    return true;
+}
+
 static bool set_value(Object *obj, const Property *p, const char *val,
                       GError **err)
 {
@@ -322,6 +350,8 @@ static bool set_value(Object *obj, const Property *p, const char *val,
         return set_pci_addr(obj, p, val, err);
     case PROP_KIND_CHARDEV:
         return set_chardev(obj, p, val, err);
+    case PROP_KIND_DRIVE:
+        return set_drive(obj, p, val, err);
     case PROP_KIND_LINK:
         return set_link(obj, p, val, err);
     case PROP_KIND_CUSTOM:
@@ -442,6 +472,9 @@ char *prop_get(Object *obj, const char *name)
     case PROP_KIND_CHARDEV:
         return g_strdup_printf("\"%s\"", *(Chardev **)at && prop_chardev_id
                                ? prop_chardev_id(*(Chardev **)at) : "");
+    case PROP_KIND_DRIVE:
+        return g_strdup_printf("\"%s\"", *(BlockBackend **)at
+                               ? prop_drive_id(*(BlockBackend **)at) : "");
     case PROP_KIND_LINK: {
         Object *to = *(Object **)at;
 

@@ -69,9 +69,12 @@ MISTAKES = [
      "write -audiodev and -device intel-hda"),
     ("-localtime", "-localtime: no longer an option; "
      "write -rtc base=localtime"),
-    ("-drive file=x", "-drive file=x: not implemented yet"),
+    ("-drive file=/nowhere/x",
+     "-drive file=/nowhere/x: could not open '/nowhere/x': "
+     "No such file or directory"),
     ("-usb", "-usb: not implemented yet"),
-    ("disk.img", "disk.img: disk images are not implemented yet"),
+    ("/nowhere/disk.img", "-hda /nowhere/disk.img: could not open "
+     "'/nowhere/disk.img': No such file or directory"),
     ("-M foo", "unsupported machine type 'foo'; -machine help lists them"),
     ("-M pd", "unsupported machine type 'pd'; did you mean 'pc'?; "
      "-machine help lists them"),

@@ -1,0 +1,150 @@
+/*
+ * What disks have in common.
+ *
+ * Locks: machine lock.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "hw/block/block.h"
+
+#include "base/opts.h"
+
+const char *const block_on_off_auto_names[] = { "auto", "on", "off", NULL };
+
+__attribute__((constructor)) static void set_hooks(void)
+{
+    prop_get_drive = blk_for_device;
+    prop_drive_id = (const char *(*)(BlockBackend *))blk_label;
+    prop_put_drive = blk_unref;
+}
+
+static bool fail(GError **err, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
+static bool fail(GError **err, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    if (err) {
+        *err = g_error_new_valist(OPT_ERROR, OPT_ERROR_INVALID, fmt, ap);
+    }
+    va_end(ap);
+    return false;
+}
+
+/* --- properties ------------------------------------------------------------------ */
+
+static bool check_size(const char *name, uint32_t bytes, GError **err)
+{
+    if (bytes < 512 || bytes > 32768 || bytes & (bytes - 1)) {
+        return fail(err, "property '%s' cannot be %u: a power of two from 512 "
+                    "to 32768 is wanted", name, bytes);
+    }
+    return true;
+}
+
+static bool check_geometry(const BlockConf *c, GError **err)
+{
+    if (!c->cyls && !c->heads && !c->secs) {
+        return true;
+    }
+    if (!c->cyls || c->cyls > 65535 || !c->heads || c->heads > 255
+        || !c->secs || c->secs > 255) {
+        return fail(err, "cyls=%u,heads=%u,secs=%u is not a geometry: 1 to "
+                    "65535, 1 to 255 and 1 to 255, all three, are wanted",
+                    c->cyls, c->heads, c->secs);
+    }
+    return true;
+}
+
+bool block_conf_realize(BlockConf *c, const BlkDevOps *ops, void *dev,
+                        bool cdrom, GError **err)
+{
+    if (!c->blk) {
+        if (!cdrom) {
+            return fail(err, "drive property not set: it needs drive=, the id "
+                        "of a -drive or -blockdev");
+        }
+        c->blk = blk_new(NULL, loop_main());
+    }
+    if (!check_size("logical_block_size", c->logical_bytes, err)
+        || !check_size("physical_block_size", c->physical_bytes, err)
+        || !check_geometry(c, err)) {
+        return false;
+    }
+    if (c->logical_bytes > c->physical_bytes) {
+        return fail(err, "logical_block_size cannot be more than "
+                    "physical_block_size");
+    }
+    if (!cdrom && !blk_is_inserted(c->blk)) {
+        return fail(err, "drive '%s' is empty, and a disk needs an image: "
+                    "write -drive file=", blk_label(c->blk));
+    }
+    if (c->on_read_error == BLK_ON_ERROR_ENOSPC) {
+        return fail(err, "rerror=enospc: a read cannot run out of space; "
+                    "accepted: auto, report, ignore, stop");
+    }
+    if (!blk_attach(c->blk, ops, dev, !cdrom, c->share_rw, err)) {
+        return false;
+    }
+    if (c->on_read_error || c->on_write_error) {
+        blk_set_on_error(c->blk, c->on_read_error, c->on_write_error);
+    }
+    if (c->write_cache) {
+        blk_set_write_cache(c->blk, c->write_cache == 1);
+    }
+    return true;
+}
+
+void block_conf_unrealize(BlockConf *c)
+{
+    if (c->blk) {
+        blk_detach(c->blk);
+    }
+}
+
+/* --- geometry ---------------------------------------------------------------------- */
+
+enum { PARTITIONS = 0x1be, N_PARTITIONS = 4, SIGNATURE = 0x1fe };
+
+/* What the first used partition's end tells of heads and sectors. */
+static bool geometry_of_mbr(BlockConf *c, uint64_t n_sectors)
+{
+    uint8_t mbr[512];
+
+    if (blk_read_buf(c->blk, 0, mbr, sizeof(mbr)) < 0
+        || mbr[SIGNATURE] != 0x55 || mbr[SIGNATURE + 1] != 0xaa) {
+        return false;
+    }
+    for (unsigned i = 0; i < N_PARTITIONS; i++) {
+        const uint8_t *p = mbr + PARTITIONS + 16 * i;
+        unsigned heads = p[5] + 1, secs = p[6] & 63;
+
+        if (load_le32(p + 12) && p[5] && secs) {
+            uint64_t cyls = n_sectors / (heads * secs);
+
+            if (cyls < 1 || cyls > 16383) {
+                continue;
+            }
+            c->heads = heads;
+            c->secs = secs;
+            c->cyls = cyls;
+            return true;
+        }
+    }
+    return false;
+}
+
+void block_conf_geometry(BlockConf *c, uint64_t n_sectors)
+{
+    if (c->cyls) {
+        return;
+    }
+    if (geometry_of_mbr(c, n_sectors) && c->heads <= 16) {
+        return;
+    }
+    /* What disks above 504 MiB say of themselves: translation is the BIOS's
+     * business. */
+    c->heads = 16;
+    c->secs = 63;
+    c->cyls = CLAMP(n_sectors / (16 * 63), 2, 16383);
+}

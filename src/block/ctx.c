@@ -1,0 +1,418 @@
+/*
+ * Contexts: coroutines that may go on, calls to make, work for threads.
+ *
+ * A context has one list of what is ready and one eventfd, which its loop
+ * watches and which block_ctx_poll() sleeps on.  Both may empty the list: in
+ * the main loop's context that is the vCPU thread that waits for a drain under
+ * the machine lock while the main loop waits for that lock.
+ *
+ * Locks: `lock` of the context guards the list; the pool has its own.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "ctx.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum { MAX_AT_ONCE = 256 };
+
+typedef struct Ready {
+    Co *co;                     /* to enter, or */
+    void (*fn)(void *opaque);   /* to call */
+    void *opaque;
+} Ready;
+
+struct BlockCtx {
+    Loop *loop;                 /* (C) */
+    int fd;                     /* (C) eventfd */
+    GSource *source;            /* (C) */
+
+    GMutex lock;
+    GArray *ready;              /* of Ready, from `first` on */
+    unsigned first;
+    bool signalled;             /* fd is readable, or about to be */
+
+    BlockEngine *engines;       /* in the loop */
+};
+
+/* The context whose list this thread is emptying: what it adds needs no signal,
+ * for it will look again. */
+static __thread BlockCtx *emptying;
+
+static GMutex all_lock;
+static GPtrArray *all;          /* of BlockCtx * */
+
+/* --- the list ---------------------------------------------------------------------- */
+
+static void push(BlockCtx *ctx, Ready r)
+{
+    uint64_t one = 1;
+    bool signal;
+
+    g_mutex_lock(&ctx->lock);
+    g_array_append_val(ctx->ready, r);
+    signal = !ctx->signalled && emptying != ctx;
+    ctx->signalled |= signal;
+    g_mutex_unlock(&ctx->lock);
+    if (signal && write(ctx->fd, &one, sizeof(one)) < 0) {
+        g_error("eventfd: %s", g_strerror(errno));
+    }
+}
+
+static bool pop(BlockCtx *ctx, Ready *r)
+{
+    bool any;
+
+    g_mutex_lock(&ctx->lock);
+    any = ctx->first < ctx->ready->len;
+    if (any) {
+        *r = g_array_index(ctx->ready, Ready, ctx->first++);
+        if (ctx->first == ctx->ready->len) {
+            g_array_set_size(ctx->ready, 0);
+            ctx->first = 0;
+        }
+    }
+    g_mutex_unlock(&ctx->lock);
+    return any;
+}
+
+static void unsignal(BlockCtx *ctx)
+{
+    uint64_t n;
+
+    g_mutex_lock(&ctx->lock);
+    ctx->signalled = false;
+    if (read(ctx->fd, &n, sizeof(n)) < 0 && errno != EAGAIN) {
+        g_error("eventfd: %s", g_strerror(errno));
+    }
+    g_mutex_unlock(&ctx->lock);
+}
+
+static __attribute__((noinline)) BlockCtx *set_emptying(BlockCtx *ctx)
+{
+    BlockCtx *old = emptying;
+
+    emptying = ctx;
+    return old;
+}
+
+static void signal_rest(BlockCtx *ctx)
+{
+    uint64_t one = 1;
+    bool signal;
+
+    g_mutex_lock(&ctx->lock);
+    signal = ctx->first < ctx->ready->len && !ctx->signalled;
+    ctx->signalled |= signal;
+    g_mutex_unlock(&ctx->lock);
+    if (signal && write(ctx->fd, &one, sizeof(one)) < 0) {
+        g_error("eventfd: %s", g_strerror(errno));
+    }
+}
+
+/* Run what is there and what that adds, up to a bound: other sources of the
+ * loop want their turn.  Those that it runs may call it again. */
+static bool run_ready(BlockCtx *ctx)
+{
+    BlockCtx *outer = set_emptying(ctx);
+    bool any = false;
+    Ready r;
+
+    unsignal(ctx);
+    for (BlockEngine *e = ctx->engines; e; e = e->next) {
+        any |= e->reap(e);
+    }
+    for (unsigned left = MAX_AT_ONCE; left && pop(ctx, &r); left--) {
+        any = true;
+        if (r.co) {
+            co_enter(r.co);
+        } else {
+            r.fn(r.opaque);
+        }
+    }
+    for (BlockEngine *e = ctx->engines; e; e = e->next) {
+        e->submit(e);           /* what those have queued */
+    }
+    set_emptying(outer);
+    if (outer != ctx) {
+        signal_rest(ctx);
+    }
+    return any;
+}
+
+static void on_fd(int fd, GIOCondition events, void *opaque)
+{
+    run_ready(opaque);
+}
+
+void block_ctx_poll(BlockCtx *ctx)
+{
+    assert(!co_self());
+    while (!run_ready(ctx)) {
+        struct pollfd p = { .fd = ctx->fd, .events = POLLIN };
+
+        poll(&p, 1, -1);
+    }
+}
+
+void block_ctx_submit(BlockCtx *ctx)
+{
+    if (emptying == ctx) {
+        return;                 /* done at the end of that, in one go */
+    }
+    for (BlockEngine *e = ctx->engines; e; e = e->next) {
+        e->submit(e);
+    }
+}
+
+void block_ctx_wake(BlockCtx *ctx, Co *co)
+{
+    push(ctx, (Ready) { co, NULL, NULL });
+}
+
+void block_ctx_call(BlockCtx *ctx, void (*fn)(void *opaque), void *opaque)
+{
+    push(ctx, (Ready) { NULL, fn, opaque });
+}
+
+/* --- contexts ------------------------------------------------------------------------- */
+
+static BlockCtx *find_ctx(Loop *loop)
+{
+    for (unsigned i = 0; all && i < all->len; i++) {
+        BlockCtx *ctx = g_ptr_array_index(all, i);
+
+        if (ctx->loop == loop) {
+            return ctx;
+        }
+    }
+    return NULL;
+}
+
+BlockCtx *block_ctx(Loop *loop)
+{
+    BlockCtx *ctx;
+
+    g_mutex_lock(&all_lock);
+    ctx = find_ctx(loop);
+    if (!ctx) {
+        ctx = g_new0(BlockCtx, 1);
+        ctx->loop = loop;
+        ctx->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        if (ctx->fd < 0) {
+            g_error("eventfd: %s", g_strerror(errno));
+        }
+        g_mutex_init(&ctx->lock);
+        ctx->ready = g_array_new(FALSE, FALSE, sizeof(Ready));
+        ctx->source = loop_watch(loop, ctx->fd, G_IO_IN, on_fd, ctx);
+        if (!all) {
+            all = g_ptr_array_new();
+        }
+        g_ptr_array_add(all, ctx);
+    }
+    g_mutex_unlock(&all_lock);
+    return ctx;
+}
+
+void block_ctx_free(Loop *loop)
+{
+    BlockCtx *ctx;
+
+    g_mutex_lock(&all_lock);
+    ctx = find_ctx(loop);
+    if (ctx) {
+        g_ptr_array_remove(all, ctx);
+    }
+    g_mutex_unlock(&all_lock);
+    if (!ctx) {
+        return;
+    }
+    loop_unwatch(ctx->source);
+    while (ctx->engines) {
+        BlockEngine *e = ctx->engines;
+
+        ctx->engines = e->next;
+        e->free(e);
+    }
+    close(ctx->fd);
+    g_array_unref(ctx->ready);
+    g_mutex_clear(&ctx->lock);
+    g_free(ctx);
+}
+
+Loop *block_ctx_loop(const BlockCtx *ctx)
+{
+    return ctx->loop;
+}
+
+int block_ctx_event_fd(const BlockCtx *ctx)
+{
+    return ctx->fd;
+}
+
+BlockEngine **block_ctx_engines(BlockCtx *ctx)
+{
+    return &ctx->engines;
+}
+
+/* --- from outside coroutines, and from other threads ------------------------------- */
+
+typedef struct Run {
+    BlockCtx *ctx;
+    void (*fn)(void *opaque);
+    void *opaque;
+    bool done;
+
+    GMutex lock;                /* when another thread waits */
+    GCond cond;
+} Run;
+
+static bool may_run_here(const BlockCtx *ctx)
+{
+    return ctx->loop == loop_main() || loop_is_current(ctx->loop);
+}
+
+static void run_there(void *opaque)
+{
+    Run *r = opaque;
+
+    r->fn(r->opaque);
+    g_mutex_lock(&r->lock);
+    r->done = true;
+    g_cond_signal(&r->cond);
+    g_mutex_unlock(&r->lock);
+}
+
+void block_ctx_call_wait(BlockCtx *ctx, void (*fn)(void *opaque),
+                         void *opaque)
+{
+    Run r = { .ctx = ctx, .fn = fn, .opaque = opaque };
+
+    if (may_run_here(ctx)) {
+        fn(opaque);
+        return;
+    }
+    g_mutex_init(&r.lock);
+    g_cond_init(&r.cond);
+    loop_call(ctx->loop, run_there, &r);
+    g_mutex_lock(&r.lock);
+    while (!r.done) {
+        g_cond_wait(&r.cond, &r.lock);
+    }
+    g_mutex_unlock(&r.lock);
+    g_mutex_clear(&r.lock);
+    g_cond_clear(&r.cond);
+}
+
+static void run_co(void *opaque)
+{
+    Run *r = opaque;
+
+    r->fn(r->opaque);
+    r->done = true;
+}
+
+static void run_polled(void *opaque)
+{
+    Run *r = opaque;
+
+    co_start(run_co, r);
+    block_ctx_submit(r->ctx);
+    while (!r->done) {
+        block_ctx_poll(r->ctx);
+    }
+}
+
+void block_ctx_run(BlockCtx *ctx, CoFn *fn, void *opaque)
+{
+    Run r = { .ctx = ctx, .fn = fn, .opaque = opaque };
+
+    assert(!co_self());
+    block_ctx_call_wait(ctx, run_polled, &r);
+}
+
+/* --- worker threads ------------------------------------------------------------------ */
+
+enum { MAX_WORKERS = 64 };
+#define IDLE_US (10 * G_USEC_PER_SEC)
+
+typedef struct Work Work;
+struct Work {                   /* on the stack of the coroutine that waits */
+    int (*fn)(void *arg);
+    void *arg;
+    int ret;
+    BlockCtx *ctx;
+    Co *co;
+    Work *next;
+};
+
+static struct {
+    GMutex lock;
+    GCond cond;
+    Work *first, **last;
+    unsigned n_workers, n_idle, n_queued;
+} pool = { .last = &pool.first };
+
+static Work *next_work(void)
+{
+    gint64 until = g_get_monotonic_time() + IDLE_US;
+    Work *w;
+
+    g_mutex_lock(&pool.lock);
+    pool.n_idle++;
+    while (!pool.first) {
+        if (!g_cond_wait_until(&pool.cond, &pool.lock, until)
+            && !pool.first) {
+            break;
+        }
+    }
+    pool.n_idle--;
+    w = pool.first;
+    if (w) {
+        pool.first = w->next;
+        if (!pool.first) {
+            pool.last = &pool.first;
+        }
+        pool.n_queued--;
+    } else {
+        pool.n_workers--;
+    }
+    g_mutex_unlock(&pool.lock);
+    return w;
+}
+
+static void *worker(void *opaque)
+{
+    Work *w;
+
+    while ((w = next_work())) {
+        w->ret = w->fn(w->arg);
+        block_ctx_wake(w->ctx, w->co);
+    }
+    return NULL;
+}
+
+int block_ctx_in_thread(BlockCtx *ctx, int (*fn)(void *arg), void *arg)
+{
+    Work w = { fn, arg, 0, ctx, co_self(), NULL };
+    bool spawn;
+
+    assert(w.co);
+    g_mutex_lock(&pool.lock);
+    *pool.last = &w;
+    pool.last = &w.next;
+    pool.n_queued++;
+    spawn = pool.n_queued > pool.n_idle && pool.n_workers < MAX_WORKERS;
+    pool.n_workers += spawn;
+    g_cond_signal(&pool.cond);
+    g_mutex_unlock(&pool.lock);
+    if (spawn) {
+        g_thread_unref(g_thread_new("block", worker, NULL));
+    }
+    co_yield();
+    return w.ret;
+}

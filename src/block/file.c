@@ -1,0 +1,524 @@
+/*
+ * "file" and "host_device": bytes of the host.
+ *
+ * aio=threads: each request is a system call in a worker thread.
+ *
+ * Locks: in the node's loop; the workers touch the request and the descriptor
+ *        alone.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "ctx.h"
+#include "node.h"
+
+enum { MAX_IOV = 1024 };        /* IOV_MAX of Linux */
+
+typedef struct File {
+    int fd;
+    BlockLock lock;
+    bool device;
+    bool no_punch, no_zero;     /* the host has said that it cannot */
+    int failed_flush;           /* an error that lost data: for good */
+} File;
+
+typedef struct Request {
+    File *f;
+    enum { READ, WRITE, FLUSH, ZERO, PUNCH, RESIZE } what;
+    uint64_t at, bytes;
+    IoVec v;
+    int rw_flags, prealloc;
+} Request;
+
+/* --- in a worker thread ------------------------------------------------------------- */
+
+static int do_rw(Request *r)
+{
+    g_autofree struct iovec *list = NULL;
+    struct iovec few[16];
+    unsigned room = G_N_ELEMENTS(few);
+    struct iovec *v = few;
+
+    if (r->v.n > room) {
+        room = MIN(r->v.n, MAX_IOV);
+        v = list = g_new(struct iovec, room);
+    }
+    while (r->bytes) {
+        size_t len;
+        unsigned n = iov_take(r->v, r->bytes, v, room, &len);
+        ssize_t done = r->what == READ
+                       ? preadv2(r->f->fd, v, n, r->at, r->rw_flags)
+                       : pwritev2(r->f->fd, v, n, r->at, r->rw_flags);
+
+        if (done < 0) {
+            if (errno == EINTR) {
+                continue;
+            }
+            return -errno;
+        }
+        if (!done) {
+            if (r->what == WRITE) {
+                return -ENOSPC;
+            }
+            iov_fill(r->v, 0, r->bytes);    /* the end of the file */
+            return 0;
+        }
+        r->at += done;
+        r->bytes -= done;
+        if (r->bytes) {
+            r->v = iov_slice(r->v, done);
+        }
+    }
+    return 0;
+}
+
+static int do_fallocate(Request *r, int mode)
+{
+    int ret;
+
+    do {
+        ret = fallocate(r->f->fd, mode, r->at, r->bytes);
+    } while (ret < 0 && errno == EINTR);
+    return ret < 0 ? (errno == EOPNOTSUPP || errno == ENOSYS
+                      || errno == ENODEV ? -ENOTSUP : -errno) : 0;
+}
+
+static int do_device_range(Request *r, unsigned long op)
+{
+    uint64_t range[2] = { r->at, r->bytes };
+
+    return ioctl(r->f->fd, op, range) < 0
+           ? (errno == ENOTTY || errno == EOPNOTSUPP ? -ENOTSUP : -errno) : 0;
+}
+
+/* Zeroes to the new end, for prealloc=full. */
+static int do_fill(Request *r, uint64_t from, uint64_t to)
+{
+    static const uint8_t zeroes[64 * 1024];
+
+    while (from < to) {
+        ssize_t n = pwrite(r->f->fd, zeroes, MIN(sizeof(zeroes), to - from),
+                           from);
+
+        if (n < 0 && errno != EINTR) {
+            return -errno;
+        }
+        from += MAX(n, 0);
+    }
+    return 0;
+}
+
+static int do_resize(Request *r)
+{
+    struct stat st;
+    int ret = 0;
+
+    if (fstat(r->f->fd, &st) < 0) {
+        return -errno;
+    }
+    if (r->prealloc == PREALLOC_FALLOC && (uint64_t)st.st_size < r->bytes) {
+        ret = -posix_fallocate(r->f->fd, st.st_size, r->bytes - st.st_size);
+    } else if (r->prealloc == PREALLOC_FULL) {
+        ret = do_fill(r, st.st_size, r->bytes);
+    }
+    if (!ret && ftruncate(r->f->fd, r->bytes) < 0) {
+        ret = -errno;
+    }
+    if (ret && ftruncate(r->f->fd, st.st_size) < 0) {
+        return ret;             /* and it is longer now: harmless */
+    }
+    return ret;
+}
+
+static int do_request(void *arg)
+{
+    Request *r = arg;
+
+    switch (r->what) {
+    case READ:
+    case WRITE:
+        return do_rw(r);
+    case FLUSH:
+        return fdatasync(r->f->fd) < 0 ? -errno : 0;
+    case ZERO:
+        return r->f->device ? do_device_range(r, BLKZEROOUT)
+               : do_fallocate(r, FALLOC_FL_ZERO_RANGE);
+    case PUNCH:
+        return r->f->device ? do_device_range(r, BLKDISCARD)
+               : do_fallocate(r, FALLOC_FL_PUNCH_HOLE
+                              | FALLOC_FL_KEEP_SIZE);
+    case RESIZE:
+        return do_resize(r);
+    }
+    return -EINVAL;
+}
+
+/* --- requests ------------------------------------------------------------------------- */
+
+static int file_read(BlockNode *n, uint64_t at, uint64_t bytes, IoVec v,
+                     unsigned flags)
+{
+    Request r = { n->state, READ, at, bytes, v, 0, 0 };
+
+    return block_ctx_in_thread(n->ctx, do_request, &r);
+}
+
+static int file_write(BlockNode *n, uint64_t at, uint64_t bytes, IoVec v,
+                      unsigned flags)
+{
+    Request r = { n->state, WRITE, at, bytes, v,
+                  flags & BLOCK_FUA ? RWF_DSYNC : 0, 0 };
+
+    return block_ctx_in_thread(n->ctx, do_request, &r);
+}
+
+static int file_flush(BlockNode *n)
+{
+    File *f = n->state;
+    Request r = { f, FLUSH };
+    int ret = f->failed_flush;
+
+    if (!ret) {
+        ret = block_ctx_in_thread(n->ctx, do_request, &r);
+    }
+    if (ret && ret != -EINTR && !n->direct) {
+        /* The kernel has dropped the dirty pages: that they seem to be
+         * written now must not make the next flush a success. */
+        f->failed_flush = ret;
+    }
+    return ret;
+}
+
+static int file_discard(BlockNode *n, uint64_t at, uint64_t bytes)
+{
+    File *f = n->state;
+    Request r = { f, PUNCH, at, bytes };
+    int ret = f->no_punch ? -ENOTSUP
+              : block_ctx_in_thread(n->ctx, do_request, &r);
+
+    f->no_punch |= ret == -ENOTSUP;
+    return ret;
+}
+
+static int file_write_zeroes(BlockNode *n, uint64_t at, uint64_t bytes,
+                             unsigned flags)
+{
+    File *f = n->state;
+    Request r = { f, ZERO, at, bytes };
+    int ret;
+
+    /* A hole reads as zero, but it does not move the end of a file, and what
+     * a device has discarded may read as anything. */
+    if (flags & BLOCK_MAY_UNMAP && !f->device && !f->no_punch
+        && at + bytes <= n->length) {
+        r.what = PUNCH;
+        ret = block_ctx_in_thread(n->ctx, do_request, &r);
+        if (ret != -ENOTSUP) {
+            return ret;
+        }
+        f->no_punch = true;
+        r.what = ZERO;
+    }
+    if (f->no_zero) {
+        return -ENOTSUP;
+    }
+    ret = block_ctx_in_thread(n->ctx, do_request, &r);
+    f->no_zero = ret == -ENOTSUP;
+    return ret;
+}
+
+static int file_truncate(BlockNode *n, uint64_t bytes, BlockPrealloc prealloc,
+                         GError **err)
+{
+    File *f = n->state;
+    Request r = { f, RESIZE, 0, bytes, { 0 }, 0, prealloc };
+    int ret;
+
+    if (f->device) {
+        block_fail(err, "'%s' is a device: its size is what it is",
+                   n->filename);
+        return -ENOTSUP;
+    }
+    if (prealloc == PREALLOC_METADATA) {
+        block_fail(err, "preallocation=metadata is for formats that have "
+                   "metadata; accepted: off, falloc, full");
+        return -ENOTSUP;
+    }
+    ret = block_ctx_in_thread(n->ctx, do_request, &r);
+    if (!ret) {
+        n->length = bytes;
+    }
+    return ret;
+}
+
+/* Holes, as the file system tells of them. */
+static int file_status(BlockNode *n, uint64_t at, uint64_t bytes,
+                       BlockStatus *st)
+{
+    File *f = n->state;
+    off_t data = lseek(f->fd, at, SEEK_DATA), hole;
+
+    st->flags |= BLOCK_OFFSET;
+    st->map = at;
+    st->file = n;
+    if (data < 0 && errno == ENXIO) {       /* a hole to the end */
+        st->flags = (st->flags & ~BLOCK_DATA) | BLOCK_ZERO;
+        return 0;
+    }
+    if (data < 0) {
+        return 0;                           /* not known: all data */
+    }
+    if ((uint64_t)data > at) {
+        st->flags = (st->flags & ~BLOCK_DATA) | BLOCK_ZERO;
+        st->bytes = MIN(st->bytes, (uint64_t)data - at);
+        return 0;
+    }
+    hole = lseek(f->fd, at, SEEK_HOLE);
+    if (hole > 0 && (uint64_t)hole > at) {
+        st->bytes = MIN(st->bytes, (uint64_t)hole - at);
+    }
+    return 0;
+}
+
+/* --- opening ----------------------------------------------------------------------------- */
+
+static int get_length(File *f, uint64_t *bytes)
+{
+    struct stat st;
+
+    if (f->device) {
+        return ioctl(f->fd, BLKGETSIZE64, bytes) < 0 ? -errno : 0;
+    }
+    if (fstat(f->fd, &st) < 0) {
+        return -errno;
+    }
+    *bytes = st.st_size;
+    return 0;
+}
+
+static int file_refresh_length(BlockNode *n)
+{
+    return get_length(n->state, &n->length);
+}
+
+/* What O_DIRECT wants: ask, else try. */
+static void find_alignment(BlockNode *n)
+{
+    File *f = n->state;
+    void *buf;
+    int sector;
+
+    if (!n->direct) {
+        return;
+    }
+    n->alignment = n->memory_alignment = 4096;
+    if (f->device && ioctl(f->fd, BLKSSZGET, &sector) == 0) {
+        n->alignment = n->memory_alignment = CLAMP(sector, 512, 4096);
+        return;
+    }
+    buf = block_alloc(4096);
+    if (buf && pread(f->fd, buf, 512, 0) >= 0) {
+        n->alignment = 512;
+        n->memory_alignment = 512;
+        if (pread(f->fd, (char *)buf + 512, 512, 512) < 0) {
+            n->memory_alignment = 4096;
+        }
+    }
+    block_free(buf);
+}
+
+static bool check_kind(BlockNode *n, GError **err)
+{
+    File *f = n->state;
+    struct stat st;
+
+    if (fstat(f->fd, &st) < 0) {
+        return block_fail_errno(err, errno, "could not open '%s'",
+                                n->filename);
+    }
+    f->device = S_ISBLK(st.st_mode);
+    if (S_ISDIR(st.st_mode)) {
+        return block_fail(err, "could not open '%s': it is a directory",
+                          n->filename);
+    }
+    if (!f->device && !S_ISREG(st.st_mode)) {
+        return block_fail(err, "could not open '%s': neither a regular file "
+                          "nor a block device", n->filename);
+    }
+    if (!f->device && n->drv == &block_driver_host_device) {
+        return block_fail(err, "'%s' is not a block device; driver 'file' "
+                          "is for files", n->filename);
+    }
+    return true;
+}
+
+static int try_open(BlockNode *n, int flags)
+{
+    int fd;
+
+    do {
+        fd = open(n->filename, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK
+                  | (n->direct ? O_DIRECT : 0));
+    } while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
+/* O_NONBLOCK is for pipes that somebody took for images: open() returns and
+ * check_kind() refuses them. */
+static bool open_fd(BlockNode *n, bool auto_read_only, GError **err)
+{
+    File *f = n->state;
+    int error;
+
+    f->fd = try_open(n, n->read_only ? O_RDONLY : O_RDWR);
+    if (f->fd < 0 && auto_read_only
+        && (errno == EACCES || errno == EPERM || errno == EROFS)) {
+        n->read_only = true;
+        f->fd = try_open(n, O_RDONLY);
+    }
+    if (f->fd >= 0) {
+        fcntl(f->fd, F_SETFL, fcntl(f->fd, F_GETFL) & ~O_NONBLOCK);
+        return true;
+    }
+    error = errno;
+    if (error == EINVAL && n->direct) {
+        return block_fail(err, "could not open '%s': its file system does "
+                          "not support cache=none (O_DIRECT)", n->filename);
+    }
+    if (!n->read_only && access(n->filename, R_OK) == 0
+        && (error == EACCES || error == EPERM || error == EROFS)) {
+        return block_fail(err, "could not open '%s': it may not be written; "
+                          "write readonly=on (or -snapshot) if that will do",
+                          n->filename);
+    }
+    return block_fail_errno(err, error, "could not open '%s'", n->filename);
+}
+
+static void file_close(BlockNode *n)
+{
+    File *f = n->state;
+
+    if (f->fd >= 0) {
+        close(f->fd);           /* and with it the locks */
+        f->fd = -1;
+    }
+}
+
+static bool get_options(BlockNode *n, Opt *opts, int *locking, bool *auto_ro,
+                        GError **err)
+{
+    static const char *const lockings[] = { "auto", "on", "off", NULL };
+    static const char *const aios[] = { "threads", "native", "io_uring",
+                                        NULL };
+    const char *filename = NULL;
+    int aio = 0;
+
+    if (!opt_get_string(opts, "filename", &filename, err)
+        || !opt_get_enum(opts, "locking", lockings, locking, err)
+        || !opt_get_enum(opts, "aio", aios, &aio, err)
+        || !opt_get_bool(opts, "auto-read-only", auto_ro, err)) {
+        return false;
+    }
+    if (!filename || !*filename) {
+        return block_fail(err, "the '%s' block driver requires a file name",
+                          n->drv->name);
+    }
+    if (aio == 1 && !n->direct) {
+        return block_fail(err, "aio=native was specified, but it requires "
+                          "cache.direct=on, as cache=none sets it");
+    }
+    n->filename = g_strdup(filename);
+    return true;
+}
+
+static bool file_open(BlockNode *n, Opt *opts, GError **err)
+{
+    File *f = n->state;
+    int locking = 0, ret;
+    bool auto_read_only = false;
+
+    f->fd = -1;
+    if (!get_options(n, opts, &locking, &auto_read_only, err)
+        || !open_fd(n, auto_read_only, err) || !check_kind(n, err)) {
+        file_close(n);
+        return false;
+    }
+    ret = get_length(f, &n->length);
+    if (ret < 0) {
+        block_fail_errno(err, -ret, "could not find out the size of '%s'",
+                         n->filename);
+        file_close(n);
+        return false;
+    }
+    f->lock = (BlockLock) { .fd = f->fd, .enabled = locking != 2 };
+    n->max_iov = MAX_IOV;
+    find_alignment(n);
+    return true;
+}
+
+static bool file_set_perm(BlockNode *n, unsigned perm, unsigned shared,
+                          GError **err)
+{
+    File *f = n->state;
+
+    return block_lock_set(&f->lock, n->filename, perm, shared, err);
+}
+
+static bool file_create(Opt *opts, GError **err)
+{
+    const char *filename = NULL;
+    uint64_t bytes = 0;
+    int fd;
+
+    if (!opt_get_string(opts, "filename", &filename, err)
+        || !opt_get_size(opts, "size", &bytes, 1, err)) {
+        return false;
+    }
+    if (!filename) {
+        return block_fail(err, "parameter 'filename' is missing");
+    }
+    fd = open(filename, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (fd < 0) {
+        return block_fail_errno(err, errno, "could not create '%s'",
+                                filename);
+    }
+    /* Not before the locks say that nobody uses what was there. */
+    BlockLock lock = { .fd = fd, .enabled = true };
+    bool ok = block_lock_set(&lock, filename,
+                             BLOCK_PERM_WRITE | BLOCK_PERM_RESIZE,
+                             BLOCK_PERM_READ, err);
+
+    if (ok && (ftruncate(fd, 0) < 0 || ftruncate(fd, bytes) < 0)) {
+        ok = block_fail_errno(err, errno, "could not resize '%s'", filename);
+    }
+    close(fd);
+    return ok;
+}
+
+#define FILE_FUNCTIONS                                                      \
+    .state_bytes = sizeof(File), .protocol = true, .fua = true,             \
+    .open = file_open, .close = file_close, .read = file_read,              \
+    .write = file_write, .write_zeroes = file_write_zeroes,                 \
+    .discard = file_discard, .flush = file_flush,                           \
+    .refresh_length = file_refresh_length, .set_perm = file_set_perm
+
+const BlockDriver block_driver_file = {
+    .name = "file", .doc = "a file (or a block device) of the host",
+    .grows = true, .status = file_status, .truncate = file_truncate,
+    .create = file_create, FILE_FUNCTIONS,
+};
+
+const BlockDriver block_driver_host_device = {
+    .name = "host_device", .doc = "a block device of the host",
+    .truncate = file_truncate, FILE_FUNCTIONS,
+};

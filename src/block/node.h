@@ -1,0 +1,50 @@
+/*
+ * What the block layer's own files share about nodes.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef BLOCK_NODE_H
+#define BLOCK_NODE_H
+
+#include "block/driver.h"
+
+/* Somebody uses a node: another node, or a backend or a job. */
+struct BlockUse {
+    BlockNode *node;            /* what is used; referenced by parents */
+    BlockNode *parent;          /* NULL: not a node */
+    char *who;                  /* the child's name, or the user's */
+    unsigned perm, shared;
+
+    /* Users that are no nodes and send requests. */
+    void (*drain_begin)(void *opaque);
+    void (*drain_end)(void *opaque);
+    bool (*busy)(void *opaque);
+    void *opaque;
+};
+
+/* As node_use(), with its drain functions. */
+BlockUse *node_use_full(BlockNode *n, const BlockUse *like, GError **err);
+
+/* Move a whole tree, drained. */
+void node_set_ctx(BlockNode *n, BlockCtx *ctx);
+
+/* lock.c: let go of, or take, bytes of the image that say what we do and what
+ * others may not do; QEMU reads the same bytes. */
+typedef struct BlockLock {
+    int fd;
+    bool enabled;
+    unsigned perm, unshared;    /* what is held */
+} BlockLock;
+bool block_lock_set(BlockLock *l, const char *filename, unsigned perm,
+                    unsigned shared, GError **err);
+
+/* The format of an image that begins with these bytes. */
+const BlockDriver *block_probe(const uint8_t *head, size_t len);
+enum { BLOCK_PROBE_BYTES = 2048 };
+
+extern const BlockDriver block_driver_file, block_driver_host_device,
+    block_driver_raw, block_driver_null_co, block_driver_null_aio,
+    block_driver_overlay, block_driver_blkdebug, block_driver_record,
+    block_driver_throttle;
+
+#endif
