@@ -473,13 +473,19 @@ static bool deliver_exception(Env *env)
     if (!env_deliver_exception(env)) {
         return false;
     }
-    env->exc_vector = -1;
-    env_update_mode(env);
     if (unlikely(env->watch_hit)) {
+        /* Held back by MOV SS before INT n, or the frame was watched: before
+         * the handler's first instruction.  Once: a watched stack of #DB
+         * itself would go on for ever. */
         exc_set(env, EXC_DB, false, 0);
         env->exc_dr6 = env->watch_hit;
+        if (!env_deliver_exception(env)) {
+            return false;
+        }
         env->watch_hit = 0;
     }
+    env->exc_vector = -1;
+    env_update_mode(env);
     return true;
 }
 

@@ -22,6 +22,7 @@ typedef struct Event {
     uint64_t rip;               /* to push */
 } Event;
 
+enum { DR6_BD = 1 << 13 };
 enum { FL_CLEARED = FL_TF | FL_NT | FL_RF | FL_VM };
 
 /* --- stacks ----------------------------------------------------------------------- */
@@ -291,6 +292,8 @@ static bool deliver_protected(Env *env, const Event *ev)
         return exc_set(env, EXC_NP, true, gate_error);
     }
     if (type == SYS_TASK_GATE) {
+        /* The image is the one in the old task's TSS. */
+        env->s.rflags |= ev->fault ? FL_RF : 0;
         return task_gate(env, gate, TASK_INT, ext, ev->rip,
                          ev->has_error ? &ev->error : NULL);
     }
@@ -524,6 +527,20 @@ static bool deliver_all(Env *env, Event *ev, unsigned class)
     return true;
 }
 
+/* Does RF go into the image?  Not for traps, nor for code breakpoints, whose
+ * handler must set it; #DB of general detect is an ordinary fault. */
+static bool is_fault(const Env *env)
+{
+    switch (env->exc_vector) {
+    case EXC_DB:
+        return env->in_rep || (env->exc_dr6 & DR6_BD);
+    case EXC_NMI:
+        return env->in_rep;
+    default:
+        return true;
+    }
+}
+
 bool env_deliver_exception(Env *env)
 {
     unsigned how = env->exc_soft;
@@ -536,9 +553,7 @@ bool env_deliver_exception(Env *env)
         .soft = soft,
         .int_n = how == EXC_SOFT_INT,
         .ext = !soft,
-        .fault = how == EXC_SOFT_NONE
-                 && (env->exc_vector == EXC_DB || env->exc_vector == EXC_NMI
-                     ? env->in_rep : true),
+        .fault = how == EXC_SOFT_NONE && is_fault(env),
         .rip = env->s.rip,
     };
 
