@@ -27,6 +27,14 @@ void clock_stop(void);
 void clock_start(void);
 bool clock_running(void);
 
+/*
+ * CLK_VIRTUAL advances by one nanosecond in `n` of the host's (1 at first): a
+ * guest that runs a hundred times slower than its clock does nothing but
+ * serve timer interrupts.  While it is stopped only.
+ */
+void clock_set_slowdown(unsigned n);
+unsigned clock_slowdown(void);
+
 /* -rtc: CLK_RTC shows `now_ns` now and moves on as `source` does (host, rt,
  * vm).  It is the host's UTC at first. */
 typedef enum {

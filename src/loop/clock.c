@@ -1,7 +1,8 @@
 /*
  * The three clocks.
  *
- * CLK_VIRTUAL is CLOCK_MONOTONIC less the time it has been stopped.  Readers
+ * CLK_VIRTUAL is CLOCK_MONOTONIC less the time it has been stopped, divided
+ * by how much slower than that it is to go.  Readers
  * take no lock: the few words they need change under a sequence count.
  *
  * Locks: writers hold write_lock.
@@ -13,7 +14,8 @@
 #include <time.h>
 
 typedef struct ClockState {
-    int64_t virtual_offset_ns;  /* running: monotonic - virtual */
+    int64_t virtual_offset_ns;  /* running: monotonic when virtual was 0 */
+    int64_t virtual_slowdown;   /* monotonic ns for one of virtual */
     int64_t virtual_frozen_ns;  /* not running: what it shows */
     int64_t rtc_offset_ns;      /* CLK_RTC - its source */
     int virtual_runs;
@@ -23,7 +25,7 @@ typedef struct ClockState {
 
 static pthread_mutex_t write_lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned sequence;       /* (A) odd while being written */
-static ClockState state;        /* (A) each word */
+static ClockState state = { .virtual_slowdown = 1 };   /* (A) each word */
 static bool started;            /* under write_lock: clock_start() was last */
 
 static int64_t host_ns(clockid_t id)
@@ -45,6 +47,7 @@ static ClockState read_state(void)
     do {
         seq = LOAD(sequence);
         s.virtual_offset_ns = LOAD(state.virtual_offset_ns);
+        s.virtual_slowdown = LOAD(state.virtual_slowdown);
         s.virtual_frozen_ns = LOAD(state.virtual_frozen_ns);
         s.rtc_offset_ns = LOAD(state.rtc_offset_ns);
         s.virtual_runs = LOAD(state.virtual_runs);
@@ -59,6 +62,7 @@ static void write_state(const ClockState *s)
 {
     STORE(sequence, sequence + 1);
     STORE(state.virtual_offset_ns, s->virtual_offset_ns);
+    STORE(state.virtual_slowdown, s->virtual_slowdown);
     STORE(state.virtual_frozen_ns, s->virtual_frozen_ns);
     STORE(state.rtc_offset_ns, s->rtc_offset_ns);
     STORE(state.virtual_runs, s->virtual_runs);
@@ -69,9 +73,13 @@ static void write_state(const ClockState *s)
 
 static int64_t virtual_ns(const ClockState *s)
 {
-    return s->virtual_runs
-           ? host_ns(CLOCK_MONOTONIC) - s->virtual_offset_ns
-           : s->virtual_frozen_ns;
+    int64_t ns;
+
+    if (!s->virtual_runs) {
+        return s->virtual_frozen_ns;
+    }
+    ns = host_ns(CLOCK_MONOTONIC) - s->virtual_offset_ns;
+    return s->virtual_slowdown == 1 ? ns : ns / s->virtual_slowdown;
 }
 
 static int64_t rtc_source_ns(const ClockState *s)
@@ -108,8 +116,11 @@ static int64_t add_saturating(int64_t a, int64_t b)
 
 static int64_t virtual_to_host(const ClockState *s, int64_t ns)
 {
-    return s->virtual_runs ? add_saturating(ns, s->virtual_offset_ns)
-                           : INT64_MAX;
+    if (!s->virtual_runs
+        || __builtin_mul_overflow(ns, s->virtual_slowdown, &ns)) {
+        return INT64_MAX;
+    }
+    return add_saturating(ns, s->virtual_offset_ns);
 }
 
 int64_t clock_to_host_ns(ClockId clk, int64_t ns)
@@ -158,12 +169,31 @@ void clock_start(void)
     started = true;
     s = read_state();
     if (!s.virtual_runs && !s.manual) {
-        s.virtual_offset_ns = host_ns(CLOCK_MONOTONIC) - s.virtual_frozen_ns;
+        s.virtual_offset_ns = host_ns(CLOCK_MONOTONIC)
+                              - s.virtual_frozen_ns * s.virtual_slowdown;
         s.virtual_runs = true;
         write_state(&s);
     }
     pthread_mutex_unlock(&write_lock);
     loop_foreach(loop_timers_rearm);
+}
+
+void clock_set_slowdown(unsigned n)
+{
+    ClockState s;
+
+    pthread_mutex_lock(&write_lock);
+    s = read_state();
+    if (!s.virtual_runs) {
+        s.virtual_slowdown = MAX(n, 1);
+        write_state(&s);
+    }
+    pthread_mutex_unlock(&write_lock);
+}
+
+unsigned clock_slowdown(void)
+{
+    return LOAD(state.virtual_slowdown);
 }
 
 bool clock_running(void)

@@ -125,6 +125,42 @@ static void test_stopped(void)
     clock_stop();
 }
 
+static void test_slowdown(void)
+{
+    int64_t host, guest;
+
+    g_assert_false(clock_running());
+    clock_set_slowdown(50);
+    g_assert_cmpuint(clock_slowdown(), ==, 50);
+    guest = clock_ns(CLK_VIRTUAL);
+    host = clock_ns(CLK_HOST);
+    clock_start();
+    clock_set_slowdown(1);              /* not while it runs */
+    g_assert_cmpuint(clock_slowdown(), ==, 50);
+    g_usleep(5000);
+    guest = clock_ns(CLK_VIRTUAL) - guest;
+    host = clock_ns(CLK_HOST) - host;
+    g_assert_cmpint(guest, >=, 5 * NS_PER_MS / 50);
+    g_assert_cmpint(guest, <=, host / 50);
+
+    /* A timer of it is due that much later by the host's clock. */
+    {
+        Probe p;
+
+        last_due_ns = 0;
+        probe_init(&p, CLK_VIRTUAL);
+        host = clock_ns(CLK_HOST);
+        probe_arm(&p, clock_ns(CLK_VIRTUAL) + 100 * NS_PER_US);
+        while (!p.n_fired) {
+            loop_iterate(loop_main(), true);
+        }
+        g_assert_cmpint(clock_ns(CLK_HOST) - host, >=,
+                        100 * NS_PER_US * 50);
+    }
+    clock_stop();
+    clock_set_slowdown(1);
+}
+
 /* A timer that always rearms for the past must not hold up the loop. */
 static Timer greedy;
 static bool called;
@@ -248,6 +284,7 @@ int main(int argc, char **argv)
     g_test_add_func("/timer/order", test_order);
     g_test_add_func("/timer/past-and-precision", test_past_and_precision);
     g_test_add_func("/timer/stopped", test_stopped);
+    g_test_add_func("/timer/slowdown", test_slowdown);
     g_test_add_func("/timer/greedy", test_greedy);
     g_test_add_func("/timer/threads", test_threads);
     g_test_add_func("/timer/manual", test_manual);
