@@ -53,6 +53,8 @@ enum {
 };
 enum {
     XCR0_X87 = 1 << 0, XCR0_SSE = 1 << 1, XCR0_AVX = 1 << 2,
+    XCR0_OPMASK = 1 << 5, XCR0_ZMM_HI256 = 1 << 6, XCR0_HI16_ZMM = 1 << 7,
+    XCR0_AVX512 = XCR0_OPMASK | XCR0_ZMM_HI256 | XCR0_HI16_ZMM,
     XCR0_PKRU = 1 << 9,
 };
 
@@ -150,6 +152,12 @@ typedef struct X86State {
     bool smm_nmi_blocked;       /* nmi_blocked as it was before */
     bool halted;                /* HLT */
     bool wait_sipi;             /* after INIT */
+
+    /* AVX-512 as XSAVE stores it.  Only KVM's guests have it: the emulator
+     * carries it and has no instructions for it. */
+    uint64_t opmask[8];
+    uint64_t zmm_hi256[16 * 4]; /* bits 256 to 511 of ZMM0 to ZMM15 */
+    uint64_t hi16_zmm[16 * 8];  /* ZMM16 to ZMM31 */
 } X86State;
 
 static inline unsigned x86_cpl(const X86State *s)

@@ -620,6 +620,9 @@ typedef struct {
 
 static const XComponent xcomponents[] = {
     { 2, 256, 576, false },     /* AVX: upper halves of YMM */
+    { 5, 64, 1088, false },     /* AVX-512: mask registers */
+    { 6, 512, 1152, false },    /* upper halves of ZMM0 to ZMM15 */
+    { 7, 1024, 1664, false },   /* ZMM16 to ZMM31 */
     { 9, 8, 2688, false },      /* PKRU */
 };
 
@@ -630,6 +633,7 @@ uint64_t cpu_xcr0_supported(const X86Cpu *cpu)
     if (cpu_has(cpu, FEAT_XSAVE)) {
         mask = XCR0_X87 | XCR0_SSE;
         mask |= cpu_has(cpu, FEAT_AVX) ? XCR0_AVX : 0;
+        mask |= cpu_has(cpu, FEAT_AVX512F) ? XCR0_AVX512 : 0;
         mask |= cpu_has(cpu, FEAT_PKU) ? XCR0_PKRU : 0;
     }
     return mask;
@@ -841,13 +845,13 @@ void cpu_cpuid(X86Cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t r[4])
         leaf_xsave(cpu, subleaf, r);
         break;
     case 0x15:
-        if (!is_amd(m)) {
+        if (!is_amd(m) && cpu_tsc_hz() <= UINT32_MAX) {
             r[0] = r[1] = 1;    /* TSC over crystal */
             r[2] = cpu_tsc_hz();
         }
         break;
     case 0x16:
-        r[0] = r[1] = cpu_tsc_hz() / 1000000;
+        r[0] = r[1] = MIN(cpu_tsc_hz() / 1000000, UINT16_MAX);
         r[2] = 100;
         break;
     }

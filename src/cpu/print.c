@@ -188,7 +188,10 @@ static const State x86_state = {
         STATE_U8(X86State, interrupt_shadow),
         STATE_BOOL(X86State, nmi_blocked), STATE_BOOL(X86State, smm),
         STATE_BOOL(X86State, smm_nmi_blocked),
-        STATE_BOOL(X86State, halted), STATE_BOOL(X86State, wait_sipi), {}
+        STATE_BOOL(X86State, halted), STATE_BOOL(X86State, wait_sipi),
+        STATE_U64_ARRAY(X86State, opmask),
+        STATE_U64_ARRAY(X86State, zmm_hi256),
+        STATE_U64_ARRAY(X86State, hi16_zmm), {}
     },
 };
 

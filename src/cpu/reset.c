@@ -20,6 +20,9 @@ static void reset_power_up_only(X86State *s)
 {
     memset(s->fpr, 0, sizeof(s->fpr));
     memset(s->vec, 0, sizeof(s->vec));
+    memset(s->opmask, 0, sizeof(s->opmask));
+    memset(s->zmm_hi256, 0, sizeof(s->zmm_hi256));
+    memset(s->hi16_zmm, 0, sizeof(s->hi16_zmm));
     s->fcw = 0x40;
     s->fsw = 0;
     s->ftw = 0xff;              /* tags: valid (zero) after reset */

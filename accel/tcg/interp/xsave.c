@@ -2,8 +2,8 @@
  * FXSAVE and XSAVE: the whole x87 and vector state in memory; MXCSR.
  *
  * Spec:   Intel SDM volume 1, 10.5 (FXSAVE) and 13 (XSAVE); volume 2.
- * Models: components x87, SSE, AVX and PKRU, standard and compacted.  A
- *         component is in use exactly when it is not in its initial state; the
+ * Models: components x87, SSE, AVX, AVX-512 (for guests of KVM) and PKRU,
+ *         standard and compacted.  A component is in use exactly when it is not in its initial state; the
  *         modified optimisation, which is optional, is never applied.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -164,9 +164,12 @@ static const struct {
     uint16_t bit, offset, bytes;
 } xcomponents[] = {
     { 2, 576, 256 },            /* AVX: the upper halves */
+    { 5, 1088, 64 },            /* AVX-512 */
+    { 6, 1152, 512 },
+    { 7, 1664, 1024 },
     { 9, 2688, 8 },             /* PKRU */
 };
-enum { XS_MAX_BYTES = 256 };
+enum { XS_MAX_BYTES = 1024 };
 
 static bool all_zero(const void *p, size_t n)
 {
@@ -180,8 +183,37 @@ static bool all_zero(const void *p, size_t n)
     return true;
 }
 
-static void pack_component(const Env *env, unsigned bit, uint8_t *b)
+/* How much of a component there is in this mode. */
+static unsigned component_bytes(const Env *env, unsigned i)
 {
+    switch (xcomponents[i].bit) {
+    case 2:
+        return 16 * n_xmm(env);
+    case 6:
+        return 32 * n_xmm(env);
+    case 7:
+        return long_mode(env) ? 1024 : 0;
+    default:
+        return xcomponents[i].bytes;
+    }
+}
+
+/* AVX-512 is kept as it is stored.  NULL: another component. */
+static uint64_t *avx512_part(Env *env, unsigned bit)
+{
+    return bit == 5 ? env->s.opmask : bit == 6 ? env->s.zmm_hi256
+           : bit == 7 ? env->s.hi16_zmm : NULL;
+}
+
+static void pack_component(Env *env, unsigned i, uint8_t *b)
+{
+    unsigned bit = xcomponents[i].bit;
+    const uint64_t *avx512 = avx512_part(env, bit);
+
+    if (avx512) {
+        memcpy(b, avx512, component_bytes(env, i));
+        return;
+    }
     if (bit == 2) {
         memset(b, 0, 256);
         for (unsigned i = 0; i < n_xmm(env); i++) {
@@ -193,11 +225,17 @@ static void pack_component(const Env *env, unsigned bit, uint8_t *b)
 }
 
 /* NULL: to the initial state. */
-static void unpack_component(Env *env, unsigned bit, const uint8_t *b)
+static void unpack_component(Env *env, unsigned i, const uint8_t *b)
 {
     static const uint8_t init[XS_MAX_BYTES];
+    unsigned bit = xcomponents[i].bit;
+    uint64_t *avx512 = avx512_part(env, bit);
 
     b = b ? b : init;
+    if (avx512) {
+        memcpy(avx512, b, component_bytes(env, i));
+        return;
+    }
     if (bit == 2) {
         for (unsigned i = 0; i < n_xmm(env); i++) {
             memcpy(&env->s.vec[i].q[2], b + 16 * i, 16);
@@ -224,6 +262,13 @@ static uint64_t in_use(Env *env)
     for (unsigned i = 0; i < n_xmm(env); i++) {
         mask |= env->s.vec[i].q[0] | env->s.vec[i].q[1] ? XCR0_SSE : 0;
         mask |= env->s.vec[i].q[2] | env->s.vec[i].q[3] ? XCR0_AVX : 0;
+    }
+    if (env->s.xcr0 & XCR0_AVX512) {
+        mask |= all_zero(env->s.opmask, 64) ? 0 : XCR0_OPMASK;
+        mask |= all_zero(env->s.zmm_hi256, 32 * n_xmm(env)) ? 0
+                                                            : XCR0_ZMM_HI256;
+        mask |= !long_mode(env) || all_zero(env->s.hi16_zmm, 1024)
+                ? 0 : XCR0_HI16_ZMM;
     }
     return mask | (env->s.pkru ? XCR0_PKRU : 0);
 }
@@ -331,13 +376,10 @@ static bool xsave(Env *env, const Insn *insn, int flags)
         }
     }
     for (unsigned i = 0; i < G_N_ELEMENTS(xcomponents); i++) {
-        unsigned bytes = xcomponents[i].bit == 2 ? 16 * n_xmm(env)
-                                                 : xcomponents[i].bytes;
-
         if (save >> xcomponents[i].bit & 1) {
-            pack_component(env, xcomponents[i].bit, part);
+            pack_component(env, i, part);
             if (!area_write(env, gva + component_offset(i, xcomp), part,
-                            bytes)) {
+                            component_bytes(env, i))) {
                 return false;
             }
         }
@@ -418,7 +460,7 @@ static bool xrstor(Env *env, const Insn *insn, int flags)
         unsigned bit = xcomponents[i].bit;
 
         if (rfbm >> bit & 1) {
-            unpack_component(env, bit, xstate >> bit & 1 ? part[i] : NULL);
+            unpack_component(env, i, xstate >> bit & 1 ? part[i] : NULL);
         }
     }
     return true;
