@@ -3,8 +3,8 @@
  *
  * The model decides (src/cpu/cpuid.c), cut down to what KVM offers; XSAVE
  * components lie where the host has them.  What X86State cannot carry from one
- * machine to another (AVX-512, AMX, shadow stacks, performance counters) is
- * not offered.
+ * machine to another (AMX, shadow stacks, performance counters) is not
+ * offered.
  *
  * Spec:  Documentation/virt/kvm/api.rst 4.20, 4.46; x86/cpuid.rst.
  * Locks: init before the machine runs.
@@ -25,16 +25,11 @@ static const struct {
 } words[N_FEATURE_WORDS] = {
     [FW_1_EDX] = { 1, 0, 3, UINT32_MAX },
     [FW_1_ECX] = { 1, 0, 2, ~(BIT(3) | BIT(15)) },      /* MONITOR, PDCM */
-    [FW_7_0_EBX] = { 7, 0, 1,                           /* MPX, AVX-512 */
-                     ~(BIT(14) | BIT(16) | BIT(17) | BIT(21) | BIT(26)
-                       | BIT(27) | BIT(28) | BIT(30) | BIT(31)) },
-    [FW_7_0_ECX] = { 7, 0, 2,           /* AVX-512, shadow stacks, keylocker */
-                     ~(BIT(1) | BIT(6) | BIT(7) | BIT(11) | BIT(12) | BIT(14)
-                       | BIT(23)) },
-    [FW_7_0_EDX] = { 7, 0, 3,                   /* AVX-512, AMX, IBT, LBR */
-                     ~(BIT(2) | BIT(3) | BIT(8) | BIT(19) | BIT(20) | BIT(22)
-                       | BIT(23) | BIT(24) | BIT(25)) },
-    [FW_7_1_EAX] = { 7, 1, 0, ~(BIT(5) | BIT(21)) },
+    [FW_7_0_EBX] = { 7, 0, 1, ~BIT(14) },               /* MPX */
+    [FW_7_0_ECX] = { 7, 0, 2, ~(BIT(7) | BIT(23)) },    /* shadow stacks, KL */
+    [FW_7_0_EDX] = { 7, 0, 3,                           /* LBR, IBT, AMX */
+                     ~(BIT(19) | BIT(20) | BIT(22) | BIT(24) | BIT(25)) },
+    [FW_7_1_EAX] = { 7, 1, 0, ~BIT(21) },               /* AMX-FP16 */
     [FW_7_2_EDX] = { 7, 2, 3, UINT32_MAX },
     [FW_80000001_EDX] = { 0x80000001, 0, 3, UINT32_MAX },
     [FW_80000001_ECX] = { 0x80000001, 0, 2, ~BIT(2) },  /* SVM */
@@ -118,6 +113,12 @@ void kvm_features(uint32_t *to)
                             | BIT(FEAT_KVM_PV_UNHALT % 32)
                             | BIT(FEAT_KVM_ASYNCPF % 32));
     }
+    if (kvm.slowdown > 1) {     /* it goes by the host's clock */
+        to[FW_KVM_EAX] &= ~(BIT(FEAT_KVMCLOCK % 32)
+                            | BIT(FEAT_KVMCLOCK2 % 32)
+                            | BIT(FEAT_KVMCLOCK_STABLE_BIT % 32)
+                            | BIT(FEAT_KVM_STEAL_TIME % 32));
+    }
     to[FW_6_EAX] |= BIT(FEAT_ARAT % 32);
 }
 
@@ -171,24 +172,40 @@ static bool add(struct kvm_cpuid2 *c, X86Cpu *cpu, uint32_t leaf,
     return true;
 }
 
+/* Where the host has component `n` of XSAVE; as CPUID leaf 0Dh. */
+bool kvm_xsave_component(unsigned n, uint32_t r[4])
+{
+    const struct kvm_cpuid_entry2 *e = kvm_cpuid_find(0xd, n);
+
+    if (e) {
+        const uint32_t found[] = { e->eax, e->ebx, e->ecx, e->edx };
+
+        memcpy(r, found, sizeof(found));
+    } else if (kvm_is_software()) {
+        kvm_host_cpuid(0xd, n, r);
+    } else {
+        return false;
+    }
+    return r[0];
+}
+
 /* Leaf 0Dh: sizes and places are the host's. */
 static void add_xsave(struct kvm_cpuid2 *c, X86Cpu *cpu)
 {
     uint64_t mask = cpu_xcr0_supported(cpu);
     struct kvm_cpuid_entry2 *first = &c->entries[c->nent];
+    uint32_t r[4];
 
     add(c, cpu, 0xd, 0, true);
     add(c, cpu, 0xd, 1, true);
     first->ecx = mask ? 576 : 0;
     for (unsigned i = 2; i < 64; i++) {
-        const struct kvm_cpuid_entry2 *host = kvm_cpuid_find(0xd, i);
-
-        if (mask & BIT64(i) && host) {
+        if (mask & BIT64(i) && kvm_xsave_component(i, r)) {
             add(c, cpu, 0xd, i, true);
-            c->entries[c->nent - 1].eax = host->eax;
-            c->entries[c->nent - 1].ebx = host->ebx;
-            c->entries[c->nent - 1].ecx = host->ecx;
-            first->ecx = MAX(first->ecx, host->eax + host->ebx);
+            c->entries[c->nent - 1].eax = r[0];
+            c->entries[c->nent - 1].ebx = r[1];
+            c->entries[c->nent - 1].ecx = r[2];
+            first->ecx = MAX(first->ecx, r[0] + r[1]);
         }
     }
 }
@@ -212,6 +229,9 @@ static void add_range(struct kvm_cpuid2 *c, X86Cpu *cpu, uint32_t first)
     uint32_t r[4];
 
     cpu_cpuid(cpu, first, 0, r);
+    if (first && r[0] < first) {
+        return;                 /* answered as an unknown leaf */
+    }
     for (uint32_t leaf = first; leaf <= r[0] && leaf - first < 0x40; leaf++) {
         switch (leaf) {
         case 4: case 0xb: case 0x1f: case 0x8000001d:
@@ -267,6 +287,26 @@ static void cut_to_offered(struct kvm_cpuid2 *c)
     }
 }
 
+/*
+ * A guest that finds XSAVE and AVX-512 in a software KVM's CPUID would use them
+ * in its kernel: neither the host's interpreter nor ours has AVX-512 there.
+ * Kernels do without XSAVE where there is no leaf to describe it.
+ */
+static void hide_xsave(struct kvm_cpuid2 *c)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < c->nent; i++) {
+        if (c->entries[i].function < 0xd) {
+            c->entries[n++] = c->entries[i];
+        }
+    }
+    c->nent = n;
+    if (n) {
+        c->entries[0].eax = MIN(c->entries[0].eax, 0xc);
+    }
+}
+
 bool kvm_cpuid_set(KvmCpu *k, GError **err)
 {
     g_autofree struct kvm_cpuid2 *c =
@@ -274,9 +314,10 @@ bool kvm_cpuid_set(KvmCpu *k, GError **err)
     int result;
 
     add_range(c, k->cpu, 0);
-    if (cpu_has(k->cpu, FEAT_HYPERVISOR)) {
-        add_range(c, k->cpu, 0x40000000);
+    if (kvm_is_software()) {
+        hide_xsave(c);
     }
+    add_range(c, k->cpu, 0x40000000);       /* nothing with hypervisor=off */
     add_range(c, k->cpu, 0x80000000);
     if (kvm_is_software()) {
         cut_to_offered(c);

@@ -34,9 +34,11 @@ Kvm kvm = { .fd = -1, .vm_fd = -1 };
 static AccelOps kvm_accel;
 
 /* What -accel kvm,... sets. */
+enum { SLOWDOWN_MAX = 1000, SLOWDOWN_SOFTWARE = 20 };
+
 typedef struct KvmOptions {
     int irqchip;
-    uint64_t ring_size;
+    uint64_t ring_size, slowdown;
 } KvmOptions;
 
 static const char *const chip_names[] = { "on", "split", "off", NULL };
@@ -46,6 +48,8 @@ static const Property kvm_props[] = {
               "whose interrupt controllers: all KVM's, local APICs only, none"),
     PROP_U64(KvmOptions, ring_size, "dirty-ring-size", 0,
              "entries of a vCPU's dirty ring; 0: bitmaps"),
+    PROP_U64(KvmOptions, slowdown, "x-slowdown", 0,
+             "host time for one unit of guest time; 0: as the host needs"),
     {}
 };
 
@@ -318,34 +322,45 @@ static uint64_t kvm_tsc_hz(void)
 {
     uint64_t khz = __atomic_load_n(&kvm.tsc_khz, __ATOMIC_RELAXED);
 
-    return khz ? khz * 1000 : NS_PER_SEC;
+    return (khz ? khz * 1000 : NS_PER_SEC) * kvm.slowdown;
 }
 
 /* --- the accelerator --------------------------------------------------------------- */
 
 static bool kvm_init(Machine *m, Opt *options, GError **err)
 {
-    KvmOptions o = { .irqchip = CHIPS_ON };
+    KvmOptions o = { 0 };
     uint64_t identity = IDENTITY_MAP_GPA;
 
+    if (!kvm_open(&kvm.fd, err) || !kvm_cpuid_init(err)) {
+        return false;
+    }
+    o.irqchip = kvm_is_software() ? CHIPS_OFF : CHIPS_ON;
     if (options
         && (!opt_get_enum(options, "kernel-irqchip", chip_names, &o.irqchip,
                           err)
+            || !opt_get_uint(options, "x-slowdown", &o.slowdown,
+                             SLOWDOWN_MAX, err)
             || !opt_get_uint(options, "dirty-ring-size", &o.ring_size,
                              1 << 20, err)
             || !opt_all_read(options, "-accel kvm", NULL, err))) {
         return false;
     }
     kvm.chips = o.irqchip;
-    if (!kvm_open(&kvm.fd, err) || !create_vm(err) || !read_caps(err)) {
+    if (!create_vm(err) || !read_caps(err)) {
         return false;
     }
+    kvm.slowdown = o.slowdown;
+    if (!kvm.slowdown) {
+        kvm.slowdown = kvm_is_software() && kvm.chips == CHIPS_OFF
+                       ? SLOWDOWN_SOFTWARE : 1;
+    }
+    clock_set_slowdown(kvm.slowdown);
     kvm_accel.apic_in_kernel = kvm_apic_in_kernel();
     kvm_vm(KVM_SET_IDENTITY_MAP_ADDR, &identity);
     kvm_vm(KVM_SET_TSS_ADDR, (void *)TSS_GPA);
     enable_caps();
-    if (!enable_ring(o.ring_size, err) || !kvm_cpuid_init(err)
-        || !kvm_irqchip_init(err)) {
+    if (!enable_ring(o.ring_size, err) || !kvm_irqchip_init(err)) {
         return false;
     }
     kvm_memory_init();

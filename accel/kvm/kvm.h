@@ -33,6 +33,7 @@ typedef struct Kvm {
     size_t xsave_bytes;         /* (C) of KVM_GET_XSAVE2; 4096 without */
     uint32_t ring_bytes;        /* (C) dirty ring of a vCPU; 0: bitmaps */
     uint64_t tsc_khz;           /* (A) of the first vCPU */
+    unsigned slowdown;          /* (C) host ns for one of CLK_VIRTUAL */
     unsigned n_slots_max;
     bool readonly_mem, xcrs, exit_on_failure, exception_payload, smm, mce,
          sync_regs, user_msrs, triple_fault_event;
@@ -79,6 +80,8 @@ typedef struct KvmCpu {
     bool io_pending;            /* KVM ends the last exit's access on entry */
     unsigned dirty, valid;      /* PART_* */
 
+    uint64_t kernel_apic_base;  /* as last read; 0: never */
+    uint64_t kernel_cr8;
     struct kvm_vcpu_events events;  /* as last read: what X86State has not */
     uint8_t *xsave;             /* likewise: components we do not model */
     struct kvm_msrs *msr_buf;
@@ -88,6 +91,7 @@ typedef struct KvmCpu {
     X86State *own_state;        /* what cpu->state was before that */
     GHashTable *sites;          /* RescueSite by RIP */
     uint64_t n_rescues;
+    uint64_t n_syscalls;        /* that KVM did by half */
     unsigned n_stuck;           /* rescues in a row that ended where they began */
     uint64_t last_good_rip;
     uint64_t n_exits[N_EXIT_REASONS];
@@ -174,6 +178,9 @@ bool kvm_put(KvmCpu *k, unsigned parts);
 /* KVM_RUN came back before it took in what was to go with it. */
 void kvm_put_was_late(KvmCpu *k);
 /* A system reset: what only KVM knows goes back to its reset value. */
+/* The vCPU's thread: `n` MSRs as KVM has them now. */
+bool kvm_read_msrs(KvmCpu *k, const uint32_t *index, uint64_t *val,
+                   unsigned n);
 void kvm_regs_reset(KvmCpu *k);
 
 /* --- cpuid.c ---------------------------------------------------------------------- */
@@ -183,6 +190,8 @@ bool kvm_cpuid_init(GError **err);
 bool kvm_is_software(void);
 void kvm_features(uint32_t *words);
 void kvm_host_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t r[4]);
+/* Where the host keeps component `n` of XSAVE, as CPUID leaf 0Dh; false: nowhere. */
+bool kvm_xsave_component(unsigned n, uint32_t r[4]);
 bool kvm_cpuid_set(KvmCpu *k, GError **err);
 const struct kvm_cpuid_entry2 *kvm_cpuid_find(uint32_t leaf, uint32_t subleaf);
 

@@ -99,6 +99,8 @@ static void get_sregs(KvmCpu *k, const struct kvm_sregs *r)
     s->cr3 = r->cr3;
     s->cr4 = r->cr4;
     s->efer = r->efer;
+    k->kernel_apic_base = r->apic_base;
+    k->kernel_cr8 = r->cr8;
 }
 
 static void put_sregs(KvmCpu *k, struct kvm_sregs *r)
@@ -116,6 +118,12 @@ static void put_sregs(KvmCpu *k, struct kvm_sregs *r)
         .efer = s->efer, .cr8 = lapic_get_tpr(k->cpu->apic) >> 4,
         .apic_base = lapic_base_msr(k->cpu->apic),
     };
+    /* Lapic is a copy that nobody refreshed: what KVM has stays. */
+    if (kvm_apic_in_kernel() && k->kernel_apic_base
+        && !(k->dirty & PART_LAPIC)) {
+        r->cr8 = k->kernel_cr8;
+        r->apic_base = k->kernel_apic_base;
+    }
     if (k->events.interrupt.injected) {
         unsigned v = k->events.interrupt.nr;
 
@@ -145,7 +153,10 @@ static void put_events(KvmCpu *k, struct kvm_vcpu_events *e)
                           : s->interrupt_shadow ? KVM_X86_SHADOW_INT_STI : 0;
     e->nmi.masked = s->nmi_blocked;
     e->smi.smm = s->smm && kvm.smm;
-    e->flags = KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_NMI_PENDING
+    /* NMIs that came to KVM's local APIC since are not to be forgotten. */
+    e->flags = KVM_VCPUEVENT_VALID_SHADOW
+               | (e->nmi.pending || !kvm_apic_in_kernel()
+                  ? KVM_VCPUEVENT_VALID_NMI_PENDING : 0)
                | (kvm.smm ? KVM_VCPUEVENT_VALID_SMM : 0)
                | (kvm.exception_payload ? KVM_VCPUEVENT_VALID_PAYLOAD : 0)
                | (kvm.triple_fault_event ? KVM_VCPUEVENT_VALID_TRIPLE_FAULT
@@ -163,10 +174,21 @@ enum {                          /* offsets in the XSAVE area */
 /* Where the host keeps a component: CPUID leaf 0Dh. */
 static unsigned component_offset(unsigned n)
 {
-    const struct kvm_cpuid_entry2 *e = kvm_cpuid_find(0xd, n);
+    uint32_t r[4];
 
-    return e && e->eax && e->ebx + e->eax <= kvm.xsave_bytes ? e->ebx : 0;
+    return kvm_xsave_component(n, r) && r[1] + r[0] <= kvm.xsave_bytes ? r[1]
+                                                                       : 0;
 }
+
+/* Components that X86State keeps as XSAVE stores them. */
+static const struct {
+    unsigned bit;
+    size_t at, bytes;           /* in X86State */
+} as_stored[] = {
+    { 5, offsetof(X86State, opmask), sizeof(((X86State *)0)->opmask) },
+    { 6, offsetof(X86State, zmm_hi256), sizeof(((X86State *)0)->zmm_hi256) },
+    { 7, offsetof(X86State, hi16_zmm), sizeof(((X86State *)0)->hi16_zmm) },
+};
 
 static void get_xsave(KvmCpu *k)
 {
@@ -199,6 +221,16 @@ static void get_xsave(KvmCpu *k)
         }
     }
     s->pkru = pkru && bv & XCR0_PKRU ? load_le32(x + pkru) : 0;
+    for (unsigned i = 0; i < G_N_ELEMENTS(as_stored); i++) {
+        unsigned from = component_offset(as_stored[i].bit);
+        uint8_t *to = (uint8_t *)s + as_stored[i].at;
+
+        if (from && bv & BIT64(as_stored[i].bit)) {
+            memcpy(to, x + from, as_stored[i].bytes);
+        } else {
+            memset(to, 0, as_stored[i].bytes);
+        }
+    }
 }
 
 static void put_xsave(KvmCpu *k)
@@ -233,6 +265,15 @@ static void put_xsave(KvmCpu *k)
     if (pkru && s->xcr0 & XCR0_PKRU) {
         store_le32(x + pkru, s->pkru);
         bv |= XCR0_PKRU;
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(as_stored); i++) {
+        unsigned to = component_offset(as_stored[i].bit);
+
+        if (to && s->xcr0 & BIT64(as_stored[i].bit)) {
+            memcpy(x + to, (const uint8_t *)s + as_stored[i].at,
+                   as_stored[i].bytes);
+            bv |= BIT64(as_stored[i].bit);
+        }
     }
     store_le64(x + XS_BV, bv);
 }
@@ -298,6 +339,23 @@ enum { N_ROWS = G_N_ELEMENTS(rows),
 static uint64_t *field(X86State *s, unsigned row)
 {
     return (uint64_t *)((char *)s + rows[row].offset);
+}
+
+bool kvm_read_msrs(KvmCpu *k, const uint32_t *index, uint64_t *val,
+                   unsigned n)
+{
+    g_assert(n <= N_MSRS_MAX);
+    k->msr_buf->nmsrs = n;
+    for (unsigned i = 0; i < n; i++) {
+        k->msr_buf->entries[i] = (struct kvm_msr_entry) { .index = index[i] };
+    }
+    if (kvm_do(k->fd, KVM_GET_MSRS, k->msr_buf) != (int)n) {
+        return false;
+    }
+    for (unsigned i = 0; i < n; i++) {
+        val[i] = k->msr_buf->entries[i].data;
+    }
+    return true;
 }
 
 /* Which MSRs this kernel lets us read, found out on the first vCPU. */

@@ -27,7 +27,9 @@ enum {
     SITES_MAX = 4096,
     LOGGED_MAX = 64,            /* sites told on stderr or in the log */
     STORE_MAX = 16,             /* bytes of a store that is looked at */
-    PTE_PRESENT = 1,
+    RUN_MAX = 512,              /* instructions executed in a row */
+    RUN_GAP = 6,                /* of them others than x87 and vectors */
+    PTE_PRESENT = 1, PF_USER = 1 << 2, PF_FETCH = 1 << 4,
 };
 #define PTE_RESERVED UINT64_C(0x000f000000000000)
 
@@ -47,6 +49,12 @@ static bool touches_step_only(unsigned op)
            || (op >= OP_CLI && op <= OP_INVPCID_R_M)
            || (op >= OP_SERIALIZE && op <= OP_CLDEMOTE_M)
            || op == OP_NOP || op == OP_PAUSE || op == OP_BOUND_R_M;
+}
+
+/* x87, MMX, vectors: what KVM's emulator lacks most of. */
+static bool is_fpu(unsigned op)
+{
+    return op >= OP_FXSAVE_M;
 }
 
 static unsigned parts_of(const X86State *s, const Insn *insn)
@@ -183,8 +191,10 @@ void kvm_print_rescues(GString *out)
         KvmCpu *k = kvm_cpu(g_ptr_array_index(machine()->cpus, i));
 
         g_string_append_printf(out, "CPU %u: %" PRIu64 " rescues at %u "
-                               "places\n", i, k->n_rescues,
-                               k->sites ? g_hash_table_size(k->sites) : 0);
+                               "places, %" PRIu64 " system calls "
+                               "finished\n", i, k->n_rescues,
+                               k->sites ? g_hash_table_size(k->sites) : 0,
+                               k->n_syscalls);
     }
     g_mutex_unlock(&mutex);
 }
@@ -240,27 +250,57 @@ static CpuRun wild_jump(KvmCpu *k)
     return CPU_RUN_ERROR;
 }
 
-CpuRun kvm_rescue(KvmCpu *k)
+/* --- SYSCALL on software KVMs -------------------------------------------------------------- */
+
+/*
+ * There SYSCALL in user mode may load RIP, RCX, R11 and RFLAGS and leave the
+ * CPL at 3: the first fetch of the kernel's entry ends in #PF.  Kernels with
+ * SMAP begin the handler with CLAC, which comes here: take the frame back and
+ * do what SYSCALL left undone.
+ */
+static bool finish_syscall(KvmCpu *k, const Insn *insn)
 {
-    TcgSingle *t = single_of(k);
+    static const uint32_t msrs[] = { 0xc0000081, 0xc0000082, 0xc0000084 };
+    enum { ERROR, RIP, CS, RFLAGS, RSP, SS, N };
     X86State *s = k->cpu->state;
-    const Insn *insn;
+    uint64_t frame[N], star_lstar_mask[3];
+    uint16_t cs;
+
+    if (!insn || insn->op != OP_CLAC || !kvm_is_software()
+        || !(s->efer & EFER_LMA)
+        || !cpu_debug_read(k->cpu, s->gpr[R_RSP], frame, sizeof(frame))
+        || (frame[ERROR] & (PF_USER | PF_FETCH)) != (PF_USER | PF_FETCH)
+        || frame[RIP] != s->cr2 || (frame[CS] & 3) != 3
+        || !kvm_read_msrs(k, msrs, star_lstar_mask, 3)
+        || frame[RIP] != star_lstar_mask[1]) {
+        return false;
+    }
+    cs = star_lstar_mask[0] >> 32 & 0xfffc;
+    s->seg[SEG_CS] = (X86Seg) { .selector = cs, .limit = UINT32_MAX,
+                                .attr = SEGA_G | SEGA_P | SEGA_S | SEGA_L
+                                        | SEGA_CODE | SEGA_R | SEGA_A };
+    s->seg[SEG_SS] = (X86Seg) { .selector = cs + 8, .limit = UINT32_MAX,
+                                .attr = SEGA_G | SEGA_P | SEGA_S | SEGA_DB
+                                        | SEGA_W | SEGA_A };
+    s->rip = frame[RIP];
+    s->gpr[R_RSP] = frame[RSP];
+    s->rflags = ((s->gpr[R_R11] & ~star_lstar_mask[2]) | 2) & ~(uint64_t)FL_RF;
+    k->dirty |= PART_STEP;
+    k->n_syscalls++;
+    return true;
+}
+
+/* The instruction that was decoded, with what it needs of the state. */
+static CpuRun execute(KvmCpu *k, const Insn *insn)
+{
+    TcgSingle *t = k->single;
+    X86State *s = k->cpu->state;
+    unsigned parts = parts_of(s, insn);
+    uint64_t rip = s->rip;
     SingleResult result;
     Watch watch;
-    uint64_t rip;
-    unsigned parts;
 
-    if (!t || !kvm_get(k, PART_STEP)) {
-        kvm_report(k->cpu, "an instruction that KVM cannot execute");
-        return CPU_RUN_ERROR;
-    }
-    drop_queued_ud(k);
-    rip = s->rip;
-    if (tcg_single_decode(t, &insn) == SINGLE_FETCH) {
-        return wild_jump(k);
-    }
     count(k, rip, insn ? insn->op : OP_UD);
-    parts = parts_of(s, insn);
     if (!kvm_get(k, parts)) {
         kvm_report(k->cpu, "an instruction that KVM cannot execute, on a "
                    "state that it does not give");
@@ -280,8 +320,45 @@ CpuRun kvm_rescue(KvmCpu *k)
         return CPU_RUN_ERROR;
     }
     k->last_good_rip = s->rip;
-    if (s->halted && !kvm_apic_in_kernel()) {
-        return CPU_RUN_HALT;
+    return s->halted && !kvm_apic_in_kernel() ? CPU_RUN_HALT : CPU_RUN_EXIT;
+}
+
+/*
+ * Vector code comes in runs, and each way into KVM and back costs as much as
+ * hundreds of instructions here: go on as long as there is more of it.
+ */
+static bool goes_on(KvmCpu *k, const Insn **insn, unsigned *gap)
+{
+    return !cpu_pending(k->cpu)
+           && tcg_single_decode(k->single, insn) == SINGLE_DONE && *insn
+           && (is_fpu((*insn)->op)
+               ? (*gap = 0, true)
+               : touches_step_only((*insn)->op) && ++*gap <= RUN_GAP);
+}
+
+CpuRun kvm_rescue(KvmCpu *k)
+{
+    const Insn *insn;
+    unsigned gap = 0;
+    CpuRun why;
+
+    if (!single_of(k) || !kvm_get(k, PART_STEP)) {
+        kvm_report(k->cpu, "an instruction that KVM cannot execute");
+        return CPU_RUN_ERROR;
     }
-    return CPU_RUN_EXIT;
+    drop_queued_ud(k);
+    if (tcg_single_decode(k->single, &insn) == SINGLE_FETCH) {
+        return wild_jump(k);
+    }
+    if (finish_syscall(k, insn)) {
+        return CPU_RUN_EXIT;
+    }
+    why = execute(k, insn);
+    if (insn && is_fpu(insn->op)) {
+        for (unsigned i = 1; i < RUN_MAX && why == CPU_RUN_EXIT
+                             && goes_on(k, &insn, &gap); i++) {
+            why = execute(k, insn);
+        }
+    }
+    return why;
 }

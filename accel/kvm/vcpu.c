@@ -438,19 +438,60 @@ static CpuRun handle_exit(KvmCpu *k)
 
 /* --- events on the way in ---------------------------------------------------------------------- */
 
+/* Events that are about to be written would undo a request to KVM made before:
+ * what comes joins them. */
+static bool join_events(KvmCpu *k)
+{
+    return k->dirty & PART_EVENTS;
+}
+
 static void inject_nmi(KvmCpu *k)
 {
     cpu_take_nmi(k->cpu);
     k->cpu->state->halted = false;
-    kvm_do(k->fd, KVM_NMI, NULL);
+    if (join_events(k)) {
+        k->events.nmi.pending = 1;
+    } else {
+        kvm_do(k->fd, KVM_NMI, NULL);
+    }
 }
 
 static void inject_smi(KvmCpu *k)
 {
     cpu_clear_pending(k->cpu, CPU_PEND_SMI);
-    if (kvm.smm) {
+    if (!kvm.smm) {
+        return;
+    }
+    if (join_events(k)) {
+        k->events.smi.pending = 1;
+    } else {
         kvm_do(k->fd, KVM_SMI, NULL);
     }
+}
+
+/* Would the processor take an interrupt in the state that is to be written? */
+static bool may_join(KvmCpu *k)
+{
+    const struct kvm_vcpu_events *e = &k->events;
+    const X86State *s = k->cpu->state;
+
+    return kvm_get(k, PART_STEP) && s->rflags & FL_IF && !s->interrupt_shadow
+           && !e->interrupt.injected && !e->nmi.injected
+           && !e->exception.injected && !e->exception.pending;
+}
+
+static bool give_interrupt(KvmCpu *k, int vector)
+{
+    struct kvm_interrupt irq = { .irq = vector };
+
+    if (join_events(k)) {
+        k->events.interrupt.injected = 1;
+        k->events.interrupt.nr = vector;
+        k->events.interrupt.soft = 0;
+        k->dirty |= PART_SREGS; /* which also tell what is injected */
+        return true;
+    }
+    return kvm_do(k->fd, KVM_INTERRUPT, &irq) >= 0;
 }
 
 /* The 8259's, or without KVM's local APIC any, as soon as KVM takes it. */
@@ -463,11 +504,10 @@ static void inject_interrupt(KvmCpu *k)
     if (!cpu_has_interrupt(cpu)) {
         return;
     }
-    if (run->ready_for_interrupt_injection) {
+    if (join_events(k) ? may_join(k) : run->ready_for_interrupt_injection) {
         int vector = cpu_take_interrupt(cpu);
-        struct kvm_interrupt irq = { .irq = vector };
 
-        if (vector >= 0 && kvm_do(k->fd, KVM_INTERRUPT, &irq) >= 0) {
+        if (vector >= 0 && give_interrupt(k, vector)) {
             cpu->state->halted = false;
             run->ready_for_interrupt_injection = 0;
         }

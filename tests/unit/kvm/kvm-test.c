@@ -64,6 +64,78 @@ GUEST_CODE(code_int3, "64",
            "xor %eax, %eax\n"
            GUEST_EXIT);
 
+/* Timer interrupts into a loop of instructions that may need a rescue; each
+ * must reach its handler, or no other ever comes. */
+GUEST_CODE(code_ticks, "64",
+           "lidt 0x6100\n"
+           "lgdt 0x6110\n"
+           "mov $0x7000, %rsp\n"
+           "mov $0xfee00000, %rdi\n"
+           "movl $0x1ff, 0xf0(%rdi)\n"
+           "movl $0, 0x80(%rdi)\n"
+           "movl $0x20040, 0x320(%rdi)\n"      /* periodic, vector 40h */
+           "movl $0xb, 0x3e0(%rdi)\n"
+           "movl $250000, 0x380(%rdi)\n"
+           "mov $0x5000, %rsi\n"
+           "xor %r14d, %r14d\n"
+           "sti\n"
+           "0: lock cmpxchg16b (%rsi)\n"
+           "cmp $40, %r14\n"
+           "jb 0b\n"
+           "cli\n"
+           "xor %eax, %eax\n"
+           GUEST_EXIT);
+
+GUEST_CODE(code_ticks_handler, "64",
+           "incq %r14\n"
+           "movl $0, 0xb0(%rdi)\n"
+           "iretq\n");
+
+/* To user mode and back, four times.  The #PF handler is there for KVMs whose
+ * SYSCALL needs finishing. */
+GUEST_CODE(code_user, "64",
+           "lgdt 0x6110\n"
+           "lidt 0x6100\n"
+           "mov $0x30, %ax\n"
+           "ltr %ax\n"
+           "mov $0xc0000081, %ecx\n"           /* STAR */
+           "xor %eax, %eax\n"
+           "mov $0x00180008, %edx\n"
+           "wrmsr\n"
+           "inc %ecx\n"                        /* LSTAR */
+           "mov $0x2000, %eax\n"
+           "xor %edx, %edx\n"
+           "wrmsr\n"
+           "mov $0xc0000084, %ecx\n"           /* SFMASK */
+           "mov $0x200, %eax\n"
+           "wrmsr\n"
+           "xor %r14d, %r14d\n"
+           "mov $0x400000, %ecx\n"
+           "mov $2, %r11d\n"
+           "sysretq\n");
+
+GUEST_CODE(code_user_fault, "64",
+           "clac\n"
+           "mov $1, %al\n"
+           GUEST_EXIT);
+
+GUEST_CODE(code_user_syscall, "64",
+           "inc %r12\n"
+           "syscall\n"
+           "ud2\n");
+
+GUEST_CODE(code_user_handler, "64",
+           "mov %cs, %r13d\n"
+           "inc %r14\n"
+           "mov $0x5000, %esi\n"
+           "lock cmpxchg16b (%rsi)\n"
+           "mov $0x400000, %ecx\n"
+           "cmp $4, %r14\n"
+           "je 1f\n"
+           "sysretq\n"
+           "1: xor %eax, %eax\n"
+           GUEST_EXIT);
+
 /* At 0x2000: the handler. */
 GUEST_CODE(code_int3_handler, "64",
            "mov (%rsp), %r13\n"
@@ -106,7 +178,7 @@ static void start_long(const uint8_t *code, const uint8_t *end)
     guest_long(0, 0x1000, 0x100000);
 }
 
-static void set_up_int3(void)
+static void set_up_gate(unsigned vector)
 {
     uint64_t gate[2] = { 0x2000 | UINT64_C(8) << 16 | UINT64_C(0x8e00) << 32,
                          0 };
@@ -117,10 +189,15 @@ static void set_up_int3(void)
         uint64_t base;
     } __attribute__((packed)) idtr = { 0xfff, 0x8000 }, gdtr = { 23, 0x6200 };
 
-    as_write(&as_memory, 0x8000 + 3 * 16, gate, sizeof(gate));
+    as_write(&as_memory, 0x8000 + vector * 16, gate, sizeof(gate));
     as_write(&as_memory, 0x6100, &idtr, sizeof(idtr));
     as_write(&as_memory, 0x6110, &gdtr, sizeof(gdtr));
     as_write(&as_memory, 0x6200, gdt, sizeof(gdt));
+}
+
+static void set_up_int3(void)
+{
+    set_up_gate(3);
     GUEST_LOAD(0x2000, code_int3_handler);
     start_long(code_int3, code_int3_end);
 }
@@ -203,6 +280,57 @@ static void test_second_cpu(void)
     g_assert_cmphex(guest_run(1), ==, 0x03);
     g_assert_false(guest_cpu(1)->state->wait_sipi);
     g_assert_cmphex(guest_cpu(1)->state->seg[SEG_CS].base, ==, 0x3000);
+}
+
+static void test_user(void)
+{
+    static const uint64_t gdt[8] = {
+        0, UINT64_C(0x00af9b000000ffff), UINT64_C(0x00cf93000000ffff), 0,
+        UINT64_C(0x00cff3000000ffff), UINT64_C(0x00affb000000ffff),
+        UINT64_C(0x0000890063000067), 0,                /* TSS at 0x6300 */
+    };
+    const uint64_t gate[2] = { 0x2800 | 8 << 16 | UINT64_C(0x8e00) << 32, 0 };
+    const uint64_t rsp0 = 0x7000, supervisor = 0x83;
+    const uint64_t tables = 0x100000;
+    struct {
+        uint16_t limit;
+        uint64_t base;
+    } __attribute__((packed)) gdtr = { sizeof(gdt) - 1, 0x6200 },
+                              idtr = { 0xfff, 0x8000 };
+    const X86State *s;
+
+    guest_reset();
+    GUEST_LOAD(0x2000, code_user_handler);
+    GUEST_LOAD(0x2800, code_user_fault);
+    GUEST_LOAD(0x400000, code_user_syscall);
+    start_long(code_user, code_user_end);
+    as_write(&as_memory, tables + 0x2000, &supervisor, 8);
+    as_write(&as_memory, 0x6100, &idtr, sizeof(idtr));
+    as_write(&as_memory, 0x6110, &gdtr, sizeof(gdtr));
+    as_write(&as_memory, 0x6200, gdt, sizeof(gdt));
+    as_write(&as_memory, 0x6304, &rsp0, sizeof(rsp0));
+    as_write(&as_memory, 0x8000 + 14 * 16, gate, sizeof(gate));
+    g_assert_cmphex(guest_run(1), ==, 0);
+    s = guest_cpu(0)->state;
+    g_assert_cmpuint(s->gpr[R_R12], ==, 4);
+    g_assert_cmpuint(s->gpr[R_R14], ==, 4);
+    g_assert_cmphex(s->gpr[R_R13], ==, 0x08);
+}
+
+static void test_ticks(void)
+{
+    const uint64_t tables = 0x100000;
+    uint64_t pd = (tables + 0x5000) | 7, apic = UINT64_C(0xfee00000) | 0x9f;
+
+    guest_reset();
+    set_up_gate(0x40);
+    GUEST_LOAD(0x2000, code_ticks_handler);
+    start_long(code_ticks, code_ticks_end);
+    as_write(&as_memory, tables + 0x1000 + 3 * 8, &pd, 8);
+    as_write(&as_memory, tables + 0x5000 + (0xfee00000u >> 21 & 511) * 8,
+             &apic, 8);
+    g_assert_cmphex(guest_run(1), ==, 0);
+    g_assert_cmpuint(guest_cpu(0)->state->gpr[R_R14], >=, 40);
 }
 
 /* The same guest on the emulator, in a process of its own. */
@@ -500,6 +628,8 @@ int main(int argc, char **argv)
     g_test_add_func("/kvm/io", test_io);
     g_test_add_func("/kvm/mmio", test_mmio);
     g_test_add_func("/kvm/second-cpu", test_second_cpu);
+    g_test_add_func("/kvm/ticks", test_ticks);
+    g_test_add_func("/kvm/user", test_user);
     for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
         g_autofree char *path = g_strdup_printf("/kvm/as-emulator/%s",
                                                 names[i]);
