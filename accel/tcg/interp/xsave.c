@@ -216,8 +216,8 @@ static void pack_component(Env *env, unsigned i, uint8_t *b)
     }
     if (bit == 2) {
         memset(b, 0, 256);
-        for (unsigned i = 0; i < n_xmm(env); i++) {
-            memcpy(b + 16 * i, &env->s.vec[i].q[2], 16);
+        for (unsigned v = 0; v < n_xmm(env); v++) {
+            memcpy(b + 16 * v, &env->s.vec[v].q[2], 16);
         }
     } else {
         store_le64(b, env->s.pkru);
@@ -237,8 +237,8 @@ static void unpack_component(Env *env, unsigned i, const uint8_t *b)
         return;
     }
     if (bit == 2) {
-        for (unsigned i = 0; i < n_xmm(env); i++) {
-            memcpy(&env->s.vec[i].q[2], b + 16 * i, 16);
+        for (unsigned v = 0; v < n_xmm(env); v++) {
+            memcpy(&env->s.vec[v].q[2], b + 16 * v, 16);
         }
     } else if (env->s.pkru != load_le32(b)) {
         env->s.pkru = load_le32(b);
