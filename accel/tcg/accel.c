@@ -193,7 +193,6 @@ static bool tcg_cpu_init(X86Cpu *cpu, GError **err)
     env->poll_mask = UINT32_MAX;
     env->s.exception = -1;
     env->jit_self = env;
-    env->jit_jump = t->jump;
     env->jit_index_mask = (uint64_t)(TLB_SIZE - 1) << 12;
     env->jit_page_mask = ~(PAGE_BYTES - 1);
     t->env = env;
@@ -201,6 +200,7 @@ static bool tcg_cpu_init(X86Cpu *cpu, GError **err)
     mmu_init(t);
     cpu->state = &env->s;
     cpu->accel_data = env;
+    jit_cpu_init(env);
     tcg_add_cpu(t);
     return true;
 }
@@ -215,6 +215,7 @@ static void tcg_cpu_free(X86Cpu *cpu)
         g_free(t->loose[i].block);
     }
     g_free(t);
+    jit_cpu_free(env);
     mmu_env_free(env);
     cpu->state = NULL;
     cpu->accel_data = NULL;
@@ -261,7 +262,7 @@ static void tcg_kick(X86Cpu *cpu)
 
     /* The run loop polls cpu->pending, compiled code this. */
     if (env) {
-        __atomic_store_n(&env->jit_go, 0, __ATOMIC_SEQ_CST);
+        jit_stop(env);
     }
 }
 

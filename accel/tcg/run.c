@@ -719,7 +719,8 @@ static void run_blocks(Env *env)
     env->block = b;
     env->rip_base = s->rip - b->off;
     env->budget = budget = single ? 0 : BUDGET;
-    env->jit_off = single;
+    /* 57-bit addresses have no room for the keys of the jump table. */
+    env->jit_off = single || s->cr4 & CR4_LA57;
     env->jit_skip = false;
     insn = b->insns;
     do {
@@ -788,7 +789,11 @@ static CpuRun run_loop(Env *env)
             s->halted = true;
         }
         if (!__atomic_load_n(&env->jit_go, __ATOMIC_RELAXED)) {
-            __atomic_store_n(&env->jit_go, !tcg_test.poll, __ATOMIC_SEQ_CST);
+            if (tcg_test.poll) {
+                jit_stop(env);
+            } else {
+                jit_resume(env);
+            }
             quiesce(env);
         }
         /* What could not be taken with IF clear counts again: STI came here

@@ -218,6 +218,7 @@ typedef struct TcgCpu {
     bool running;               /* inside run(), not at a safe point */
     GArray *drops;              /* of DropRequest */
 
+    uint32_t n_drops;               /* whenever entries were dropped */
     uint64_t n_fills, n_lookups;    /* statistics */
 
     /* x-tlb-four: what was filled last, table << 16 | index + 1. */

@@ -10,7 +10,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "accel/tcg/tcg.h"
+#include "accel/tcg/jit/jit.h"
 
 #include <sys/mman.h>
 
@@ -193,6 +193,7 @@ void tlb_flush(Env *env, bool global)
 {
     TcgCpu *t = env->tcg;
 
+    t->n_drops++;
     for (unsigned who = 0; who < N_MMU; who++) {
         flush_journal(t->tlb[who], false);
         if (global) {
@@ -255,6 +256,7 @@ void tlb_flush_page(Env *env, uint64_t gva)
     uint64_t page = PAGE_START(gva);
     unsigned i = page >> 12 & (TLB_SIZE - 1);
 
+    t->n_drops++;
     new_walk_gen(t);
     for (unsigned who = 0; who < N_MMU; who++) {
         TlbEntry *e = &t->tlb[who]->e[i];
@@ -280,6 +282,7 @@ void tlb_flush_page(Env *env, uint64_t gva)
 
 void mmu_drop_writes(TcgCpu *t, const DropRequest *req)
 {
+    t->n_drops++;
     for (unsigned who = 0; who < N_MMU; who++) {
         Tlb *tlb = t->tlb[who];
 
@@ -393,11 +396,11 @@ void mmu_update_breakpoints(Env *env)
     }
 }
 
-/* Env and its TLBs are one mapping, so that compiled code reaches the tables at
+/* Env, its TLBs and the translator's part are one mapping, so that compiled code reaches the tables at
  * fixed distances; what is not touched costs no memory. */
 Env *mmu_env_new(void)
 {
-    void *p = mmap(NULL, tcg_tlb_offset(N_MMU), PROT_READ | PROT_WRITE,
+    void *p = mmap(NULL, jit_cpu_offset() + jit_cpu_bytes(), PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     return p == MAP_FAILED ? NULL : p;
@@ -406,7 +409,7 @@ Env *mmu_env_new(void)
 void mmu_env_free(Env *env)
 {
     if (env) {
-        munmap(env, tcg_tlb_offset(N_MMU));
+        munmap(env, jit_cpu_offset() + jit_cpu_bytes());
     }
 }
 

@@ -55,17 +55,24 @@ static bool one(Ctx *c)
     bool need = f.read & IF_ARITH
                 || (w && (f.may & IF_ARITH
                           || ((f.set | f.undef) & IF_ARITH) != IF_ARITH));
-    uint8_t *start = c->e.p;
-    unsigned n_stubs = c->n_stubs;
-    bool in_r = c->in_r, in_e = c->in_e;
+    uint8_t *start;
+    unsigned n_stubs;
+    bool in_r, in_e;
 
+    t_group_begin(c);
+    start = c->e.p;
+    n_stubs = c->n_stubs;
+    in_r = c->in_r;
+    in_e = c->in_e;
     c->n_sites = 0;
+    c->rax_keep = false;
     c->keep_r = need;
     c->slow_exits = false;
     if (need) {
         t_need_r(c);
     }
     if (template(c)) {
+        c->rax_group &= c->rax_keep && !c->n_sites;
         if (w && !c->done) {
             c->in_r = true;
             c->in_e = false;
@@ -87,6 +94,7 @@ static bool one(Ctx *c)
     c->in_r = in_r;
     c->in_e = in_e;
     c->done = false;
+    c->rax_group = false;
     if (leaves_block(n)) {
         if (c->i == 0) {
             return false;
@@ -130,6 +138,15 @@ static void emit_stub(Ctx *c, const Stub *s)
         e_rel32(e->p, jit_space.leave_null);
         e->p += 4;
     } else if (s->edge) {
+        if (s->edge->kind == EXIT_PLAIN) {
+            t_align8(e);
+            e8(e, 0x90);
+            e8(e, 0x90);
+            e8(e, 0x90);
+            e8(e, 0xe9);
+            s->edge->patch = e->p;
+            e32(e, 0);
+        }
         e_mov_i64(e, H_AX, (uintptr_t)s->edge);
         e8(e, 0xe9);
         e_rel32(e->p, jit_space.leave);
@@ -191,6 +208,13 @@ static bool flags_dead(const Block *b)
     return false;
 }
 
+/* From another page, with RIP in RDX. */
+static void far_entry(Ctx *c)
+{
+    e_rm(&c->e, 8, 0x8d, H_CX, H_DX, H_SP, 0, -(int)c->b->off);
+    e_gs(&c->e, 8, 0x89, H_CX, OFF(rip_base));
+}
+
 /* Code that leaves at the block's start. */
 static uint8_t *emit_stale(Ctx *c, bool save)
 {
@@ -208,48 +232,36 @@ static uint8_t *emit_stale(Ctx *c, bool save)
     return at;
 }
 
-JitCode *jit_compile(Block *b)
+static Ctx the_ctx;             /* under the cache mutex */
+
+static Ctx *begin(Block *b, JitCode *jc, bool plain)
 {
-    static Ctx ctx;             /* under the cache mutex */
-    Ctx *c = &ctx;
-    JitCode *jc;
-    uint8_t *start = jit_space.code, *data = jit_space.data;
+    Ctx *c = &the_ctx;
     unsigned who = b->mode & DM_CPL3 ? MMU_USER
                    : b->mode & DM_AC ? MMU_SUPER_AC : MMU_SUPER;
 
-    if ((b->mode & DM_CODE_MASK) != DM_CODE64
-        || b->mode & (DM_TF | DM_SHADOW)
-        || (b->mode & DM_CPL3 && b->mode & DM_AC)) {
-        return NULL;
-    }
-    c->e.p = start;
+    c->e.p = jit_space.code;
     c->b = b;
+    c->jc = jc;
     c->n_stubs = 0;
     c->tlb = tcg_tlb_offset(who);
-    c->jc = jc = jit_alloc(sizeof(JitCode) + b->n_insns * sizeof(InsnFn *));
-    memset(jc, 0, sizeof(*jc));
-    jc->block = b;
-    for (unsigned i = 0; i < b->n_insns; i++) {
-        jc->fns[i] = i ? b->insns[i].fn : b->jit_fn0;
-    }
+    c->plain = plain;
+    c->group_end = 0;
+    c->rax_group = false;
+    return c;
+}
 
-    t_align8(&c->e);
-    if (flags_dead(b)) {
-        jc->entry_e = jc->entry_r = entry_nop(&c->e);
-    } else {
-        jc->entry_e = entry_nop(&c->e);
-        t_load_flags(&c->e);
-        t_align8(&c->e);
-        jc->entry_r = entry_nop(&c->e);
-    }
-    c->in_r = true;
-    c->in_e = false;
+/* The instructions from `first` on, and their stubs.  False: the first one
+ * cannot be compiled. */
+static bool insns(Ctx *c, unsigned first)
+{
+    const Block *b = c->b;
+
     c->done = false;
-    for (c->i = 0; c->i < b->n_insns && !c->done; c->i++) {
+    for (c->i = first; c->i < b->n_insns && !c->done; c->i++) {
         c->insn = &b->insns[c->i];
         if (!one(c)) {
-            jit_space.data = data;
-            return NULL;
+            return false;
         }
     }
     if (!c->done) {
@@ -258,6 +270,72 @@ JitCode *jit_compile(Block *b)
     }
     for (unsigned i = 0; i < c->n_stubs; i++) {
         emit_stub(c, &c->stubs[i]);
+    }
+    return true;
+}
+
+uint8_t *jit_compile_plain(JitCode *jc, unsigned insn)
+{
+    Ctx *c = begin(jc->block, jc, true);
+    uint8_t *start;
+
+    t_align8(&c->e);
+    start = c->e.p;
+    c->in_r = false;
+    c->in_e = true;
+    if (!insns(c, insn)) {
+        return NULL;
+    }
+    jit_space.code = c->e.p;
+    return start;
+}
+
+JitCode *jit_compile(Block *b)
+{
+    Ctx *c;
+    JitCode *jc;
+    uint8_t *start = jit_space.code, *data = jit_space.data;
+
+    if ((b->mode & DM_CODE_MASK) != DM_CODE64
+        || b->mode & (DM_TF | DM_SHADOW)
+        || (b->mode & DM_CPL3 && b->mode & DM_AC)) {
+        return NULL;
+    }
+    jc = jit_alloc(sizeof(JitCode) + b->n_insns * sizeof(InsnFn *));
+    memset(jc, 0, sizeof(*jc));
+    jc->block = b;
+    c = begin(b, jc, false);
+    for (unsigned i = 0; i < b->n_insns; i++) {
+        jc->fns[i] = i ? b->insns[i].fn : b->jit_fn0;
+    }
+
+    if (flags_dead(b)) {
+        far_entry(c);
+        t_align8(&c->e);
+        jc->far_r = jc->far_e = start;
+        jc->entry_e = jc->entry_r = entry_nop(&c->e);
+    } else {
+        uint8_t *rel32;
+
+        jc->far_r = start;
+        far_entry(c);
+        e8(&c->e, 0xe9);
+        rel32 = c->e.p;
+        e32(&c->e, 0);
+        jc->far_e = c->e.p;
+        far_entry(c);
+        t_align8(&c->e);
+        jc->entry_e = entry_nop(&c->e);
+        t_load_flags(&c->e);
+        t_align8(&c->e);
+        e_rel32(rel32, c->e.p);
+        jc->entry_r = entry_nop(&c->e);
+    }
+    c->in_r = true;
+    c->in_e = false;
+    if (!insns(c, 0)) {
+        jit_space.data = data;
+        return NULL;
     }
     jc->stale_r = emit_stale(c, true);
     jc->stale_e = emit_stale(c, false);

@@ -81,42 +81,85 @@ static void stub_jcc(Ctx *c, Stub *s, unsigned cond)
     t_stub_site(c, s);
 }
 
+/* jrcxz or jmp over what comes until over() closes it. */
+static uint8_t *over_begin(Ctx *c, unsigned opc)
+{
+    e8(&c->e, opc);
+    e8(&c->e, 0);
+    return c->e.p;
+}
+
+static void over_end(Ctx *c, uint8_t *from)
+{
+    ptrdiff_t n = c->e.p - from;
+
+    g_assert(n <= INT8_MAX);
+    from[-1] = n;
+}
+
+enum { JRCXZ = 0xe3, JMP8 = 0xeb };
+
+static void jmp_stub(Ctx *c, Stub *s)
+{
+    e8(&c->e, 0xe9);
+    t_stub_site(c, s);
+}
+
 /*
- * To the RIP in RDX through the jump cache; a miss goes to `miss`, which the
- * caller has made after t_clobber().  Before the jump SP moves by `pop`.
+ * Find the code of the RIP in RDX: see return.c.  A miss, or a poll that has
+ * to stop, goes to `miss`.  The table's index is then in RAX.  Uses RCX.
+ */
+static void find_code(Ctx *c, Stub *miss, bool poll)
+{
+    Emit *e = &c->e;
+    uint8_t *hit;
+
+    c->rax_group = false;
+
+    e_pext_gs(e, H_AX, H_DX, JOFF(jump_mask));
+    e_gsx(e, 8, 0x8b, H_CX, H_AX, 3, JOFF(jump_keys));
+    if (c->in_e) {
+        c->in_r = false;
+        e_rr(e, 8, 0x01, H_DX, H_CX);
+        if (poll) {
+            e_gs(e, 8, 0x03, H_CX, JOFF(stop));
+        }
+        e_gs(e, 8, 0x03, H_CX, JOFF(key));
+        stub_jcc(c, miss, 5);
+        return;
+    }
+    e_rm(e, 8, 0x8d, H_CX, H_CX, H_DX, 0, 0);
+    e_gs(e, 8, 0x8b, H_AX, JOFF(key));
+    e_rm(e, 8, 0x8d, H_CX, H_CX, H_AX, 0, 0);
+    if (poll) {
+        e_gs(e, 8, 0x8b, H_AX, JOFF(stop));
+        e_rm(e, 8, 0x8d, H_CX, H_CX, H_AX, 0, 0);
+    }
+    hit = over_begin(c, JRCXZ);
+    jmp_stub(c, miss);
+    over_end(c, hit);
+    e_pext_gs(e, H_AX, H_DX, JOFF(jump_mask));
+}
+
+/* jmp or call (ext 4, 2) what find_code() has found. */
+static void enter_code(Ctx *c, unsigned ext)
+{
+    e_gsx(&c->e, 4, 0xff, ext, H_AX, 3,
+          c->in_r ? JOFF(jump_r) : JOFF(jump_e));
+}
+
+/*
+ * To the RIP in RDX through the jump table; a miss goes to `miss`.  Before the
+ * jump SP moves by `pop`.
  */
 static void go_indirect(Ctx *c, Stub *miss, int pop)
 {
-    Emit *e = &c->e;
-
-    e_gs(e, 4, 0x83, 7, OFF(jit_go));               /* cmp dword, 0 */
-    e8(e, 0);
-    stub_jcc(c, miss, 4);
-    e_mov(e, 8, H_AX, H_DX);
-    e_rr(e, 8, 0xc1, 5, H_AX);
-    e8(e, JUMP_BITS);
-    e_rr(e, 4, 0x31, H_DX, H_AX);
-    e8(e, 0x25);
-    e32(e, JUMP_SIZE - 1);
-    e_rr(e, 4, 0xc1, 4, H_AX);
-    e8(e, 5);
-    e_gs(e, 8, 0x03, H_AX, OFF(jit_jump));
-    e_rm(e, 8, 0x3b, H_DX, H_AX, H_SP, 0, offsetof(JumpEntry, rip));
-    stub_jcc(c, miss, 5);
-    e_gs(e, 8, 0x8b, H_CX, OFF(jump_tag));
-    e_rm(e, 8, 0x3b, H_CX, H_AX, H_SP, 0, offsetof(JumpEntry, tag));
-    stub_jcc(c, miss, 5);
-    e_mov(e, 8, H_CX, H_DX);
-    e_rr(e, 8, 0x81, 4, H_CX);
-    e32(e, -4096);
-    e_gs(e, 8, 0x89, H_CX, OFF(rip_base));
+    find_code(c, miss, true);
     if (pop) {
-        e_rm(e, 8, 0x8d, SP, SP, H_SP, 0, pop);
+        e_rm(&c->e, 8, 0x8d, SP, SP, H_SP, 0, pop);
     }
-    e_rm(e, 8, 0x8b, H_AX, H_AX, H_SP, 0, offsetof(JumpEntry, block));
-    e_rm(e, 8, 0xff, 4, H_AX, H_SP, 0, offsetof(Block, jit_code));
+    enter_code(c, 4);
 }
-G_STATIC_ASSERT(sizeof(JumpEntry) == 32);
 
 static Stub *miss_interp(Ctx *c)
 {
@@ -137,7 +180,6 @@ void t_go_rel(Ctx *c, int64_t off, bool committed)
         go_in_page(c, off, off <= c->insn->off);
         return;
     }
-    t_clobber(c);
     t_rip_to(c, H_DX, off);
     go_indirect(c, committed ? miss_rdx(c) : miss_interp(c), 0);
 }
@@ -209,12 +251,13 @@ static bool jmp_rm(Ctx *c)
     } else {
         t_src_copy(c, n->rm, 8, H_DX);
     }
-    t_clobber(c);
     go_indirect(c, miss_interp(c), 0);
     return true;
 }
 
-/* Push the return address: its slot has been checked. */
+/* --- CALL and RET: return.c tells what is on the host's stack ---------- */
+
+/* Push the return address: its slot has been checked.  RCX: that address. */
 static void push_return(Ctx *c)
 {
     t_rip_to(c, H_CX, c->insn->off + c->insn->len);
@@ -222,15 +265,72 @@ static void push_return(Ctx *c)
     e_mov(&c->e, 8, SP, H_DX);
 }
 
+/*
+ * A call with the slot at [RAX + RDX] checked: to `edge`, or to the RIP that
+ * is in jit_tmp or `off`, and that find_code() knows.
+ */
+static void call_with_return(Ctx *c, Stub *edge, bool in_tmp, int64_t off)
+{
+    Emit *e = &c->e;
+    unsigned next = c->insn->off + c->insn->len;
+    bool predict = next < PAGE_BYTES;
+    Stub *full = NULL;
+    uint8_t *to_full = NULL;
+
+    if (predict) {
+        full = miss_interp(c);
+        e_rr(e, 4, 0x0fb7, H_CX, H_SP);             /* movzx ecx, sp */
+        to_full = over_begin(c, JRCXZ);
+    }
+    push_return(c);
+    if (predict) {
+        e_rr(e, 8, 0xf7, 2, H_CX);                  /* not rcx */
+        e8(e, 0x51);                                /* push rcx */
+    }
+    if (edge) {
+        align_rel32(c, 1);
+        e8(e, predict ? 0xe8 : 0xe9);
+        edge->edge->patch = e->p;
+        t_stub_site(c, edge);
+    } else {
+        if (in_tmp) {
+            e_gs(e, 8, 0x8b, H_DX, OFF(jit_tmp));
+        } else {
+            t_rip_to(c, H_DX, off);
+        }
+        e_pext_gs(e, H_AX, H_DX, JOFF(jump_mask));
+        enter_code(c, predict ? 2 : 4);
+    }
+    if (predict) {
+        /* RET comes here with RIP in RDX and flags in RFLAGS. */
+        c->in_r = true;
+        c->in_e = false;
+        e_rm(e, 8, 0x8d, H_SP, H_SP, H_SP, 0, 8);
+        e_rm(e, 8, 0x8d, H_CX, H_DX, H_SP, 0, -(int)next);
+        e_gs(e, 8, 0x89, H_CX, OFF(rip_base));
+        go_in_page(c, next, false);
+        over_end(c, to_full);
+        jmp_stub(c, full);
+    }
+}
+
 static bool call_i(Ctx *c)
 {
+    int64_t off = rel_off(c->insn);
+
     if (!rel_fits(c->insn)) {
         return false;
     }
     c->done = true;
-    t_push_check(c);
-    push_return(c);
-    t_go_rel(c, rel_off(c->insn), true);
+    if (off >= 0 && off < (int64_t)PAGE_BYTES) {
+        t_push_check(c);
+        call_with_return(c, t_add_exit(c, EXIT_EDGE, off), false, 0);
+    } else {
+        t_rip_to(c, H_DX, off);
+        find_code(c, miss_interp(c), false);
+        t_push_check(c);
+        call_with_return(c, NULL, false, off);
+    }
     return true;
 }
 
@@ -240,33 +340,54 @@ static bool call_rm(Ctx *c)
         return false;
     }
     c->done = true;
-    t_clobber(c);
-    e_mov(&c->e, 8, H_CX, t_rm_value(c));
-    e_gs(&c->e, 8, 0x89, H_CX, OFF(jit_tmp));
-    e_mov(&c->e, 8, H_AX, H_CX);                    /* canonical? */
-    e_rr(&c->e, 8, 0xc1, 4, H_AX);
-    e8(&c->e, 16);
-    e_rr(&c->e, 8, 0xc1, 7, H_AX);
-    e8(&c->e, 16);
-    e_rr(&c->e, 8, 0x39, H_CX, H_AX);
-    t_jcc_slow(c, 5);
+    e_mov(&c->e, 8, H_DX, t_rm_value(c));
+    find_code(c, miss_interp(c), false);
+    e_gs(&c->e, 8, 0x89, H_DX, OFF(jit_tmp));
     t_push_check(c);
-    push_return(c);
-    e_gs(&c->e, 8, 0x8b, H_DX, OFF(jit_tmp));
-    go_indirect(c, miss_rdx(c), 0);
+    call_with_return(c, NULL, true, 0);
     return true;
+}
+
+/* RCX = 0 if the return address in RDX is that on top of the host's stack. */
+static void compare_return(Ctx *c)
+{
+    e_rm(&c->e, 8, 0x8b, H_CX, H_SP, H_SP, 0, 8);
+    e_rm(&c->e, 8, 0x8d, H_CX, H_CX, H_DX, 0, 1);
 }
 
 static bool ret(Ctx *c, unsigned more)
 {
+    Emit *e = &c->e;
+    uint8_t *to_hit, *to_miss, *bottom, *second, *hit;
+    Stub *miss;
+
     if (c->insn->size != 8) {
         return false;
     }
     c->done = true;
-    t_check(c, SP, 8, false);
-    e_rm(&c->e, 8, 0x8b, H_DX, H_AX, SP, 0, 0);
-    t_clobber(c);
-    go_indirect(c, miss_interp(c), 8 + more);
+    t_check_stack(c, SP, 8, false);
+    e_rm(e, 8, 0x8b, H_DX, H_AX, SP, 0, 0);
+    t_need_r(c);
+    compare_return(c);
+    to_hit = over_begin(c, JRCXZ);
+    to_miss = over_begin(c, JMP8);
+    over_end(c, to_hit);
+    hit = e->p;
+    e_rm(e, 8, 0x8d, SP, SP, H_SP, 0, 8 + more);
+    e8(e, 0xc3);
+
+    /* Somebody has returned without us: try the one below. */
+    over_end(c, to_miss);
+    e_gs(e, 8, 0x8b, H_CX, JOFF(neg_bottom));
+    e_rm(e, 8, 0x8d, H_CX, H_SP, H_CX, 0, 0);
+    bottom = over_begin(c, JRCXZ);
+    e_rm(e, 8, 0x8d, H_SP, H_SP, H_SP, 0, 16);
+    compare_return(c);
+    second = over_begin(c, JRCXZ);
+    second[-1] = hit - second;
+    over_end(c, bottom);
+    miss = miss_interp(c);
+    go_indirect(c, miss, 8 + more);
     return true;
 }
 

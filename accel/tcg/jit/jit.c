@@ -24,6 +24,7 @@
 
 enum {
     COMPILE_BYTES = 64 * KiB,   /* one block surely takes less */
+    PLAIN_EXITS = 4,            /* interpreted before compiled */
 };
 
 JitSpace jit_space;
@@ -164,8 +165,8 @@ void jit_block_killed(Block *b)
     }
     stats.n_blocks--;
     stats.n_killed++;
-    b->jit = NULL;
-    /* Jump caches know the block yet, maybe until after a flush. */
+    __atomic_store_n(&b->jit, NULL, __ATOMIC_RELAXED);
+    /* Jump tables know the code yet, maybe until after a flush. */
     __atomic_store_n(&b->jit_code, jit_no_code, __ATOMIC_RELEASE);
 }
 
@@ -193,6 +194,8 @@ uint64_t jit_fallback(Env *env, const JitCode *jc, unsigned i)
     const Block *b = jc->block;
     Insn *copy = env->jit_insn;
     uint32_t gen = generation;
+    uint64_t tag = env->jump_tag;
+    uint32_t n_drops = env->tcg->n_drops;
     const Insn *next;
 
     env->block = b;
@@ -206,12 +209,13 @@ uint64_t jit_fallback(Env *env, const JitCode *jc, unsigned i)
     }
     if (unlikely(__atomic_load_n(&b->stale, __ATOMIC_ACQUIRE)
                  || __atomic_load_n(&generation, __ATOMIC_ACQUIRE) != gen
+                 || env->jump_tag != tag || env->tcg->n_drops != n_drops
                  || env->mode != b->mode)) {
         env->s.rip = insn_next_rip(env, copy);
         return 1;
     }
     if (cpu_pending(env->cpu) & env->poll_mask) {
-        env->jit_go = 0;
+        jit_stop(env);
     }
     return 0;
 }
@@ -243,6 +247,28 @@ static void *follow(Env *env, JitEdge *x)
     return entry ? executable(entry) : NULL;
 }
 
+/* The code of the rest of a block without groups; NULL: interpret it. */
+static void *follow_plain(JitEdge *x)
+{
+    const Block *b = x->block;
+    uint8_t *code = NULL;
+
+    if (++x->n_exits < PLAIN_EXITS) {   /* racing with others does no harm */
+        return NULL;
+    }
+    cache_lock();
+    if (!b->stale && b->jit && has_room()) {
+        code = x->linked ? x->patch + 4 + *(int32_t *)x->patch
+                         : jit_compile_plain(b->jit, x->insn);
+        if (code && !x->linked) {
+            x->linked = true;
+            patch_rel32(x->patch, code);
+        }
+    }
+    cache_unlock();
+    return code ? executable(code) : NULL;
+}
+
 static void set_gs(Env *env)
 {
     static __thread Env *present;
@@ -256,27 +282,36 @@ static void set_gs(Env *env)
 static const Insn *run_code(Env *env, void *code)
 {
     JitEdge *(*enter)(void *) = (JitEdge *(*)(void *))jit_space.rx;
+    const Block *b = env->block;
+    JitCode *jc = __atomic_load_n(&b->jit, __ATOMIC_RELAXED);
+    JitReturns *r;
     JitEdge *x;
-    const Block *b;
 
     set_gs(env);
+    jit_set_key(env);
+    if (jc && b->mode == env->mode && !block_unsure(b)) {
+        jit_jump_fill(env, env->rip_base + b->off, jc);
+    }
     env->cc_raw = raw_flags(env);
     for (;;) {
+        r = jit_returns_begin(env, generation);
         x = enter(code);
+        jit_returns_end(env, r);
         if (!x) {
             from_raw(env, env->cc_raw);
             return NULL;
         }
         if (x->kind == EXIT_INTERP
             || cpu_pending(env->cpu) & env->poll_mask
-            || !(code = follow(env, x))) {
+            || !(code = x->kind == EXIT_PLAIN ? follow_plain(x)
+                                              : follow(env, x))) {
             break;
         }
     }
     b = x->block;
     from_raw(env, env->cc_raw);
     env->block = b;
-    if (x->kind == EXIT_INTERP) {
+    if (x->kind != EXIT_EDGE) {
         env->jit_skip = x->insn == 0;
         return &b->insns[x->insn];
     }
@@ -289,7 +324,8 @@ static const Insn *run_compiled(Env *env, const Insn *insn)
     const Block *b = env->block;
     void *code = __atomic_load_n(&b->jit_code, __ATOMIC_ACQUIRE);
 
-    if (unlikely(env->jit_off | env->jit_skip || (code == jit_no_code))) {
+    if (unlikely(env->jit_off | env->jit_skip || code == jit_no_code
+                 || !jit_cpu(env)->stacks)) {
         env->jit_skip = false;
         return b->jit_fn0(env, insn);
     }
@@ -299,6 +335,11 @@ static const Insn *run_compiled(Env *env, const Insn *insn)
 /* --- compiling ---------------------------------------------------------------------------- */
 
 static const Insn *run_cold(Env *env, const Insn *insn);
+
+static void forget(TcgCpu *t, void *unused)
+{
+    jit_forget(t->env);
+}
 
 /* Forget all code.  Inside an instruction that has done nothing yet. */
 static void flush(Env *env)
@@ -324,6 +365,7 @@ static void flush(Env *env)
     jit_space.code = jit_space.rw;
     jit_space.data = jit_space.rw + jit_space.size;
     jit_make_thunks();
+    tcg_foreach_cpu(forget, NULL);
     __atomic_add_fetch(&generation, 1, __ATOMIC_RELEASE);
     cache_unlock();
     tcg_exclusive_end(env);
@@ -391,7 +433,8 @@ static const Insn *run_cold(Env *env, const Insn *insn)
     Block *b = (Block *)env->block;
     void *code;
 
-    if (b->jit_runs < jit_options.threshold || env->jit_off) {
+    if (b->jit_runs < jit_options.threshold || env->jit_off
+        || !jit_cpu(env)->stacks) {
         __atomic_store_n(&b->jit_runs, b->jit_runs + 1, __ATOMIC_RELAXED);
         return b->jit_fn0(env, insn);
     }

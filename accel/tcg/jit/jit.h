@@ -30,6 +30,70 @@ bool jit_init(const JitOptions *o);
 void jit_stats(JitStats *out);
 extern bool jit_enabled;
 
+/* Return addresses of CALLs that compiled code made at one privilege. */
+typedef struct JitReturns {
+    uint64_t bottom, sp;
+    uint64_t tag;               /* jump_tag they are good under */
+    uint32_t generation;        /* of the code cache */
+} JitReturns;
+
+enum { JIT_JUMP_BITS = 13, JIT_JUMPS = 1 << JIT_JUMP_BITS, JIT_TAGS = 8 };
+#define JIT_STOP (UINT64_C(1) << 48)
+
+/* A vCPU's part, which lies behind its TLBs: compiled code reaches all of this
+ * at constant distances from GS. */
+typedef struct JitCpu {
+    uint64_t stop;              /* (A) 0, or JIT_STOP: leave at the next poll */
+
+    /* The stack of compiled code and that of C below it; see return.c. */
+    uint64_t sp, c_sp;
+    uint64_t neg_bottom;        /* minus where sp starts */
+    uint64_t group_addend;      /* group.c */
+    JitReturns returns[2];      /* by CPL == 3 */
+    void *stacks;               /* what they are in; NULL: cannot compile */
+    size_t stacks_bytes;
+
+    /* Where the code of a RIP is: an entry is good if `-(RIP + key)`. */
+    uint64_t jump_mask;         /* of a RIP: index */
+    uint64_t key;               /* stands for jump_tag */
+    uint64_t key_tags[JIT_TAGS], keys_of_tags[JIT_TAGS];
+    uint32_t n_keys;
+    uint64_t jump_keys[JIT_JUMPS];
+    void *jump_r[JIT_JUMPS], *jump_e[JIT_JUMPS];    /* flags as in entry_* */
+} JitCpu;
+
+static inline size_t jit_cpu_offset(void)
+{
+    return tcg_tlb_offset(N_MMU);
+}
+
+static inline size_t jit_cpu_bytes(void)
+{
+    return ALIGN_UP(sizeof(JitCpu), 4096);
+}
+
+static inline JitCpu *jit_cpu(Env *env)
+{
+    return (JitCpu *)((char *)env + jit_cpu_offset());
+}
+
+/* Without memory for this, a vCPU interprets. */
+void jit_cpu_init(Env *env);
+void jit_cpu_free(Env *env);
+/* Compiled code is to leave at its next poll.  Any thread. */
+static inline void jit_stop(Env *env)
+{
+    __atomic_store_n(&jit_cpu(env)->stop, JIT_STOP, __ATOMIC_RELAXED);
+    __atomic_store_n(&env->jit_go, 0, __ATOMIC_SEQ_CST);
+}
+
+/* It need not: before looking why it was to. */
+static inline void jit_resume(Env *env)
+{
+    __atomic_store_n(&jit_cpu(env)->stop, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&env->jit_go, 1, __ATOMIC_SEQ_CST);
+}
+
 /* A new block is about to be published. */
 void jit_block_new(Block *b);
 /* It has become stale. */
@@ -39,7 +103,11 @@ void jit_block_killed(Block *b);
 typedef struct JitEdge JitEdge;
 typedef struct JitCode JitCode;
 
-enum { EXIT_EDGE, EXIT_INTERP };
+enum {
+    EXIT_EDGE,                  /* to a block of the same page */
+    EXIT_INTERP,                /* this instruction is to be interpreted */
+    EXIT_PLAIN,                 /* from here on without groups: group.c */
+};
 
 /* A way out of compiled code; in the code cache's data. */
 struct JitEdge {
@@ -49,6 +117,7 @@ struct JitEdge {
     uint8_t *stub;              /* where it leads when not linked (writable) */
     uint16_t kind, insn;
     uint16_t off;               /* EDGE: of the target in its page */
+    uint16_t n_exits;           /* PLAIN */
     bool linked;                /* under the cache mutex */
     bool flags_live;            /* arithmetic flags are in RFLAGS */
 };
@@ -57,6 +126,7 @@ struct JitCode {
     JitCode *prev, *next;
     Block *block;
     uint8_t *entry_r, *entry_e; /* flags in RFLAGS, in cc_raw (writable view) */
+    uint8_t *far_r, *far_e;     /* the same, with RIP in RDX: other pages */
     uint8_t *stale_r, *stale_e;
     JitEdge *in;                /* linked to this */
     uint32_t n_bytes;
@@ -69,6 +139,7 @@ typedef struct JitSpace {
     uint64_t size;
     uint8_t *code, *data;       /* free between these */
     uint8_t *leave, *leave_null, *fallback;     /* thunks (writable view) */
+    uint8_t *bottom;
 } JitSpace;
 
 extern JitSpace jit_space;
@@ -77,9 +148,23 @@ extern JitOptions jit_options;
 void *jit_alloc(size_t n);
 /* NULL: not worth it. */
 JitCode *jit_compile(Block *b);
+/* The rest of `b` from an instruction on, each access checked on its own and
+ * flags in cc_raw; under the mutex, with room. */
+uint8_t *jit_compile_plain(JitCode *jc, unsigned insn);
 void jit_make_thunks(void);
 /* The code of a block that has none: leaves for the dispatcher. */
 extern void *jit_no_code;
+/* return.c: before compiled code is entered at the present privilege. */
+JitReturns *jit_returns_begin(Env *env, uint32_t generation);
+/* After it has been left. */
+void jit_returns_end(Env *env, JitReturns *r);
+/* jump_tag may have changed. */
+void jit_set_key(Env *env);
+/* Compiled code is at `jc` for RIP, under jump_tag. */
+void jit_jump_fill(Env *env, uint64_t rip, const JitCode *jc);
+/* All code is gone. */
+void jit_forget(Env *env);
+
 /* What compiled code calls for an instruction without a template, or whose
  * fast path did not do: 0 to go on, 1 to leave. */
 uint64_t jit_fallback(Env *env, const JitCode *jc, unsigned i);

@@ -23,7 +23,7 @@ void t_jcc_slow(Ctx *c, unsigned cond)
     t_slow_site(c);
 }
 
-void t_check(Ctx *c, unsigned ea, unsigned size, bool write)
+static void check(Ctx *c, unsigned ea, unsigned size, bool write)
 {
     Emit *e = &c->e;
     uint32_t tag = c->tlb + (write ? offsetof(TlbEntry, nwpage)
@@ -62,6 +62,26 @@ void t_check(Ctx *c, unsigned ea, unsigned size, bool write)
     }
 }
 G_STATIC_ASSERT(sizeof(TlbEntry) == 32);
+
+void t_check(Ctx *c, unsigned ea, unsigned size, bool write)
+{
+    if (t_grouped(c)) {
+        t_group_addend(c);
+    } else {
+        c->rax_group = false;
+        check(c, ea, size, write);
+    }
+}
+
+void t_check_stack(Ctx *c, unsigned ea, unsigned size, bool write)
+{
+    if (t_grouped_stack(c)) {
+        t_group_addend(c);
+    } else {
+        c->rax_group = false;
+        check(c, ea, size, write);
+    }
+}
 
 void t_mem_op(Ctx *c, unsigned size, uint32_t opc, unsigned reg,
                    unsigned ea)

@@ -38,6 +38,7 @@ static void mov_r_rm(Ctx *c, bool to_rm)
     const Insn *n = c->insn;
     unsigned to = to_rm ? n->rm : n->reg, from = to_rm ? n->reg : n->rm;
 
+    c->rax_keep = !(n->ea & EA_SEG);
     if (!t_is_mem(c)) {
         t_dst(c, to, n->size, t_src(c, from, n->size, H_CX));
         /* A 32-bit move to itself clears the upper half. */
@@ -69,6 +70,7 @@ static void mov_ext(Ctx *c, uint32_t opc, unsigned from)
     const Insn *n = c->insn;
     unsigned d = t_out(c, n->reg, n->size, H_CX);
 
+    c->rax_keep = !(n->ea & EA_SEG);
     if (t_is_mem(c)) {
         unsigned ea = t_address(c);
 
@@ -87,6 +89,7 @@ static void lea(Ctx *c)
     const Insn *n = c->insn;
     int h = t_home(n->reg, 8);
 
+    c->rax_keep = true;
     if (n->size == 8 && h >= 0 && n->base != n->reg && n->index != n->reg) {
         unsigned r = t_offset_to(c, h, true);
 
@@ -207,7 +210,7 @@ static void cwd(Ctx *c)
 void t_push_check(Ctx *c)
 {
     e_rm(&c->e, 8, 0x8d, H_DX, SP, H_SP, 0, -8);
-    t_check(c, H_DX, 8, true);
+    t_check_stack(c, H_DX, 8, true);
 }
 
 static bool push_rm(Ctx *c)
@@ -224,6 +227,13 @@ static bool push_rm(Ctx *c)
         t_push_check(c);
         e_gs(&c->e, 8, 0x8b, H_CX, OFF(jit_tmp));
         s = H_CX;
+    } else if (t_grouped_stack(c)) {
+        t_group_addend(c);
+        c->rax_keep = true;
+        s = t_src(c, n->rm, 8, H_CX);
+        e_rm(&c->e, 8, 0x89, s, H_AX, SP, 0, -8);
+        e_rm(&c->e, 8, 0x8d, SP, SP, H_SP, 0, -8);
+        return true;
     } else {
         t_push_check(c);
         s = t_src(c, n->rm, 8, H_CX);
@@ -239,6 +249,7 @@ static bool push_i(Ctx *c)
         return false;
     }
     t_push_check(c);
+    c->rax_keep = true;
     e_rm(&c->e, 8, 0xc7, 0, H_AX, H_DX, 0, 0);
     e32(&c->e, c->insn->imm);
     e_mov(&c->e, 8, SP, H_DX);
@@ -253,7 +264,8 @@ static bool pop_rm(Ctx *c)
     if (n->size != 8 || t_is_mem(c)) {
         return false;
     }
-    t_check(c, SP, 8, false);
+    t_check_stack(c, SP, 8, false);
+    c->rax_keep = true;
     d = t_out(c, n->rm, 8, H_CX);
     e_rm(&c->e, 8, 0x8b, d, H_AX, SP, 0, 0);
     if (n->rm != R_RSP) {
@@ -270,7 +282,7 @@ static bool leave(Ctx *c)
     if (c->insn->size != 8) {
         return false;
     }
-    t_check(c, bp, 8, false);
+    t_check_stack(c, bp, 8, false);
     e_rm(&c->e, 8, 0x8b, H_CX, H_AX, bp, 0, 0);
     e_rm(&c->e, 8, 0x8d, SP, bp, H_SP, 0, 8);
     e_mov(&c->e, 8, bp, H_CX);

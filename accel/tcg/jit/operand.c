@@ -28,6 +28,7 @@ void t_need_r(Ctx *c)
 {
     if (!c->in_r) {
         t_load_flags(&c->e);
+        c->rax_group = false;
         c->in_r = true;
     }
 }
@@ -36,6 +37,7 @@ void t_clobber(Ctx *c)
 {
     if (!c->in_e) {
         t_save_flags(&c->e);
+        c->rax_group = false;
         c->in_e = true;
     }
     c->in_r = false;

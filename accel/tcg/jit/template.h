@@ -11,6 +11,8 @@
 #include "accel/tcg/jit/jit.h"
 
 #define OFF(field) ((uint32_t)offsetof(Env, field))
+/* A vCPU's JitCpu. */
+#define JOFF(field) ((uint32_t)(jit_cpu_offset() + offsetof(JitCpu, field)))
 #define GPR(n) ((uint32_t)(offsetof(Env, s.gpr) + 8 * (n)))
 #define SP ((unsigned)jit_host_reg[R_RSP])
 
@@ -41,6 +43,10 @@ typedef struct Ctx {
     unsigned n_sites;
     bool site_save;
     bool slow_exits;            /* its slow path is the interpreter */
+    bool plain;                 /* no groups */
+    unsigned group_base, group_end;     /* group.c: up to this instruction */
+    bool rax_group;             /* RAX is group_addend ... */
+    bool rax_keep;              /* ... and this instruction leaves it alone */
     Stub stubs[MAX_STUBS];
     unsigned n_stubs;
 } Ctx;
@@ -111,8 +117,20 @@ void t_jcc_slow(Ctx *c, unsigned cond);
  * The host address is then [RAX + ea].  Uses RCX.
  */
 void t_check(Ctx *c, unsigned ea, unsigned size, bool write);
+/* The same for an operand of the stack that the instruction implies. */
+void t_check_stack(Ctx *c, unsigned ea, unsigned size, bool write);
 /* An operation on the operand of the last t_check(). */
 void t_mem_op(Ctx *c, unsigned size, uint32_t opc, unsigned reg, unsigned ea);
+
+/* --- group.c ----------------------------------------------------------- */
+
+/* One check for this and following accesses, if it is worth while. */
+void t_group_begin(Ctx *c);
+/* Are the memory operand, the stack slot of this instruction in the group? */
+bool t_grouped(const Ctx *c);
+bool t_grouped_stack(const Ctx *c);
+/* Let RAX be the group's addend. */
+void t_group_addend(Ctx *c);
 
 /* --- flow.c ------------------------------------------------------------ */
 

@@ -29,14 +29,18 @@ void jit_make_thunks(void)
         e_op(e, 4, 0x50 | (saved[i] & 7), 0, 0, saved[i]);
     }
     e_rm(e, 8, 0x8d, H_SP, H_SP, H_SP, 0, -8);
+    e_gs(e, 8, 0x89, H_SP, JOFF(c_sp));
     e_mov(e, 8, H_AX, H_DI);
     spill(e, true);
+    e_gs(e, 8, 0x8b, H_SP, JOFF(sp));
     e_rr(e, 4, 0xff, 4, H_AX);
 
     t_align8(e);
     jit_space.leave_null = e->p;
     e_rr(e, 4, 0x31, H_AX, H_AX);
     jit_space.leave = e->p;
+    e_gs(e, 8, 0x89, H_SP, JOFF(sp));
+    e_gs(e, 8, 0x8b, H_SP, JOFF(c_sp));
     spill(e, false);
     restore = e->p;
     e_rm(e, 8, 0x8d, H_SP, H_SP, H_SP, 0, 8);
@@ -49,25 +53,32 @@ void jit_make_thunks(void)
     t_align8(e);
     jit_space.fallback = e->p;
     spill(e, false);
+    e_gs(e, 8, 0x89, H_SP, JOFF(sp));
+    e_gs(e, 8, 0x8b, H_SP, JOFF(c_sp));
     e_gs(e, 8, 0x8b, H_DI, OFF(jit_self));
     e_mov(e, 8, H_SI, H_AX);
     e_mov(e, 4, H_DX, H_CX);
-    e_rm(e, 8, 0x8d, H_SP, H_SP, H_SP, 0, -8);
     e_mov_i64(e, H_AX, (uintptr_t)jit_fallback);
     e_rr(e, 4, 0xff, 2, H_AX);
-    e_rm(e, 8, 0x8d, H_SP, H_SP, H_SP, 0, 8);
     e_rr(e, 8, 0x85, H_AX, H_AX);
     e8(e, 0x75);
     jnz = e->p;
     e8(e, 0);
     spill(e, true);
+    e_gs(e, 8, 0x8b, H_SP, JOFF(sp));
     e8(e, 0xc3);
     *jnz = e->p - (jnz + 1);
-    e_rm(e, 8, 0x8d, H_SP, H_SP, H_SP, 0, 8);       /* the return address */
+    e_gs(e, 8, 0x83, 0, JOFF(sp));               /* the return address */
+    e8(e, 8);
     e_rr(e, 4, 0x31, H_AX, H_AX);
     e8(e, 0xe9);
     e_rel32(e->p, restore);
     e->p += 4;
+
+    /* A return to RDX that no call expects: return.c. */
+    t_align8(e);
+    jit_space.bottom = e->p;
+    t_save_flags(e);
     t_align8(e);
     jit_no_code = e->p - jit_space.rw + jit_space.rx;
     e_gs(e, 8, 0x89, H_DX, OFF(s.rip));

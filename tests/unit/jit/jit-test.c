@@ -261,11 +261,14 @@ typedef struct Outcome {
     uint8_t data[DATA_BYTES + 16];
 } Outcome;
 
+static uint32_t n_loops = N_LOOPS;
+static uint64_t stack_top = STACK;
+
 static void run(const Code *c, uint32_t threshold, const uint64_t *gpr,
                 const uint8_t *data, Outcome *o)
 {
     X86State *s = guest_cpu(0)->state;
-    uint32_t count = N_LOOPS;
+    uint32_t count = n_loops;
 
     jit_options.threshold = threshold;
     guest_load(CODE, c->b, c->b + c->n);
@@ -274,7 +277,7 @@ static void run(const Code *c, uint32_t threshold, const uint64_t *gpr,
     memcpy(s->gpr, gpr, sizeof(o->gpr));
     s->rflags = 2;
     guest_long(0, CODE, TABLES);
-    s->gpr[R_RSP] = STACK;
+    s->gpr[R_RSP] = stack_top;
     guest_cpu(0)->accel->put_state(guest_cpu(0));
     guest_run(1);
     memcpy(o->gpr, s->gpr, sizeof(o->gpr));
@@ -302,6 +305,150 @@ static void fail(const Code *c, const Outcome *want, const Outcome *got)
         }
     }
     g_test_fail();
+}
+
+/* --- the stack ----------------------------------------------------------- */
+
+/*
+ * Pushes, pops, operands at [RSP + n], loads at [RDI + n], calls and returns, with
+ * RSP moving down by eight bytes each time round: each group of accesses comes
+ * to straddle the end of a page, and the calls nest.
+ */
+enum { N_FUNCTIONS = 4, STACK_LOOPS = 60, STACK_TOP = DATA + 0x1000 + 40 * 8 };
+
+static void put_stack_insn(Code *c, unsigned base, int disp)
+{
+    /* Those that do not store first, for what is not ours. */
+    static const uint8_t opcodes[] = { 0x8b, 0x03, 0x3b, 0x23, 0x89, 0x01,
+                                       0x29, 0x31 };
+    static const uint8_t regs[] = { 0, 1, 2, 3, 5, 6 };
+    unsigned reg = regs[below(G_N_ELEMENTS(regs))];
+
+    put(c, (below(2) ? 0x48 : 0x40) | (below(4) ? 0 : 4), 1);
+    put(c, opcodes[below(base == 4 ? 8 : 4)], 1);
+    put(c, 0x80 | reg << 3 | base, 1);
+    if (base == 4) {
+        put(c, 0x24, 1);
+    }
+    put(c, disp, 4);
+}
+
+/* A body that leaves RSP as it was; `calls`: it may call these. */
+static void put_stack_body(Code *c, const unsigned *calls, unsigned n_calls)
+{
+    unsigned depth = 0;
+
+    for (unsigned i = 2 + below(14); i--;) {
+        switch (below(7)) {
+        case 0: case 1:
+            if (below(4)) {
+                put(c, 0x50 | below(4), 1);
+            } else {
+                put(c, 0x68, 1);
+                put(c, rnd(), 4);
+            }
+            depth++;
+            break;
+        case 2:
+            if (depth) {
+                put(c, 0x58 | below(4), 1);
+                depth--;
+            }
+            break;
+        case 3:
+            put(c, 0x24648d48, 4);              /* lea rsp, [rsp - 16] */
+            put(c, -16, 1);
+            depth += 2;
+            break;
+        case 4:
+            if (n_calls) {
+                put(c, 0xe8, 1);
+                put(c, calls[below(n_calls)] - (c->n + 4), 4);
+            }
+            break;
+        case 5:
+            put_stack_insn(c, 7, below(32) * 4);
+            break;
+        default:
+            if (depth) {                        /* not the return address */
+                put_stack_insn(c, 4, below(depth) * 8);
+            }
+            break;
+        }
+    }
+    if (depth) {
+        put(c, 0xc48148, 3);                    /* add rsp, imm32 */
+        put(c, depth * 8, 4);
+    }
+}
+
+static void make_stack(Code *c)
+{
+    unsigned f[N_FUNCTIONS];
+
+    c->n = c->undef = 0;
+    put(c, 0xe9, 1);                            /* over the functions */
+    put(c, 0, 4);
+    for (unsigned i = 0; i < N_FUNCTIONS; i++) {
+        f[i] = c->n;
+        put_stack_body(c, f, i);
+        if (below(2)) {
+            put(c, 0xc3, 1);
+        } else {                                /* and a jump there */
+            put(c, 0x04247c83, 4);              /* cmp dword [rsp+4], 0 */
+            put(c, 0, 1);
+            put(c, 0xc3, 1);
+        }
+    }
+    unsigned start = c->n;
+
+    memcpy(c->b + 1, &(uint32_t){ start - 5 }, 4);
+    put_stack_body(c, f, N_FUNCTIONS);
+    put(c, 0x9c, 1);                            /* pushf */
+    put(c, 0x24248148, 4);                      /* and qword [rsp], ~AF */
+    put(c, ~0x10u, 4);
+    put(c, 0x58, 1);                            /* pop rax */
+    put(c, 0x24648d48, 4);                      /* lea rsp, [rsp - 8] */
+    put(c, -8, 1);
+    put(c, 0x252c83, 3);                        /* subl $1, COUNT */
+    put(c, COUNT, 4);
+    put(c, 1, 1);
+    put(c, 0x850f, 2);
+    put(c, start - (c->n + 4), 4);
+    put(c, 0xfeebf4e6, 4);
+}
+
+static void test_stack(void)
+{
+    static Outcome want, got;
+    static uint8_t data[DATA_BYTES + 16];
+    const char *rounds = g_getenv("RHEA_TEST_ROUNDS");
+    unsigned n = 100 * (rounds ? atoi(rounds) : 1), n_bad = 0;
+
+    guest_reset();
+    for (unsigned k = 0; k < n && n_bad < 3; k++) {
+        uint64_t gpr[16];
+        Code c;
+
+        for (unsigned i = 0; i < 16; i++) {
+            gpr[i] = rnd();
+        }
+        for (unsigned i = 0; i < sizeof(data); i++) {
+            data[i] = rnd();
+        }
+        gpr[R_RDI] = DATA + 0x1000 - below(256);
+        make_stack(&c);
+        n_loops = STACK_LOOPS;
+        stack_top = STACK_TOP;
+        run(&c, UINT32_MAX, gpr, data, &want);
+        run(&c, 0, gpr, data, &got);
+        if (memcmp(&want, &got, sizeof(want))) {
+            fail(&c, &want, &got);
+            n_bad++;
+        }
+    }
+    n_loops = N_LOOPS;
+    stack_top = STACK;
 }
 
 static void test_random(void)
@@ -345,6 +492,7 @@ int main(int argc, char **argv)
     guest_init(1);
     if (jit_enabled) {
         g_test_add_func("/jit/random", test_random);
+        g_test_add_func("/jit/stack", test_stack);
     }
     status = g_test_run();
     guest_free();

@@ -1,0 +1,236 @@
+/*
+ * One check of the TLB for several accesses.
+ *
+ * Accesses of a block with the same unmodified base and constant offsets, runs
+ * of pushes and pops above all, are checked as one access from the lowest to
+ * the highest byte, for writing if one of them writes.  What is checked is
+ * only whether all of them would hit: if not, nothing has happened yet, and
+ * the rest of the block runs in a second translation that checks each access,
+ * or in the interpreter (EXIT_PLAIN).  So faults come where they belong.
+ *
+ * The addend stays in JitCpu.group_addend.  It is good until the group's last
+ * access, since a call of the interpreter that changes the TLB (other than by
+ * filling it) does not come back into the block.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "accel/tcg/jit/template.h"
+
+#include "accel/tcg/decode/info.h"
+
+enum { MAX_SPAN = 512 };
+
+/* --- what instructions do to a base ------------------------------------ */
+
+/* The register that `n` addresses memory with and nothing else; -1: none. */
+static int operand_base(const Insn *n)
+{
+    return n->flags & INSN_MEM && !(n->ea & (EA_SEG | EA_A32 | EA_A16 | EA_RIP))
+           && n->base < R_ZERO && n->index >= R_ZERO ? n->base : -1;
+}
+
+typedef enum { ENDS, READS, WRITES_RM, WRITES_REG } Kind;
+
+/* Instructions that write no register but the one they name, RSP apart. */
+static Kind kind(const Insn *n)
+{
+    switch (n->op) {
+    case OP_PUSH_RM: case OP_PUSH_I: case OP_JCC_I: case OP_NOP:
+    case OP_CMP_RM_R: case OP_CMP_R_RM: case OP_CMP_RM_I:
+    case OP_TEST_RM_R: case OP_TEST_RM_I: case OP_BT_RM_I:
+        return READS;
+    case OP_MOV_RM_R: case OP_MOV_RM_I: case OP_SETCC_RM: case OP_POP_RM:
+    case OP_ADD_RM_R: case OP_ADD_RM_I: case OP_OR_RM_R: case OP_OR_RM_I:
+    case OP_ADC_RM_R: case OP_ADC_RM_I: case OP_SBB_RM_R: case OP_SBB_RM_I:
+    case OP_AND_RM_R: case OP_AND_RM_I: case OP_SUB_RM_R: case OP_SUB_RM_I:
+    case OP_XOR_RM_R: case OP_XOR_RM_I: case OP_INC_RM: case OP_DEC_RM:
+    case OP_NEG_RM: case OP_NOT_RM: case OP_SHL_RM_I: case OP_SHR_RM_I:
+    case OP_SAR_RM_I: case OP_ROL_RM_I: case OP_ROR_RM_I:
+    case OP_BTS_RM_I: case OP_BTR_RM_I: case OP_BSWAP_RM:
+        return WRITES_RM;
+    case OP_MOV_R_RM: case OP_MOVZX8_R_RM: case OP_MOVZX16_R_RM:
+    case OP_MOVSX8_R_RM: case OP_MOVSX16_R_RM: case OP_MOVSX32_R_RM:
+    case OP_LEA_R_M: case OP_CMOVCC_R_RM: case OP_ADD_R_RM: case OP_OR_R_RM:
+    case OP_ADC_R_RM: case OP_SBB_R_RM: case OP_AND_R_RM: case OP_SUB_R_RM:
+    case OP_XOR_R_RM: case OP_IMUL_R_RM: case OP_IMUL_R_RM_I:
+    case OP_BSF_R_RM: case OP_BSR_R_RM: case OP_TZCNT_R_RM:
+    case OP_LZCNT_R_RM: case OP_POPCNT_R_RM:
+        return WRITES_REG;
+    }
+    return ENDS;
+}
+
+static bool writes(const Insn *n, Kind k, unsigned base)
+{
+    unsigned reg = k == WRITES_RM ? n->rm : n->reg;
+
+    if (k == READS || (k == WRITES_RM && n->flags & INSN_MEM)) {
+        return false;
+    }
+    return (n->size == 1 ? reg >> 3 : reg) == base;
+}
+
+/* Does it move RSP by a constant, which is then added to *delta? */
+static bool moves_sp(const Insn *n, int64_t *delta)
+{
+    if (n->size != 8) {
+        return false;
+    }
+    if (n->op == OP_LEA_R_M && operand_base(n) == R_RSP) {
+        *delta += n->disp;
+        return true;
+    }
+    if (n->op == OP_ADD_RM_I || n->op == OP_SUB_RM_I) {
+        *delta += n->op == OP_ADD_RM_I ? n->imm : -n->imm;
+        return true;
+    }
+    return false;
+}
+
+/* --- accesses ---------------------------------------------------------- */
+
+typedef struct Span {
+    int64_t lo, hi;             /* from the base as it is at the start */
+    unsigned n;
+    bool write;
+} Span;
+
+/* False: that would be too much. */
+static bool span_add(Span *s, int64_t at, unsigned size, bool write)
+{
+    int64_t lo = s->n ? MIN(s->lo, at) : at;
+    int64_t hi = s->n ? MAX(s->hi, at + size) : at + size;
+
+    if (hi - lo > MAX_SPAN || lo != (int32_t)lo) {
+        return false;
+    }
+    *s = (Span) { lo, hi, s->n + 1, s->write || write };
+    return true;
+}
+
+/* Add the accesses of `n` with `base`, which has moved by *delta.  False: none
+ * of the next instruction. */
+static bool add_insn(Span *s, const Insn *n, unsigned base, int64_t *delta)
+{
+    unsigned mem = insn_info(n->op)->mem;
+    Kind k = kind(n);
+    bool stack = base == R_RSP && n->size == 8;
+
+    switch (n->op) {
+    case OP_CALL_I: case OP_CALL_RM:
+        if (stack && !(n->flags & INSN_MEM)) {
+            span_add(s, *delta - 8, 8, true);
+        }
+        return false;
+    case OP_RET: case OP_RET_I:
+        if (stack) {
+            span_add(s, *delta, 8, false);
+        }
+        return false;
+    }
+    if (k == ENDS || n->flags & INSN_LOCK) {
+        return false;
+    }
+    if (operand_base(n) == (int)base && n->op != OP_POP_RM
+        && (mem == MEM_LOAD || mem == MEM_STORE || mem == MEM_RMW)
+        && !span_add(s, *delta + n->disp, insn_mem_size(n),
+                     mem != MEM_LOAD)) {
+        return false;
+    }
+    switch (n->op) {
+    case OP_PUSH_RM: case OP_PUSH_I:
+        if (base != R_RSP) {
+            return true;
+        }
+        if (!stack || !span_add(s, *delta - 8, 8, true)) {
+            return false;
+        }
+        *delta -= 8;
+        return true;
+    case OP_POP_RM:
+        if (base != R_RSP) {
+            return n->flags & INSN_MEM || n->rm != base;
+        }
+        if (!stack || n->flags & INSN_MEM || n->rm == R_RSP
+            || !span_add(s, *delta, 8, false)) {
+            return false;
+        }
+        *delta += 8;
+        return true;
+    }
+    return !writes(n, k, base)
+           || (base == R_RSP && moves_sp(n, delta));
+}
+
+/* The base of the first access of `n`; -1: none. */
+static int first_base(const Insn *n)
+{
+    switch (n->op) {
+    case OP_PUSH_RM:
+        return n->flags & INSN_MEM ? operand_base(n) : R_RSP;
+    case OP_PUSH_I: case OP_POP_RM: case OP_CALL_I: case OP_RET:
+    case OP_RET_I:
+        return R_RSP;
+    }
+    return kind(n) == ENDS ? -1 : operand_base(n);
+}
+
+/* --- groups ------------------------------------------------------------ */
+
+void t_group_begin(Ctx *c)
+{
+    const Block *b = c->b;
+    int base = first_base(c->insn);
+    unsigned end = c->i, i;
+    int64_t delta = 0;
+    Span s = { 0 }, present;
+    bool more = true;
+    Stub *stub;
+
+    if (c->plain || c->i < c->group_end || base < 0) {
+        return;
+    }
+    for (i = c->i; i < b->n_insns && more; i++) {
+        present = s;
+        more = add_insn(&s, &b->insns[i], base, &delta);
+        if (s.n != present.n) {
+            end = i + 1;
+        }
+    }
+    if (s.n < 2) {
+        return;
+    }
+    e_rm(&c->e, 8, 0x8d, H_DX, t_src(c, base, 8, H_DX), H_SP, 0, s.lo);
+    c->n_sites = 0;
+    c->keep_r = false;
+    c->group_end = 0;
+    t_check(c, H_DX, s.hi - s.lo, s.write);
+    stub = t_add_exit(c, EXIT_PLAIN, 0);
+    memcpy(stub->site, c->site, sizeof(stub->site));
+    stub->n_sites = c->n_sites;
+    stub->save = c->site_save;
+    e_gs(&c->e, 8, 0x89, H_AX, JOFF(group_addend));
+    c->rax_group = true;
+    c->group_base = base;
+    c->group_end = end;
+}
+
+/* Is the memory operand of the present instruction in the group? */
+bool t_grouped(const Ctx *c)
+{
+    return c->i < c->group_end && operand_base(c->insn) == (int)c->group_base
+           && !(c->insn->flags & INSN_LOCK);
+}
+
+bool t_grouped_stack(const Ctx *c)
+{
+    return c->i < c->group_end && c->group_base == R_RSP;
+}
+
+void t_group_addend(Ctx *c)
+{
+    if (!c->rax_group) {
+        e_gs(&c->e, 8, 0x8b, H_AX, JOFF(group_addend));
+        c->rax_group = true;
+    }
+}

@@ -1,0 +1,150 @@
+/*
+ * Where compiled code goes without knowing the way: the jump table, and the
+ * stack of returns.
+ *
+ * The jump table.  Code for a RIP holds under one jump_tag: a generation of
+ * the translations that instruction fetch knows, and the mode.  Each tag gets
+ * a key, a multiple of 2 << 48, and an entry holds -(RIP + key).  RIP has 48
+ * bits, so sums of different pairs differ, by no odd multiple of 1 << 48
+ * either: compiled code adds RIP, the present key and `stop`, which is 0 or
+ * 1 << 48, and has hit when the sum is 0.
+ *
+ * The stack of returns.  Compiled code's RSP is no C stack.  A CALL pushes
+ * the complement of its return RIP and then calls, so that the host predicts
+ * the return; RET compares, and returns to where the CALL goes on.  What is on
+ * it is good under one jump_tag and generation of the code cache, else it is
+ * emptied; each privilege has its own, so that user code's outlives a SYSCALL.
+ * At the bottom lies a RIP of -1, at which nothing has ever been called.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "accel/tcg/jit/jit.h"
+
+#include <sys/mman.h>
+
+enum {
+    RETURN_BYTES = 64 * KiB,    /* a push at a multiple of this is refused */
+    HEADROOM_BYTES = 64 * KiB,  /* for signal handlers */
+    MAX_KEYS = 16383,           /* times 2 is less than 1 << 15 */
+};
+
+/* --- the stack of returns ---------------------------------------------- */
+
+void jit_cpu_init(Env *env)
+{
+    size_t n = 2 * (RETURN_BYTES + HEADROOM_BYTES) + RETURN_BYTES;
+    uint64_t at;
+    JitCpu *j = jit_cpu(env);
+    void *p;
+
+    if (!jit_enabled) {
+        return;
+    }
+    p = mmap(NULL, n, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED) {
+        return;
+    }
+    j->stacks = p;
+    j->stacks_bytes = n;
+    at = ALIGN_UP((uintptr_t)p, RETURN_BYTES);
+    for (unsigned i = 0; i < 2; i++) {
+        JitReturns *r = &j->returns[i];
+        uint64_t *bottom;
+
+        at += HEADROOM_BYTES + RETURN_BYTES;
+        r->bottom = at - 64;
+        bottom = (uint64_t *)r->bottom;
+        bottom[0] = (uintptr_t)(jit_space.bottom - jit_space.rw
+                                + jit_space.rx);
+        bottom[1] = 0;
+    }
+    j->jump_mask = (JIT_JUMPS - 1) << 2;
+}
+
+void jit_cpu_free(Env *env)
+{
+    JitCpu *j = jit_cpu(env);
+
+    if (j->stacks) {
+        munmap(j->stacks, j->stacks_bytes);
+    }
+}
+
+JitReturns *jit_returns_begin(Env *env, uint32_t generation)
+{
+    JitCpu *j = jit_cpu(env);
+    JitReturns *r = &j->returns[env->cpl == 3];
+
+    if (r->tag != env->jump_tag || r->generation != generation) {
+        r->sp = r->bottom;
+        r->tag = env->jump_tag;
+        r->generation = generation;
+    }
+    j->sp = r->sp;
+    j->neg_bottom = -r->bottom;
+    return r;
+}
+
+void jit_returns_end(Env *env, JitReturns *r)
+{
+    const JitCpu *j = jit_cpu(env);
+
+    /* Full, or past the bottom: start afresh. */
+    if (!(j->sp & (RETURN_BYTES - 1)) || j->sp > r->bottom) {
+        r->sp = r->bottom;
+    } else {
+        r->sp = j->sp;
+    }
+}
+
+/* --- the jump table ---------------------------------------------------- */
+
+static void clear_jumps(JitCpu *j)
+{
+    memset(j->jump_keys, 0, sizeof(j->jump_keys));
+    memset(j->key_tags, 0, sizeof(j->key_tags));
+    j->n_keys = 0;
+}
+
+void jit_set_key(Env *env)
+{
+    JitCpu *j = jit_cpu(env);
+    unsigned i;
+
+    for (i = 0; i < JIT_TAGS; i++) {
+        if (j->key_tags[i] == env->jump_tag) {
+            j->key = j->keys_of_tags[i];
+            return;
+        }
+    }
+    if (j->n_keys == MAX_KEYS) {
+        clear_jumps(j);
+    }
+    i = j->n_keys++ % JIT_TAGS;
+    j->key_tags[i] = env->jump_tag;
+    j->keys_of_tags[i] = j->key = (uint64_t)j->n_keys << 49;
+}
+
+static void *executable(const uint8_t *rw)
+{
+    return jit_space.rx + (rw - jit_space.rw);
+}
+
+void jit_jump_fill(Env *env, uint64_t rip, const JitCode *jc)
+{
+    JitCpu *j = jit_cpu(env);
+    unsigned i = rip >> 2 & (JIT_JUMPS - 1);
+
+    j->jump_keys[i] = -(rip + j->key);
+    j->jump_r[i] = executable(jc->far_r);
+    j->jump_e[i] = executable(jc->far_e);
+}
+
+void jit_forget(Env *env)
+{
+    JitCpu *j = jit_cpu(env);
+
+    clear_jumps(j);
+    j->returns[0].tag = j->returns[1].tag = 0;
+}
