@@ -1,0 +1,31 @@
+#!/usr/bin/env python3
+"""A guest of tests/guest/cpu, which prints TAP itself: its results are ours.
+
+    cpu-test.py GUEST [ARGS OF RHEA]
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+import os
+import sys
+
+from guest import Guest, GuestError
+
+
+def main():
+    # RHEA_TEST_ACCEL: what follows -accel
+    accel = os.environ.get("RHEA_TEST_ACCEL", "tcg")
+    with Guest("-nodefaults", "-no-reboot", "-accel", accel, "-kernel",
+               sys.argv[1], "-device", "pc-testdev", "-device",
+               "isa-debug-exit,iobase=0xf4,iosize=4", *sys.argv[2:]) as g:
+        try:
+            # Status 1 is that of 0, written to isa-debug-exit.
+            g.wait(60, status=1)
+        except GuestError as e:
+            print(g.text)
+            print("\n".join("# " + line for line in str(e).splitlines()[:2]))
+            return 1
+        print(g.text)
+    return 0
+
+
+sys.exit(main())
