@@ -99,6 +99,14 @@ struct Env {
     struct JumpEntry *jit_jump; /* the jump cache */
     uint64_t jit_index_mask;    /* of a linear address: index of the TLB */
     uint64_t jit_page_mask;
+    uint64_t jit_align_mask[2]; /* the same, and multiples of 16, 32 */
+    uint32_t fp_off[3];         /* 0: live in host registers; jit/fp.h */
+    uint32_t fp_live;           /* the same as bits */
+    uint32_t x87_note;          /* the last x87 instruction, X87_NOTE_* */
+    uint32_t x87_seg;           /* of its operand + 1; 0: s.fds has it */
+    uint32_t jit_fault_flags;
+    uint64_t x87_base;          /* its page */
+    uint8_t *jit_fault_code;    /* where SIGFPE came */
     uint64_t jit_tmp;
     uint32_t jit_go;            /* (A) 0: leave at the next poll */
     uint16_t cc_raw;            /* in compiled code: OF | LAHF << 8 */

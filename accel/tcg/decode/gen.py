@@ -286,6 +286,17 @@ class Row:
         return (mask('r'), mask('w'), mask('c'), mask('u'), self.mem,
                 self.mem_size, self.align, emit, stack, ', '.join(kinds))
 
+    def encoding(self):
+        """How the translator writes it again: see InsnEnc."""
+        ext = 'ENC_NO_EXT'
+        if self.has_modrm and self.enc[-2:-1] == '/' and self.enc[-1] != 'r':
+            ext = self.enc[-1]
+        flags = ['ENC_VEX'] if self.vex else []
+        if self.size == 'SZ_Y' or self.keys.get('sz') == 'y':
+            flags.append('ENC_WY')
+        return (str(self.map), str(self.pfx or 0),
+                f'0x{self.opcodes[0]:02x}', ext, ' | '.join(flags) or '0')
+
     def conditional(self):
         return bool(self.conds or self.feat)
 
@@ -340,7 +351,8 @@ def merge_infos(rows, ops):
         if row.op not in ops:
             sys.exit(f'{row.where}: OP({row.op}) is not in ops.def')
         info = row.info()
-        old, where = infos.setdefault(row.op, (info, row.where))
+        old, where, _ = infos.setdefault(row.op,
+                                         (info, row.where, row.encoding()))
         if old != info:
             sys.exit(f'{row.where}: {row.op} differs from {where}:\n'
                      f'  {info}\n  {old}')
@@ -446,6 +458,10 @@ def write(path, t, infos, ops):
                 i = infos[op][0]
                 f.write(f'    [OP_{op}] = {{ {", ".join(i[:-1])},\n'
                         f'        {{ {i[-1] or "0"} }} }},\n')
+        f.write('};\n\nconst InsnEnc decode_encs[N_OPS] = {\n')
+        for op in ops:
+            if op in infos:
+                f.write(f'    [OP_{op}] = {{ {", ".join(infos[op][2])} }},\n')
         f.write('};\n')
 
 

@@ -12,6 +12,11 @@ const InsnInfo *insn_info(unsigned op)
     return &decode_infos[op < N_OPS ? op : OP_UD];
 }
 
+const InsnEnc *insn_enc(unsigned op)
+{
+    return &decode_encs[op < N_OPS ? op : OP_UD];
+}
+
 unsigned insn_mem_size(const Insn *insn)
 {
     unsigned ms = insn_info(insn->op)->mem_size;

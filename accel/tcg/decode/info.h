@@ -71,6 +71,21 @@ enum { AL_SIZE = 1 };
 
 const InsnInfo *insn_info(unsigned op);
 
+/* The opcode of an operation: of its first encoding, where it has several. */
+enum { ENC_VEX = 1 << 0,
+       ENC_WY = 1 << 1,             /* W is set when Insn.size is 8 */
+       ENC_NO_EXT = 0xff };
+
+typedef struct InsnEnc {
+    uint8_t map;                    /* 0, 1 0F, 2 0F 38, 3 0F 3A */
+    uint8_t pfx;                    /* 0 none, 1 66, 2 F3, 3 F2 */
+    uint8_t opcode;
+    uint8_t ext;                    /* in ModRM.reg */
+    uint8_t flags;
+} InsnEnc;
+
+const InsnEnc *insn_enc(unsigned op);
+
 /* The flags of one instruction, where it tells more than its operation: the
  * condition, a constant shift count, a missing REP. */
 typedef struct InsnFlags {

@@ -71,6 +71,7 @@ extern const uint16_t decode_rm_groups[][8];
 extern const DecodeRow decode_rows[];
 extern const unsigned decode_n_rows;
 extern const InsnInfo decode_infos[];
+extern const InsnEnc decode_encs[];
 
 /* insn_decode(), telling which row it came to; for the tests. */
 DecodeResult insn_decode_row(Insn *out, const uint8_t *p, unsigned n,

@@ -15,6 +15,7 @@
 #include <ucontext.h>
 
 void (*tcg_ferr)(Env *env, bool level);
+bool (*fp_other_code)(struct ucontext_t *uc);
 
 const HandlerRow *const fpu_tables[] = {
     fpu_sse, fpu_sse_fp, fpu_sse_move, fpu_shuffle, fpu_mmx, fpu_x87,
@@ -186,6 +187,9 @@ static void fp_signal(int sig, siginfo_t *info, void *opaque)
     ucontext_t *uc = opaque;
     uintptr_t rip = uc->uc_mcontext.gregs[REG_RIP];
 
+    if (fp_other_code && fp_other_code(uc)) {
+        return;
+    }
     for (const FpFixup *f = __start_fp_fixups; f < __stop_fp_fixups; f++) {
         if ((uintptr_t)&f->at + f->at == rip) {
             /* MXCSR in the frame has the flags; the code there stores it. */

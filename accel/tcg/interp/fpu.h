@@ -218,6 +218,9 @@ static inline void vec_zero_upper(X86Vec *v)
 
 /* Catch SIGFPE in this thread; called when the guest has unmasked something. */
 void fp_arm(void);
+/* Asked about a SIGFPE first: true when it has taken care of it. */
+struct ucontext_t;
+extern bool (*fp_other_code)(struct ucontext_t *uc);
 
 /*
  * Sets `odd`: non-zero when the guest's MXCSR is not the host's default.  With

@@ -13,13 +13,14 @@
  * for instructions without one, jit_fallback() runs the interpreter's handler.
  * What may transfer control and has no template is left to the interpreter.
  *
+ * x87 and vector registers are loaded by the first instruction of a block that
+ * uses them, unless they are live already (fp.h).
+ *
  * Spec: Intel SDM volume 2.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "accel/tcg/jit/template.h"
-
-#include "accel/tcg/decode/info.h"
 
 /* --- one instruction --------------------------------------------------- */
 
@@ -31,7 +32,7 @@ static bool template(Ctx *c)
     if (t_is_mem(c) && n->ea & EA_A16) {
         return false;
     }
-    return t_move(c) || t_alu(c) || t_flow(c);
+    return t_move(c) || t_alu(c) || t_flow(c) || t_vec(c) || t_x87(c);
 }
 
 /* Only the interpreter can run it, in its block. */
@@ -55,7 +56,7 @@ static bool one(Ctx *c)
     bool need = f.read & IF_ARITH
                 || (w && (f.may & IF_ARITH
                           || ((f.set | f.undef) & IF_ARITH) != IF_ARITH));
-    uint8_t *start;
+    uint8_t *start, live = c->live;
     unsigned n_stubs;
     bool in_r, in_e;
 
@@ -85,11 +86,13 @@ static bool one(Ctx *c)
             s->n_sites = c->n_sites;
             s->save = c->site_save;
             s->reload = c->in_r;
+            s->live = c->live;
             s->back = c->e.p;
         }
         return true;
     }
     c->e.p = start;
+    c->live = live;
     c->n_stubs = n_stubs;
     c->in_r = in_r;
     c->in_e = in_e;
@@ -114,6 +117,7 @@ static bool one(Ctx *c)
     e8(&c->e, 0xe8);
     e_rel32(c->e.p, jit_space.fallback);
     c->e.p += 4;
+    c->live = c->x87_seg = 0;
     return true;
 }
 
@@ -153,7 +157,8 @@ static void emit_stub(Ctx *c, const Stub *s)
         e->p += 4;
     } else {
         e_mov_i64(e, H_AX, (uintptr_t)c->jc);
-        e_mov_i64(e, H_CX, s->insn);
+        e_mov_i64(e, H_CX, s->insn | s->live << 8
+                           | (s->load_fp ? JIT_LOAD_FP : 0));
         e8(e, 0xe8);
         e_rel32(e->p, jit_space.fallback);
         e->p += 4;
@@ -240,15 +245,35 @@ static Ctx *begin(Block *b, JitCode *jc, bool plain)
     unsigned who = b->mode & DM_CPL3 ? MMU_USER
                    : b->mode & DM_AC ? MMU_SUPER_AC : MMU_SUPER;
 
-    c->e.p = jit_space.code;
+    c->e.p = c->start = jit_space.code;
     c->b = b;
     c->jc = jc;
-    c->n_stubs = 0;
+    c->n_stubs = c->n_fp_sites = 0;
+    c->live = 0;
+    c->x87_based = false;
+    c->x87_seg = 0;
     c->tlb = tcg_tlb_offset(who);
     c->plain = plain;
     c->group_end = 0;
     c->rax_group = false;
     return c;
+}
+
+/* For jit.c to find the instruction of a SIGFPE. */
+static void add_fp_map(const Ctx *c)
+{
+    JitFpMap *m;
+
+    if (!c->n_fp_sites) {
+        return;
+    }
+    m = jit_alloc(sizeof(*m) + c->n_fp_sites * sizeof(JitFpSite));
+    m->block = c->b;
+    m->start = c->start;
+    m->n = c->n_fp_sites;
+    memcpy(m->site, c->fp_sites, c->n_fp_sites * sizeof(JitFpSite));
+    m->next = jit_fp_maps;
+    jit_fp_maps = m;
 }
 
 /* The instructions from `first` on, and their stubs.  False: the first one
@@ -271,6 +296,7 @@ static bool insns(Ctx *c, unsigned first)
     for (unsigned i = 0; i < c->n_stubs; i++) {
         emit_stub(c, &c->stubs[i]);
     }
+    add_fp_map(c);
     return true;
 }
 

@@ -141,6 +141,25 @@ static inline void e_vex(Emit *e, unsigned map, unsigned pp, unsigned w,
     e8(e, opc);
 }
 
+/* Prefix and opcode of a VEX instruction on [base + index] or on register
+ * `base` (index 0); ModRM is to follow. */
+static inline void e_vex_op(Emit *e, unsigned map, unsigned pp, unsigned w,
+                            unsigned l, unsigned opc, unsigned reg,
+                            unsigned vvvv, unsigned index, unsigned base)
+{
+    unsigned r = ~reg >> 3 & 1, x = ~index >> 3 & 1, b = ~base >> 3 & 1;
+
+    if (map == 1 && !w && x && b) {
+        e8(e, 0xc5);
+        e8(e, r << 7 | (~vvvv & 15) << 3 | l << 2 | pp);
+    } else {
+        e8(e, 0xc4);
+        e8(e, r << 7 | x << 6 | b << 5 | map);
+        e8(e, w << 7 | (~vvvv & 15) << 3 | l << 2 | pp);
+    }
+    e8(e, opc);
+}
+
 /* dst = src's bits where GS:[disp] has ones, packed.  No flags. */
 static inline void e_pext_gs(Emit *e, unsigned dst, unsigned src,
                              uint32_t disp)

@@ -7,7 +7,7 @@
  * a safe point; code of a stale block stays, but its entries lead out and its
  * incoming links are undone.
  *
- * Locks: the cache mutex, but for entering, leaving and jit_fallback().
+ * Locks: the cache mutex, but for entering, leaving and what hot.c has.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -17,8 +17,10 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <ucontext.h>
 #include <unistd.h>
 
+#include "accel/tcg/interp/fpu.h"
 #include "accel/tcg/jit/emit.h"
 #include "base/log.h"
 
@@ -34,7 +36,8 @@ void *jit_no_code;
 
 static JitCode *codes;          /* of blocks that are not stale */
 static JitStats stats;
-static uint32_t generation;     /* counts flushes */
+uint32_t jit_generation;
+JitFpMap *jit_fp_maps;
 static FILE *perf_map;
 
 /* --- the space -------------------------------------------------------------------- */
@@ -54,6 +57,59 @@ static void *executable(const uint8_t *rw)
 {
     return jit_space.rx + (rw - jit_space.rw);
 }
+
+/* --- SIGFPE -------------------------------------------------------------- */
+
+static const JitEdge at_fault = { .kind = EXIT_FAULT };
+
+/*
+ * Code has done an unmasked floating-point exception: it leaves at once, with
+ * all registers as they are.
+ */
+static bool fpe_in_code(ucontext_t *uc)
+{
+    greg_t *r = uc->uc_mcontext.gregs;
+    uint8_t *rip = (uint8_t *)r[REG_RIP];
+    Env *env;
+
+    if (rip < jit_space.rx || rip >= jit_space.rx + jit_space.size) {
+        return false;
+    }
+    asm volatile("mov %%gs:%c1, %0"
+                 : "=r"(env) : "i"(offsetof(Env, jit_self)));
+    env->jit_fault_code = rip;
+    env->jit_fault_flags = r[REG_EFL];
+    r[REG_RAX] = (greg_t)&at_fault;
+    r[REG_RIP] = (greg_t)executable(jit_space.leave);
+    return true;
+}
+
+/* The instruction that has raised it is the interpreter's. */
+static void fault_edge(Env *env, JitEdge *to)
+{
+    const uint8_t *at = jit_space.rw + (env->jit_fault_code - jit_space.rx);
+    const JitFpMap *m;
+    unsigned i = 0;
+
+    cache_lock();
+    for (m = jit_fp_maps; m; m = m->next) {
+        if (at >= m->start && at < m->start + m->site[m->n - 1].end) {
+            break;
+        }
+    }
+    cache_unlock();
+    g_assert(m);
+    while (at >= m->start + m->site[i].end) {
+        i++;
+    }
+    if (m->site[i].flags_live) {
+        env->cc_raw = jit_raw_flags(env->jit_fault_flags);
+    }
+    *to = (JitEdge) { .kind = EXIT_INTERP, .block = m->block,
+                      .insn = m->site[i].insn };
+}
+
+/* --- beginning ---------------------------------------------------------- */
 
 static bool host_can(void)
 {
@@ -98,6 +154,7 @@ bool jit_init(const JitOptions *o)
 
         perf_map = fopen(name, "w");
     }
+    fp_other_code = fpe_in_code;
     jit_enabled = true;
     return true;
 }
@@ -174,50 +231,7 @@ void jit_block_killed(Block *b)
 
 static uint16_t raw_flags(const Env *env)
 {
-    uint32_t fl = cc_get(env);
-
-    return (fl & FL_OF ? 1 : 0) | (fl & 0xd5) << 8 | 2 << 8;
-}
-
-static void from_raw(Env *env, uint16_t raw)
-{
-    cc_set(env, (raw >> 8 & 0xd5) | (raw & 1 ? FL_OF : 0));
-}
-
-static const Insn *run_sentinel(Env *env, const Insn *insn)
-{
-    return insn;
-}
-
-uint64_t jit_fallback(Env *env, const JitCode *jc, unsigned i)
-{
-    const Block *b = jc->block;
-    Insn *copy = env->jit_insn;
-    uint32_t gen = generation;
-    uint64_t tag = env->jump_tag;
-    uint32_t n_drops = env->tcg->n_drops;
-    const Insn *next;
-
-    env->block = b;
-    copy[0] = b->insns[i];
-    copy[1].fn = run_sentinel;
-    from_raw(env, env->cc_raw);
-    next = jc->fns[i](env, copy);
-    env->cc_raw = raw_flags(env);
-    if (next != &copy[1]) {
-        return 1;
-    }
-    if (unlikely(__atomic_load_n(&b->stale, __ATOMIC_ACQUIRE)
-                 || __atomic_load_n(&generation, __ATOMIC_ACQUIRE) != gen
-                 || env->jump_tag != tag || env->tcg->n_drops != n_drops
-                 || env->mode != b->mode)) {
-        env->s.rip = insn_next_rip(env, copy);
-        return 1;
-    }
-    if (cpu_pending(env->cpu) & env->poll_mask) {
-        jit_stop(env);
-    }
-    return 0;
+    return jit_raw_flags(cc_get(env));
 }
 
 /* The code that edge `x` leads to, linked by the way; NULL: there is none. */
@@ -281,11 +295,10 @@ static void set_gs(Env *env)
 
 static const Insn *run_code(Env *env, void *code)
 {
-    JitEdge *(*enter)(void *) = (JitEdge *(*)(void *))jit_space.rx;
     const Block *b = env->block;
     JitCode *jc = __atomic_load_n(&b->jit, __ATOMIC_RELAXED);
     JitReturns *r;
-    JitEdge *x;
+    JitEdge *x, fault;
 
     set_gs(env);
     jit_set_key(env);
@@ -294,12 +307,16 @@ static const Insn *run_code(Env *env, void *code)
     }
     env->cc_raw = raw_flags(env);
     for (;;) {
-        r = jit_returns_begin(env, generation);
-        x = enter(code);
+        r = jit_returns_begin(env, jit_generation);
+        x = jit_enter(env, code);
         jit_returns_end(env, r);
         if (!x) {
-            from_raw(env, env->cc_raw);
+            jit_from_raw(env, env->cc_raw);
             return NULL;
+        }
+        if (unlikely(x->kind == EXIT_FAULT)) {
+            fault_edge(env, &fault);
+            x = &fault;
         }
         if (x->kind == EXIT_INTERP
             || cpu_pending(env->cpu) & env->poll_mask
@@ -309,7 +326,7 @@ static const Insn *run_code(Env *env, void *code)
         }
     }
     b = x->block;
-    from_raw(env, env->cc_raw);
+    jit_from_raw(env, env->cc_raw);
     env->block = b;
     if (x->kind != EXIT_EDGE) {
         env->jit_skip = x->insn == 0;
@@ -360,13 +377,14 @@ static void flush(Env *env)
         __atomic_store_n(&b->insns[0].fn, run_cold, __ATOMIC_RELEASE);
     }
     codes = NULL;
+    jit_fp_maps = NULL;
     stats.n_blocks = 0;
     stats.n_flushes++;
     jit_space.code = jit_space.rw;
     jit_space.data = jit_space.rw + jit_space.size;
     jit_make_thunks();
     tcg_foreach_cpu(forget, NULL);
-    __atomic_add_fetch(&generation, 1, __ATOMIC_RELEASE);
+    __atomic_add_fetch(&jit_generation, 1, __ATOMIC_RELEASE);
     cache_unlock();
     tcg_exclusive_end(env);
 }

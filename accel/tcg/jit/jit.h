@@ -107,6 +107,7 @@ enum {
     EXIT_EDGE,                  /* to a block of the same page */
     EXIT_INTERP,                /* this instruction is to be interpreted */
     EXIT_PLAIN,                 /* from here on without groups: group.c */
+    EXIT_FAULT,                 /* SIGFPE: env->jit_fault_* */
 };
 
 /* A way out of compiled code; in the code cache's data. */
@@ -121,6 +122,24 @@ struct JitEdge {
     bool linked;                /* under the cache mutex */
     bool flags_live;            /* arithmetic flags are in RFLAGS */
 };
+
+/* Instructions of a piece of code that may raise SIGFPE. */
+typedef struct JitFpSite {
+    uint32_t end;               /* of its code, from `start` */
+    uint8_t insn;
+    bool flags_live;            /* then arithmetic flags are in RFLAGS */
+} JitFpSite;
+
+typedef struct JitFpMap {
+    struct JitFpMap *next;
+    const Block *block;
+    uint8_t *start;             /* writable view */
+    uint32_t n;
+    JitFpSite site[];           /* in order of `end` */
+} JitFpMap;
+
+/* Of all code there is, stale too. */
+extern JitFpMap *jit_fp_maps;
 
 struct JitCode {
     JitCode *prev, *next;
@@ -165,9 +184,27 @@ void jit_jump_fill(Env *env, uint64_t rip, const JitCode *jc);
 /* All code is gone. */
 void jit_forget(Env *env);
 
-/* What compiled code calls for an instruction without a template, or whose
- * fast path did not do: 0 to go on, 1 to leave. */
-uint64_t jit_fallback(Env *env, const JitCode *jc, unsigned i);
+/*
+ * What compiled code calls for an instruction without a template, or whose
+ * fast path did not do: 0 to go on, 1 to leave.  `what`: number of the
+ * instruction, FP_* (fp.h) << 8 that must be live when code goes on, and
+ * JIT_LOAD_FP to do only that, before the instruction.  hot.c
+ */
+enum { JIT_LOAD_FP = 1 << 16 };
+uint64_t jit_fallback(Env *env, const JitCode *jc, uint32_t what);
+/* Run code until it leaves: NULL, RIP is set; or the way out it took. */
+JitEdge *jit_enter(Env *env, void *code);
+extern uint32_t jit_generation; /* counts flushes */
+
+/* Arithmetic flags as compiled code keeps them in cc_raw. */
+static inline uint16_t jit_raw_flags(uint32_t fl)
+{
+    return (fl & FL_OF ? 1 : 0) | (fl & 0xd5) << 8 | 2 << 8;
+}
+static inline void jit_from_raw(Env *env, uint16_t raw)
+{
+    cc_set(env, (raw >> 8 & 0xd5) | (raw & 1 ? FL_OF : 0));
+}
 
 /* Host registers of the guest's, -1: in memory. */
 extern const int8_t jit_host_reg[16];

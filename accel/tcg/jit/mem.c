@@ -23,13 +23,22 @@ void t_jcc_slow(Ctx *c, unsigned cond)
     t_slow_site(c);
 }
 
-static void check(Ctx *c, unsigned ea, unsigned size, bool write)
+/*
+ * With an alignment, `size` is a multiple of it.  Then the access cannot cross
+ * a page but between such pieces, and the low bits must be right besides.
+ */
+void t_check_aligned(Ctx *c, unsigned ea, unsigned size, unsigned align,
+                     bool write)
 {
     Emit *e = &c->e;
     uint32_t tag = c->tlb + (write ? offsetof(TlbEntry, nwpage)
                                    : offsetof(TlbEntry, nrpage));
     uint32_t addend = c->tlb + offsetof(TlbEntry, addend);
+    uint32_t mask = align == 1 ? OFF(jit_page_mask)
+                    : OFF(jit_align_mask) + (align == 32 ? 8 : 0);
+    unsigned last = size - align;
 
+    c->rax_group = false;
     if (jit_options.tlb_miss) {
         e8(e, 0xe9);
         t_slow_site(c);
@@ -41,8 +50,8 @@ static void check(Ctx *c, unsigned ea, unsigned size, bool write)
         e8(e, 3 << 6 | H_AX << 3 | 5);
         e32(e, 0);
         e_gsx(e, 8, 0x8b, H_CX, H_AX, 2, tag);
-        e_rm(e, 8, 0x8d, H_CX, H_CX, ea, 0, size - 1);
-        e_pext_gs(e, H_CX, H_CX, OFF(jit_page_mask));
+        e_rm(e, 8, 0x8d, H_CX, H_CX, ea, 0, last);
+        e_pext_gs(e, H_CX, H_CX, mask);
         e8(e, 0xe3);                                /* jrcxz over the jump */
         e8(e, 5);
         e8(e, 0xe9);
@@ -54,10 +63,16 @@ static void check(Ctx *c, unsigned ea, unsigned size, bool write)
         e8(e, 0x25);                                /* and eax, imm32 */
         e32(e, (TLB_SIZE - 1) << 5);
         e_gsx(e, 8, 0x8b, H_CX, H_AX, 0, tag);
-        e_rm(e, 8, 0x8d, H_CX, H_CX, ea, 0, size - 1);
-        e_rr(e, 8, 0x81, 7, H_CX);                  /* cmp rcx, 4095 */
-        e32(e, 4095);
-        t_jcc_slow(c, 7);
+        e_rm(e, 8, 0x8d, H_CX, H_CX, ea, 0, last);
+        if (align == 1) {
+            e_rr(e, 8, 0x81, 7, H_CX);              /* cmp rcx, 4095 */
+            e32(e, 4095);
+            t_jcc_slow(c, 7);
+        } else {
+            e_rr(e, 8, 0xf7, 0, H_CX);              /* test rcx, imm32 */
+            e32(e, -4096 | (align - 1));
+            t_jcc_slow(c, 5);
+        }
         e_gsx(e, 8, 0x8b, H_AX, H_AX, 0, addend);
     }
 }
@@ -68,8 +83,7 @@ void t_check(Ctx *c, unsigned ea, unsigned size, bool write)
     if (t_grouped(c)) {
         t_group_addend(c);
     } else {
-        c->rax_group = false;
-        check(c, ea, size, write);
+        t_check_aligned(c, ea, size, 1, write);
     }
 }
 
@@ -78,8 +92,7 @@ void t_check_stack(Ctx *c, unsigned ea, unsigned size, bool write)
     if (t_grouped_stack(c)) {
         t_group_addend(c);
     } else {
-        c->rax_group = false;
-        check(c, ea, size, write);
+        t_check_aligned(c, ea, size, 1, write);
     }
 }
 

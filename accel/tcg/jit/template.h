@@ -7,7 +7,9 @@
 #ifndef TCG_JIT_TEMPLATE_H
 #define TCG_JIT_TEMPLATE_H
 
+#include "accel/tcg/decode/info.h"
 #include "accel/tcg/jit/emit.h"
+#include "accel/tcg/jit/fp.h"
 #include "accel/tcg/jit/jit.h"
 
 #define OFF(field) ((uint32_t)offsetof(Env, field))
@@ -27,6 +29,8 @@ typedef struct Stub {
     unsigned insn;
     bool exit_rdx;
     bool save, reload;          /* flags */
+    uint8_t live;               /* FP_* that must be live at `back` */
+    bool load_fp;               /* only that */
 } Stub;
 
 typedef struct Ctx {
@@ -49,6 +53,12 @@ typedef struct Ctx {
     bool rax_keep;              /* ... and this instruction leaves it alone */
     Stub stubs[MAX_STUBS];
     unsigned n_stubs;
+    uint8_t live;               /* FP_* known to be live */
+    bool x87_based;             /* env->x87_base is this page's */
+    uint8_t x87_seg;            /* what env->x87_seg is known to be; or 0 */
+    uint8_t *start;             /* of this piece of code */
+    JitFpSite fp_sites[BLOCK_MAX_INSNS];
+    unsigned n_fp_sites;
 } Ctx;
 
 /* --- operand.c: flags -------------------------------------------------- */
@@ -119,6 +129,10 @@ void t_jcc_slow(Ctx *c, unsigned cond);
 void t_check(Ctx *c, unsigned ea, unsigned size, bool write);
 /* The same for an operand of the stack that the instruction implies. */
 void t_check_stack(Ctx *c, unsigned ea, unsigned size, bool write);
+/* The same; the slow path too unless the address is a multiple of `align`:
+ * `size`, 16 or 32, or 1. */
+void t_check_aligned(Ctx *c, unsigned ea, unsigned size, unsigned align,
+                     bool write);
 /* An operation on the operand of the last t_check(). */
 void t_mem_op(Ctx *c, unsigned size, uint32_t opc, unsigned reg, unsigned ea);
 
@@ -153,6 +167,13 @@ static inline void t_align8(Emit *e)
 bool t_alu(Ctx *c);
 bool t_move(Ctx *c);
 bool t_flow(Ctx *c);
+bool t_vec(Ctx *c);
+bool t_x87(Ctx *c);
+/* x87 or vector registers are about to be used; false: not on this host.
+ * vec.c */
+bool t_live(Ctx *c, unsigned need);
+/* The host instruction just emitted may raise SIGFPE. */
+void t_fp_site(Ctx *c);
 /* Check the slot below SP: its address is in RDX.  move.c */
 void t_push_check(Ctx *c);
 

@@ -10,17 +10,7 @@
 #include "accel/tcg/decode/info.h"
 #include "accel/tcg/interp/x87.h"
 #include "native.h"
-
-/* Random numbers: fixed, or by RHEA_TEST_SEED. */
-uint64_t rnd(void);
-unsigned below(unsigned n);
-bool one_in(unsigned n);
-
-/* A random x87 register; `n` bytes (a multiple of 8) as operands may be; a
- * whole state. */
-void some_f80(X86Fp *r);
-void some_bytes(void *buf, unsigned n);
-void some_state(X86State *s);
+#include "operands.h"
 
 /* A flat 64-bit user program; cpl and mode may be changed. */
 extern Env bench_env;

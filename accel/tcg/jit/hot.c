@@ -1,0 +1,65 @@
+/*
+ * What compiled code calls and returns to, with guest vectors live.
+ *
+ * Built without vector registers and sanitizers.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "accel/tcg/jit/fp.h"
+#include "accel/tcg/jit/jit.h"
+
+JitEdge *jit_enter(Env *env, void *code)
+{
+    JitEdge *(*enter)(void *) = (JitEdge *(*)(void *))jit_space.rx;
+    JitEdge *x = enter(code);
+
+    jit_fp_sync(env);
+    return x;
+}
+
+static uint16_t raw_flags(const Env *env)
+{
+    return jit_raw_flags(cc_get(env));
+}
+
+static const Insn *run_sentinel(Env *env, const Insn *insn)
+{
+    return insn;
+}
+
+uint64_t jit_fallback(Env *env, const JitCode *jc, uint32_t what)
+{
+    const Block *b = jc->block;
+    unsigned i = what & 0xff, need = what >> 8 & 0xff;
+    Insn *copy = env->jit_insn;
+    uint32_t gen = jit_generation;
+    uint64_t tag = env->jump_tag;
+    uint32_t n_drops = env->tcg->n_drops;
+    const Insn *next;
+
+    if (what & JIT_LOAD_FP && jit_fp_load(env, need)) {
+        return 0;
+    }
+    jit_fp_sync(env);
+    env->block = b;
+    copy[0] = b->insns[i];
+    copy[1].fn = run_sentinel;
+    jit_from_raw(env, env->cc_raw);
+    next = jc->fns[i](env, copy);
+    env->cc_raw = raw_flags(env);
+    if (next != &copy[1]) {
+        return 1;
+    }
+    if (unlikely(__atomic_load_n(&b->stale, __ATOMIC_ACQUIRE)
+                 || __atomic_load_n(&jit_generation, __ATOMIC_ACQUIRE) != gen
+                 || env->jump_tag != tag || env->tcg->n_drops != n_drops
+                 || env->mode != b->mode || what & JIT_LOAD_FP
+                 || (need && !jit_fp_load(env, need)))) {
+        env->s.rip = insn_next_rip(env, copy);
+        return 1;
+    }
+    if (cpu_pending(env->cpu) & env->poll_mask) {
+        jit_stop(env);
+    }
+    return 0;
+}
