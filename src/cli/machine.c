@@ -479,6 +479,23 @@ static bool check_displays(Options *o, GError **err)
     return true;
 }
 
+/* "kernel_irqchip" is kernel-irqchip, as older command lines have it. */
+static void canonical_keys(Opt *dict)
+{
+    for (unsigned i = 0; i < opt_len(dict); i++) {
+        g_autofree char *key = g_strdelimit(g_strdup(opt_key_at(dict, i)), "_",
+                                            '-');
+
+        if (strcmp(key, opt_key_at(dict, i)) != 0 && !opt_has(dict, key)) {
+            g_autofree char *old = g_strdup(opt_key_at(dict, i));
+
+            opt_put(dict, key, opt_copy(opt_at(dict, i)));
+            opt_remove(dict, old);
+            i = -1;             /* its place has changed */
+        }
+    }
+}
+
 Machine *machine_setup(Options *o, GError **err)
 {
     const MachineType *t = find_type(options_string(o, "machine.type"), err);
@@ -487,6 +504,7 @@ Machine *machine_setup(Options *o, GError **err)
     if (!t || !check_displays(o, err) || !globals_setup(o, err)) {
         return NULL;
     }
+    canonical_keys(options_dict(o, "machine"));
     m = machine_new(t);
     m->no_defaults = options_flag(o, "nodefaults");
     m->autostart = !options_flag(o, "S");

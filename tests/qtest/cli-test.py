@@ -215,6 +215,7 @@ GOOD = [
     "-machine pc-i440fx-10.0,hpet=off,smm=off,vmport=off,usb=off",
     "-M pc-i440fx-6.2 -smp 2,sockets=1,cores=1,threads=2 -m 128M",
     "-M accel=tcg -cpu max -m size=64M",
+    "-M pc,kernel_irqchip=split,dump_guest_core=off",
     "-M accel=xen:tcg", "-accel hvf -accel tcg,thread=multi",
     "-accel tcg -cpu qemu64,+nx,-pni -no-hpet",
     "-nodefaults -no-user-config -serial none -monitor none -vga none -vnc none",
