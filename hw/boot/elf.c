@@ -17,7 +17,7 @@ enum { MAX_SEGMENTS = 128, MAX_NOTE_BYTES = 65536, NOTE_PHYS32_ENTRY = 18 };
 /* One program header, of either class. */
 typedef struct {
     uint32_t type;
-    uint64_t offset, paddr, filesz, memsz, align;
+    uint64_t offset, vaddr, paddr, filesz, memsz, align;
 } Segment;
 
 static bool fail(GError **err, const char *why)
@@ -80,18 +80,29 @@ static bool read_segment(BootFile *f, const BootElf *elf, uint64_t at,
         if (!boot_file_read(f, at, &p, sizeof(p))) {
             return false;
         }
-        *s = (Segment) { p.p_type, p.p_offset, p.p_paddr, p.p_filesz,
-                         p.p_memsz, p.p_align };
+        *s = (Segment) { p.p_type, p.p_offset, p.p_vaddr, p.p_paddr,
+                         p.p_filesz, p.p_memsz, p.p_align };
     } else {
         Elf32_Phdr p;
 
         if (!boot_file_read(f, at, &p, sizeof(p))) {
             return false;
         }
-        *s = (Segment) { p.p_type, p.p_offset, p.p_paddr, p.p_filesz,
-                         p.p_memsz, p.p_align };
+        *s = (Segment) { p.p_type, p.p_offset, p.p_vaddr, p.p_paddr,
+                         p.p_filesz, p.p_memsz, p.p_align };
     }
     return true;
+}
+
+/* The entry may be named as the kernel will see it, as GNU Mach's is; one that
+ * is a physical address of some segment is meant so. */
+static void translate_entry(BootElf *elf, const Segment *s, uint64_t named)
+{
+    if (named - s->paddr < s->memsz) {
+        elf->entry = named;
+    } else if (elf->entry == named && named - s->vaddr < s->memsz) {
+        elf->entry = named - s->vaddr + s->paddr;
+    }
 }
 
 static bool load_segment(BootImage *img, BootFile *f, BootElf *elf,
@@ -152,13 +163,14 @@ static void look_for_entry(BootFile *f, const Segment *s, BootElf *elf)
 
 bool elf_load(BootImage *img, BootFile *f, BootElf *elf, GError **err)
 {
-    uint64_t phoff;
+    uint64_t phoff, named_entry;
     unsigned phnum;
 
     *elf = (BootElf) { .start = UINT64_MAX };
     if (!read_header(f, elf, &phoff, &phnum, err)) {
         return false;
     }
+    named_entry = elf->entry;
     for (unsigned i = 0; i < phnum; i++) {
         uint64_t at = phoff + i * (elf->is_64bit ? sizeof(Elf64_Phdr)
                                                  : sizeof(Elf32_Phdr));
@@ -170,6 +182,9 @@ bool elf_load(BootImage *img, BootFile *f, BootElf *elf, GError **err)
         }
         if (s.type == PT_LOAD && !load_segment(img, f, elf, &s, err)) {
             return false;
+        }
+        if (s.type == PT_LOAD) {
+            translate_entry(elf, &s, named_entry);
         }
         if (s.type == PT_NOTE && !elf->pvh_entry) {
             look_for_entry(f, &s, elf);

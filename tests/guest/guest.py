@@ -46,7 +46,7 @@ def busybox():
     return find(package("busybox-static"), r"/bin/busybox$")
 
 
-def initramfs(name, init):
+def initramfs(name, init, box=None):
     """An initial ram disk of busybox with `init` as its /init."""
     os.makedirs(CACHE, exist_ok=True)
     script = os.path.join(CACHE, f"{name}.init.{os.getpid()}")
@@ -55,7 +55,8 @@ def initramfs(name, init):
         f.write(init)
     try:
         subprocess.run([os.path.join(ROOT, "scripts", "make-initramfs"), "-o",
-                        out, "--busybox", busybox(), "--init", script],
+                        out, "--busybox", box or busybox(), "--init",
+                        script],
                        check=True)
     finally:
         os.unlink(script)
@@ -86,7 +87,7 @@ class Guest:
         self.proc.stdout.close()
 
     def fail(self, why):
-        tail = "\n".join(self.text.splitlines()[-40:])
+        tail = "\n".join(self.text.splitlines()[-40:])[-4000:]
         raise GuestError(f"{why}\ncommand: {' '.join(self.args)}\n"
                          f"--- the end of its console:\n{tail}")
 

@@ -221,6 +221,32 @@ static void test_pvh(void)
     g_assert_cmphex(pc_load(map + 40, 4), ==, 1);
 }
 
+/* An entry that is named by its virtual address. */
+static void test_elf_entry(void)
+{
+    g_autofree uint8_t *k = make_elf();
+    Elf64_Ehdr *h = (Elf64_Ehdr *)k;
+    Elf64_Phdr *p = (Elf64_Phdr *)(k + ELF_PHDR_AT);
+    static const uint64_t cases[][2] = {        /* named, wanted */
+        { 0xc0100040, 0x100040 }, { 0x100040, 0x100040 },
+        { 0xc0103000, 0xc0103000 },
+    };
+
+    p->p_vaddr = 0xc0100000;
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(BootImage) img = boot_image_new(t->m);
+        BootFile *kernel = boot_file_from_memory("k", k, ELF_BYTES);
+        GError *err = NULL;
+        BootElf elf;
+
+        boot_add_file(img, kernel);
+        h->e_entry = cases[i][0];
+        elf_load(img, kernel, &elf, &err);
+        g_assert_no_error(err);
+        g_assert_cmphex(elf.entry, ==, cases[i][1]);
+    }
+}
+
 static void refuse_elf(const uint8_t *k, size_t len, const char *part)
 {
     g_autoptr(BootImage) img = boot_image_new(t->m);
@@ -613,6 +639,7 @@ int main(int argc, char **argv)
     g_test_add_func("/loader/bzimage", test_bzimage);
     g_test_add_func("/loader/bzimage-refused", test_bzimage_refused);
     g_test_add_func("/loader/pvh", test_pvh);
+    g_test_add_func("/loader/elf-entry", test_elf_entry);
     g_test_add_func("/loader/elf-refused", test_elf_refused);
     g_test_add_func("/loader/multiboot", test_multiboot);
     g_test_add_func("/loader/multiboot-low", test_multiboot_low);
