@@ -8,7 +8,9 @@
  */
 #include "accel/tcg/jit/jit.h"
 
+#include "accel/tcg/interp/fpu.h"
 #include "base/opts.h"
+#include "loop/loop.h"
 
 enum { THREAD_MULTI, THREAD_SINGLE };
 static const char *const thread_names[] = { "multi", "single", NULL };
@@ -21,6 +23,7 @@ typedef struct TcgOptions {
     bool one_insn;
     bool split_wx;
     uint32_t threshold;
+    bool ignore_msrs;
     bool perf_map, tlb_miss, no_chain, small_cache;
     TcgTest test;
 } TcgOptions;
@@ -31,6 +34,8 @@ static const Property tcg_props[] = {
     PROP_U64(TcgOptions, tb_size_mib, "tb-size", 0,
              "memory for translated code in MiB; 0: chosen by us"),
     PROP_BOOL(TcgOptions, jit, "jit", false, "translate hot code"),
+    PROP_BOOL(TcgOptions, ignore_msrs, "ignore-msrs", false,
+              "MSRs that do not exist read 0 and take writes, without #GP"),
     PROP_BOOL(TcgOptions, one_insn, "one-insn-per-tb", false,
               "a block for each instruction"),
     PROP_BOOL(TcgOptions, split_wx, "split-wx", true,
@@ -118,6 +123,22 @@ static MemListener listener = {
     .dirty_cleared = dirty_cleared,
 };
 
+/* FERR# of an x87 exception with CR0.NE clear. */
+static void set_ferr(Env *env, bool level)
+{
+    bool locked = machine_lock_held();
+
+    if (!locked) {
+        machine_lock();
+    }
+    if (machine_set_ferr) {
+        machine_set_ferr(level);
+    }
+    if (!locked) {
+        machine_unlock();
+    }
+}
+
 static bool tcg_available(GError **err)
 {
     return true;
@@ -133,6 +154,7 @@ static bool tcg_init(Machine *m, Opt *options, GError **err)
             || !opt_get_uint(options, "tb-size", &o.tb_size_mib, 16 * KiB,
                              err)
             || !opt_get_bool(options, "jit", &o.jit, err)
+            || !opt_get_bool(options, "ignore-msrs", &o.ignore_msrs, err)
             || !opt_get_bool(options, "one-insn-per-tb", &o.one_insn, err)
             || !opt_get_bool(options, "split-wx", &o.split_wx, err)
             || !opt_get_bool(options, "perf-map", &o.perf_map, err)
@@ -149,7 +171,9 @@ static bool tcg_init(Machine *m, Opt *options, GError **err)
         return false;
     }
     interp_init();
+    tcg_ferr = set_ferr;
     tcg_one_insn = o.one_insn;
+    cpu_ignore_msrs = o.ignore_msrs;
     tcg_test = o.test;
     tcg_test.flush_each = flush_each;
     /* Half for decoded blocks, half for code. */
@@ -278,5 +302,6 @@ static const AccelOps tcg_accel = {
     .run = tcg_run, .kick = tcg_kick,
     .put_state = tcg_put_state, .get_state = tcg_get_state,
     .features = tcg_features, .set_a20 = tcg_set_a20, .smm = true,
+    .mce = true,
 };
 ACCEL_TYPE(tcg_accel)

@@ -20,6 +20,7 @@ enum {
     BUDGET = 32768,             /* instructions between safe points */
     DR6_BD = 1 << 13,
     DR6_BS = 1 << 14,
+    MCG_STATUS_MCIP = 1 << 2,
 };
 #define INTERRUPTS ((uint32_t)(CPU_PEND_APIC | CPU_PEND_EXTINT))
 
@@ -466,7 +467,9 @@ static bool deliver_exception(Env *env)
     if (env->exc_canonical) {
         settle_canonical(env);
     }
-    if (unlikely(log_mask & LOG_INT)) {
+    if (unlikely(log_mask & LOG_INT)
+        || (unlikely(log_mask & LOG_MMU) && env->exc_vector == EXC_PF
+            && env->exc_soft == EXC_SOFT_NONE)) {
         log_exception(env);
     }
     env->s.interrupt_shadow = 0;
@@ -578,6 +581,14 @@ static Step handle_pending(Env *env, CpuRun *run)
     }
     if (pending & CPU_PEND_MCE) {
         cpu_clear_pending(cpu, CPU_PEND_MCE);
+        s->halted = false;
+        if (!(s->cr4 & CR4_MCE) || s->mcg_status & MCG_STATUS_MCIP) {
+            *run = CPU_RUN_TRIPLE_FAULT;
+            return LEAVE;
+        }
+        s->mcg_status = s->mcg_pending | MCG_STATUS_MCIP;
+        exc_set(env, EXC_MC, false, 0);
+        return AGAIN;
     }
     if (pending & CPU_PEND_SMI && !s->interrupt_shadow) {
         cpu_clear_pending(cpu, CPU_PEND_SMI);

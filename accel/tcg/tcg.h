@@ -209,6 +209,11 @@ typedef struct TcgCpu {
     JumpEntry jump[JUMP_SIZE];
     LooseInsn loose[N_LOOSE];
 
+    /* MONITOR: a line, and what was in it when it was armed. */
+    bool monitor_armed;
+    uint64_t monitor_gva;
+    uint8_t monitor_line[64];
+
     const struct Block *link_from;  /* left it for want of a link */
     BouncePart part[2];             /* of the access in env->bounce */
     unsigned n_parts;

@@ -192,7 +192,8 @@ static bool make_input(PcMachine *pc, GError **err)
     Bus *isa = &pc->isa->bus;
 
     return make(isa, "i8042", err, NULL) && make(isa, "port92", err, NULL)
-           && make(isa, "i8257", err, NULL);
+           && make(isa, "i8257", err, NULL)
+           && make(isa, "isa-ferr", err, NULL);
 }
 
 static bool make_serials(PcMachine *pc, GError **err)

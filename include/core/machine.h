@@ -151,6 +151,9 @@ extern void (*machine_set_a20)(bool on);
 extern void (*machine_raise_smi)(void);
 /* Deliver NMI to every CPU (`nmi`, port 61h errors); set by src/cpu. */
 extern void (*machine_raise_nmi)(void);
+/* FERR# of the processors, while CR0.NE is 0; set by the board's chip.  NULL:
+ * not connected.  Machine lock. */
+extern void (*machine_set_ferr)(bool level);
 /* INIT to the boot CPU (port 92h bit 0, 8042 pulse): as system reset. */
 
 #endif

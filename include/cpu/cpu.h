@@ -119,6 +119,21 @@ void cpu_print_registers(X86Cpu *cpu, GString *out);
 const State *cpu_state_table(void);
 /* Physical memory as it sees it now: in system management mode more. */
 AddressSpace *cpu_memory(const X86Cpu *cpu);
+/* `info tlb`, `info mem`: its page tables.  The vCPU is stopped. */
+void cpu_print_tlb(X86Cpu *cpu, GString *out);
+void cpu_print_mem(X86Cpu *cpu, GString *out);
+
+/* A machine check, as a bank would log it. */
+typedef struct CpuMce {
+    uint64_t bank, status, mcg_status, addr, misc;
+} CpuMce;
+typedef enum {
+    CPU_MCE_RAISED,             /* #MC, or shutdown, is on its way */
+    CPU_MCE_SILENT,             /* logged: corrected, or not enabled */
+    CPU_MCE_NO_BANK, CPU_MCE_INVALID,   /* VAL is clear */
+} CpuMceResult;
+/* The vCPU is stopped. */
+CpuMceResult cpu_inject_mce(X86Cpu *cpu, const CpuMce *event);
 /* Memory as the vCPU sees it, for debuggers: no faults, no A or D bits.  The
  * vCPU is stopped.  False when it is not mapped. */
 bool cpu_debug_translate(X86Cpu *cpu, uint64_t gva, hwaddr *gpa);
@@ -138,6 +153,8 @@ void cpu_do_init_sipi(X86Cpu *cpu);
 /* MSRs that are the same under every emulating accelerator.  False: #GP. */
 bool cpu_rdmsr(X86Cpu *cpu, uint32_t msr, uint64_t *val);
 bool cpu_wrmsr(X86Cpu *cpu, uint32_t msr, uint64_t val);
+/* Those that do not exist read 0 and take writes. */
+extern bool cpu_ignore_msrs;
 /* Guest TSC now, and its rate. */
 uint64_t cpu_read_tsc(X86Cpu *cpu);
 uint64_t cpu_tsc_hz(void);
@@ -211,6 +228,7 @@ struct AccelOps {
     void (*apic_store)(X86Cpu *cpu);
     bool no_cpus;               /* qtest: vCPU threads only wait */
     bool smm;                   /* SMIs are delivered: see mem.h, as_smm */
+    bool mce;                   /* CPU_PEND_MCE is */
 };
 
 #define ACCEL_TYPE(ops)                                             \

@@ -141,6 +141,8 @@ typedef struct X86State {
     uint64_t pat, misc_enable, ia32_xss, feature_control, spec_ctrl;
     uint64_t mtrr_def_type, mtrr_fixed[11];
     uint64_t mtrr_base[MTRR_N_VAR], mtrr_mask[MTRR_N_VAR];
+    uint64_t aperf_offset, mperf_offset;    /* from the TSC */
+    uint64_t mcg_pending;       /* MCG_STATUS of the #MC under way */
     uint64_t mcg_status, mcg_ctl, mce_bank[MCE_N_BANKS][4];
     uint64_t smbase, smi_count, debugctl, platform_info, misc_features, microcode_rev;
 

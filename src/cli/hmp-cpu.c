@@ -118,6 +118,120 @@ static void info_kvm(Hmp *mon, unsigned argc, char **argv)
     hmp_puts(mon, text->str);
 }
 
+static void info_tlb(Hmp *mon, unsigned argc, char **argv)
+{
+    print_cpus(mon, argc, argv, cpu_print_tlb);
+}
+
+static void info_mem(Hmp *mon, unsigned argc, char **argv)
+{
+    print_cpus(mon, argc, argv, cpu_print_mem);
+}
+
+/* --- addresses ----------------------------------------------------------- */
+
+static bool one_number(Hmp *mon, unsigned argc, char **argv, uint64_t *val)
+{
+    g_autofree char *text = hmp_join(argc, argv, 1);
+
+    return hmp_eval(mon, text, val);
+}
+
+static void cmd_gva2gpa(Hmp *mon, unsigned argc, char **argv)
+{
+    X86Cpu *cpu = cpu_or_complain(mon, hmp_cpu_index(mon));
+    bool running, mapped;
+    uint64_t gva;
+    hwaddr gpa;
+
+    if (!cpu || !one_number(mon, argc, argv, &gva)) {
+        return;
+    }
+    running = look_begin();
+    mapped = cpu_debug_translate(cpu, gva, &gpa);
+    look_end(running);
+    if (mapped) {
+        hmp_printf(mon, "gpa: 0x%" PRIx64 "\n", gpa);
+    } else {
+        hmp_puts(mon, "Unmapped\n");
+    }
+}
+
+static void cmd_gpa2hva(Hmp *mon, unsigned argc, char **argv)
+{
+    const FlatRange *r;
+    uint64_t gpa;
+
+    if (!one_number(mon, argc, argv, &gpa)) {
+        return;
+    }
+    r = view_find(as_view(&as_memory), gpa);
+    if (!r) {
+        hmp_printf(mon, "No memory is mapped at address 0x%" PRIx64 "\n",
+                   gpa);
+    } else if (!r->ram) {
+        hmp_printf(mon, "Memory at address 0x%" PRIx64 " is not RAM\n", gpa);
+    } else {
+        hmp_printf(mon, "Host virtual address for 0x%" PRIx64 " (%s) is %p\n",
+                   gpa, r->ram->name,
+                   (void *)(r->ram->host + r->offset + (gpa - r->start)));
+    }
+}
+
+/* --- machine checks ------------------------------------------------------- */
+
+static void cmd_mce(Hmp *mon, unsigned argc, char **argv)
+{
+    bool all = strcmp(argv[1], "-b") == 0, running;
+    unsigned first = all ? 2 : 1;
+    CpuMceResult result = CPU_MCE_SILENT;
+    uint64_t n[6], index;
+    CpuMce e;
+
+    if (argc != first + 6) {
+        hmp_puts(mon, "Error: mce: six numbers are expected\n");
+        return;
+    }
+    for (unsigned i = 0; i < 6; i++) {
+        if (!hmp_eval(mon, argv[first + i], &n[i])) {
+            return;
+        }
+    }
+    if (!accel() || !accel()->mce) {
+        hmp_puts(mon, "Error: this accelerator delivers no machine checks\n");
+        return;
+    }
+    index = n[0];
+    if (index > UINT_MAX || !cpu_or_complain(mon, index)) {
+        return;
+    }
+    e = (CpuMce) {
+        .bank = n[1], .status = n[2], .mcg_status = n[3], .addr = n[4],
+        .misc = n[5],
+    };
+    running = look_begin();
+    result = cpu_inject_mce(cpu_by_index(index), &e);
+    if (all && result == CPU_MCE_RAISED) {
+        /* Uncorrected errors are told to every processor. */
+        CpuMce other = { .bank = 1, .status = BIT64(63) | BIT64(61) };
+        X86Cpu *cpu;
+
+        other.mcg_status = n[3] & ~UINT64_C(2);
+        for (unsigned i = 0; (cpu = cpu_by_index(i)); i++) {
+            if (i != index) {
+                cpu_inject_mce(cpu, &other);
+            }
+        }
+    }
+    look_end(running);
+    if (result == CPU_MCE_NO_BANK) {
+        hmp_printf(mon, "Error: there is no bank %" PRIu64 ": 0 to %d are "
+                   "accepted\n", e.bank, MCE_N_BANKS - 1);
+    } else if (result == CPU_MCE_INVALID) {
+        hmp_puts(mon, "Error: status has VAL (bit 63) clear\n");
+    }
+}
+
 /* --- registers and memory for expressions -------------------------------- */
 
 static bool find_register(const X86State *s, const char *name, uint64_t *val)
@@ -203,7 +317,7 @@ static unsigned read_code(X86Cpu *cpu, uint64_t addr, bool physical,
 
     for (n = 0; n < 15; n++) {
         bool ok = physical
-            ? as_read(&as_memory, addr + n, buf + n, 1) == MEM_OK
+            ? as_read(cpu_memory(cpu), addr + n, buf + n, 1) == MEM_OK
             : cpu_debug_read(cpu, addr + n, buf + n, 1);
 
         if (!ok) {
@@ -257,13 +371,29 @@ void hmp_cpu_register(void)
           info_registers },
         { "lapic", "[-a|index]", "a processor's local APIC", 0, 1,
           info_lapic },
+        { "tlb", "[-a|index]", "a processor's page tables, page by page", 0, 1,
+          info_tlb },
+        { "mem", "[-a|index]", "a processor's page tables, by ranges", 0, 1,
+          info_mem },
         { "cpus", "", "the processors and their threads", 0, 0, info_cpus },
         { "kvm", "", "whether KVM runs the guest, and how it fares", 0, 0,
           info_kvm },
     };
 
+    static const HmpCommand commands[] = {
+        { "gva2gpa", "addr", "the physical address of a virtual one", 1,
+          HMP_MANY, cmd_gva2gpa },
+        { "gpa2hva", "addr", "where this process has a physical address", 1,
+          HMP_MANY, cmd_gpa2hva },
+        { "mce", "[-b] cpu bank status mcgstatus addr misc",
+          "a machine check; -b: told to every CPU", 6, 7, cmd_mce },
+    };
+
     for (unsigned i = 0; i < G_N_ELEMENTS(infos); i++) {
         hmp_register_info(&infos[i]);
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(commands); i++) {
+        hmp_register(&commands[i]);
     }
     hmp_read_register = read_register;
     hmp_read_virtual = read_virtual;

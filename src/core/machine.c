@@ -17,6 +17,7 @@ int (*irqchip_pic_inta)(void);
 void (*machine_set_a20)(bool on);
 void (*machine_raise_smi)(void);
 void (*machine_raise_nmi)(void);
+void (*machine_set_ferr)(bool level);
 void (*machine_pause_cpus)(void);
 void (*machine_resume_cpus)(void);
 void (*machine_reset_cpus)(void);

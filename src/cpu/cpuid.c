@@ -422,6 +422,9 @@ CpuModel *cpu_model_new(const char *text, const AccelOps *ops, GError **err)
         ops->features(m->words);
         /* Left to those who ask: a kernel would use 5-level paging. */
         m->words[FEAT_LA57 / 32] &= ~BIT(FEAT_LA57 % 32);
+        /* With MWAIT a kernel's idle loop polls, and others write to it in
+         * place of sending an interrupt: HLT wakes sooner. */
+        m->words[FEAT_MONITOR / 32] &= ~BIT(FEAT_MONITOR % 32);
         if (ops->host_cpuid) {
             take_identity(m);
         }

@@ -11,19 +11,21 @@
  */
 #include "cpu/cpu.h"
 
+#include "base/log.h"
 #include "cpu/features.h"
 #include "cpu/lapic.h"
 
 enum {
     MSR_TSC = 0x10, MSR_PLATFORM_ID = 0x17, MSR_APIC_BASE = 0x1b,
+    MSR_EBL_CR_POWERON = 0x2a, MSR_SMI_COUNT = 0x34,
     MSR_FEATURE_CONTROL = 0x3a, MSR_TSC_ADJUST = 0x3b, MSR_SPEC_CTRL = 0x48,
     MSR_PRED_CMD = 0x49, MSR_BIOS_UPDT_TRIG = 0x79, MSR_BIOS_SIGN_ID = 0x8b,
     MSR_SMBASE = 0x9e, MSR_MPERF = 0xe7, MSR_APERF = 0xe8, MSR_MTRRCAP = 0xfe,
     MSR_ARCH_CAPABILITIES = 0x10a, MSR_FLUSH_CMD = 0x10b,
     MSR_MISC_FEATURES_ENABLES = 0x140,
-    MSR_PLATFORM_INFO = 0xce, MSR_PMC0 = 0xc1,
+    MSR_PLATFORM_INFO = 0xce,
     MSR_MCG_CAP = 0x179, MSR_MCG_STATUS = 0x17a, MSR_MCG_CTL = 0x17b,
-    MSR_EVNTSEL0 = 0x186, MSR_PERF_STATUS = 0x198, MSR_PERF_CTL = 0x199,
+    MSR_PERF_STATUS = 0x198, MSR_PERF_CTL = 0x199,
     MSR_THERM_STATUS = 0x19c, MSR_MISC_ENABLE = 0x1a0,
     MSR_ENERGY_PERF_BIAS = 0x1b0, MSR_DEBUGCTL = 0x1d9,
     MSR_LASTBRANCHFROM = 0x1db, MSR_LASTINTTO = 0x1de,
@@ -109,15 +111,45 @@ static bool is_apic_msr(uint32_t msr)
            || (msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST);
 }
 
-bool cpu_rdmsr(X86Cpu *cpu, uint32_t msr, uint64_t *val)
+/* Does the model have the feature that this MSR is part of? */
+static bool msr_exists(const X86Cpu *cpu, uint32_t msr)
+{
+    switch (msr) {
+    case MSR_MTRRCAP: case MSR_MTRR_DEF_TYPE: case MSR_MTRR_FIX64K:
+    case MSR_MTRR_FIX16K_80000 ... MSR_MTRR_FIX16K_A0000:
+    case MSR_MTRR_FIX4K_C0000 ... MSR_MTRR_FIX4K_F8000:
+    case MSR_MTRR_PHYSBASE0 ... MSR_MTRR_PHYSBASE0 + 2 * MTRR_N_VAR - 1:
+        return cpu_has(cpu, FEAT_MTRR);
+    case MSR_PAT:
+        return cpu_has(cpu, FEAT_PAT);
+    case MSR_MCG_CAP: case MSR_MCG_STATUS: case MSR_MCG_CTL:
+    case MSR_MC0_CTL ... MSR_MC0_CTL + 4 * MCE_N_BANKS - 1:
+        return cpu_has(cpu, FEAT_MCA);
+    case MSR_TSC_ADJUST:
+        return cpu_has(cpu, FEAT_TSC_ADJUST);
+    case MSR_TSC_AUX:
+        return cpu_has(cpu, FEAT_RDTSCP) || cpu_has(cpu, FEAT_RDPID);
+    case MSR_TSC_DEADLINE:
+        return cpu_has(cpu, FEAT_TSC_DEADLINE);
+    case MSR_SPEC_CTRL:
+        return cpu_has(cpu, FEAT_SPEC_CTRL);
+    case MSR_ARCH_CAPABILITIES:
+        return cpu_has(cpu, FEAT_ARCH_CAPABILITIES);
+    case MSR_XSS:
+        return cpu_has(cpu, FEAT_XSAVES);
+    }
+    return true;
+}
+
+static bool read_msr(X86Cpu *cpu, uint32_t msr, uint64_t *val)
 {
     X86State *s = cpu->state;
 
     *val = 0;
+    if (!msr_exists(cpu, msr)) {
+        return false;
+    }
     if (is_apic_msr(msr)) {
-        if (msr == MSR_TSC_DEADLINE && !cpu_has(cpu, FEAT_TSC_DEADLINE)) {
-            return false;
-        }
         return lapic_rdmsr(cpu->apic, msr, val);
     }
     switch (msr) {
@@ -126,19 +158,22 @@ bool cpu_rdmsr(X86Cpu *cpu, uint32_t msr, uint64_t *val)
         return true;
     case MSR_TSC_ADJUST:
         *val = s->tsc_adjust;
-        return cpu_has(cpu, FEAT_TSC_ADJUST);
+        return true;
     case MSR_TSC_AUX:
         *val = s->tsc_aux;
-        return cpu_has(cpu, FEAT_RDTSCP) || cpu_has(cpu, FEAT_RDPID);
+        return true;
+    case MSR_SMI_COUNT:
+        *val = (uint32_t)s->smi_count;
+        return true;
     case MSR_FEATURE_CONTROL:
         *val = s->feature_control;
         return true;
     case MSR_SPEC_CTRL:
         *val = s->spec_ctrl;
-        return cpu_has(cpu, FEAT_SPEC_CTRL);
+        return true;
     case MSR_ARCH_CAPABILITIES:
         *val = ARCH_CAPABILITIES;
-        return cpu_has(cpu, FEAT_ARCH_CAPABILITIES);
+        return true;
     case MSR_BIOS_SIGN_ID:
         *val = s->microcode_rev ? s->microcode_rev : UINT64_C(1) << 32;
         return true;
@@ -149,12 +184,14 @@ bool cpu_rdmsr(X86Cpu *cpu, uint32_t msr, uint64_t *val)
         *val = s->smbase;
         return s->smm;
     case MSR_MPERF:
+        *val = cpu_read_tsc(cpu) + s->mperf_offset;
+        return true;
     case MSR_APERF:
-        *val = cpu_read_tsc(cpu);
+        *val = cpu_read_tsc(cpu) + s->aperf_offset;
         return true;
     case MSR_MTRRCAP:
         *val = MTRRCAP;
-        return cpu_has(cpu, FEAT_MTRR);
+        return true;
     case MSR_PLATFORM_INFO:
         *val = s->platform_info | (cpu_tsc_hz() / 100000000) << 8;
         return true;
@@ -190,14 +227,13 @@ bool cpu_rdmsr(X86Cpu *cpu, uint32_t msr, uint64_t *val)
         return true;
     case MSR_XSS:
         *val = s->ia32_xss;
-        return cpu_has(cpu, FEAT_XSAVES);
+        return true;
     case MSR_PERF_STATUS:
         *val = 1000 | UINT64_C(4) << 40;
         return true;
     case MSR_PLATFORM_ID: case MSR_PERF_CTL: case MSR_THERM_STATUS:
     case MSR_ENERGY_PERF_BIAS: case MSR_BIOS_UPDT_TRIG:
-    case MSR_PMC0 ... MSR_PMC0 + 3:
-    case MSR_EVNTSEL0 ... MSR_EVNTSEL0 + 3:
+    case MSR_EBL_CR_POWERON:
     case MSR_LASTBRANCHFROM ... MSR_LASTINTTO:
     case MSR_K7_EVNTSEL0 ... MSR_K7_PERFCTR3:
     case MSR_K8_SYSCFG: case MSR_K8_HWCR:
@@ -212,9 +248,10 @@ bool cpu_rdmsr(X86Cpu *cpu, uint32_t msr, uint64_t *val)
     return false;
 }
 
-static bool write_variable_mtrr(X86State *s, uint32_t msr, uint64_t val)
+static bool write_variable_mtrr(X86Cpu *cpu, uint32_t msr, uint64_t val)
 {
-    uint64_t reserved = ~UINT64_C(0xfffffffffff) | (msr & 1 ? 0x7ff : 0xf00);
+    X86State *s = cpu->state;
+    uint64_t reserved = ~UINT64_C(0) << cpu_phys_bits(cpu) | (msr & 1 ? 0x7ff : 0xf00);
 
     if ((val & reserved) || (!(msr & 1) && !type_valid(val & 0xff, false))) {
         return false;
@@ -223,14 +260,14 @@ static bool write_variable_mtrr(X86State *s, uint32_t msr, uint64_t val)
     return true;
 }
 
-bool cpu_wrmsr(X86Cpu *cpu, uint32_t msr, uint64_t val)
+static bool write_msr(X86Cpu *cpu, uint32_t msr, uint64_t val)
 {
     X86State *s = cpu->state;
 
+    if (!msr_exists(cpu, msr)) {
+        return false;
+    }
     if (is_apic_msr(msr)) {
-        if (msr == MSR_TSC_DEADLINE && !cpu_has(cpu, FEAT_TSC_DEADLINE)) {
-            return false;
-        }
         return lapic_wrmsr(cpu->apic, msr, val);
     }
     switch (msr) {
@@ -243,9 +280,6 @@ bool cpu_wrmsr(X86Cpu *cpu, uint32_t msr, uint64_t val)
         return true;
     }
     case MSR_TSC_ADJUST:
-        if (!cpu_has(cpu, FEAT_TSC_ADJUST)) {
-            return false;
-        }
         s->tsc_offset += val - s->tsc_adjust;
         s->tsc_adjust = val;
         return true;
@@ -254,15 +288,16 @@ bool cpu_wrmsr(X86Cpu *cpu, uint32_t msr, uint64_t val)
             return false;
         }
         s->tsc_aux = val;
-        return cpu_has(cpu, FEAT_RDTSCP) || cpu_has(cpu, FEAT_RDPID);
+        return true;
     case MSR_FEATURE_CONTROL:
-        if (s->feature_control & 1) {
-            return false;       /* locked */
+        /* Locked; or what only VMX and local machine checks need. */
+        if (s->feature_control & 1 || val & ~UINT64_C(0x100007)) {
+            return false;
         }
         s->feature_control = val;
         return true;
     case MSR_SPEC_CTRL:
-        if (!cpu_has(cpu, FEAT_SPEC_CTRL) || (val & ~UINT64_C(0x5ff))) {
+        if (val & ~UINT64_C(0x5ff)) {
             return false;
         }
         s->spec_ctrl = val;
@@ -298,7 +333,7 @@ bool cpu_wrmsr(X86Cpu *cpu, uint32_t msr, uint64_t val)
         s->mcg_ctl = val;
         return true;
     case MSR_MTRR_PHYSBASE0 ... MSR_MTRR_PHYSBASE0 + 2 * MTRR_N_VAR - 1:
-        return write_variable_mtrr(s, msr, val);
+        return write_variable_mtrr(cpu, msr, val);
     case MSR_PAT:
         if (!types_valid(val, true)) {
             return false;
@@ -322,12 +357,16 @@ bool cpu_wrmsr(X86Cpu *cpu, uint32_t msr, uint64_t val)
         *mce_register(s, msr) = val;
         return true;
     case MSR_XSS:
-        return cpu_has(cpu, FEAT_XSAVES) && val == 0;
-    case MSR_MPERF: case MSR_APERF:
+        return val == 0;
+    case MSR_MPERF:
+        s->mperf_offset = val - cpu_read_tsc(cpu);
+        return true;
+    case MSR_APERF:
+        s->aperf_offset = val - cpu_read_tsc(cpu);
+        return true;
+    case MSR_EBL_CR_POWERON:
     case MSR_PERF_CTL: case MSR_THERM_STATUS: case MSR_ENERGY_PERF_BIAS:
     case MSR_BIOS_UPDT_TRIG:
-    case MSR_PMC0 ... MSR_PMC0 + 3:
-    case MSR_EVNTSEL0 ... MSR_EVNTSEL0 + 3:
     case MSR_K7_EVNTSEL0 ... MSR_K7_PERFCTR3:
     case MSR_K8_SYSCFG: case MSR_K8_HWCR:
     case MSR_K8_INT_PENDING: case MSR_AMD_OSVW_LEN: case MSR_AMD_OSVW:
@@ -342,4 +381,45 @@ bool cpu_wrmsr(X86Cpu *cpu, uint32_t msr, uint64_t val)
         return true;
     }
     return false;
+}
+
+/* --- those that do not exist ----------------------------------------------------- */
+
+bool cpu_ignore_msrs;
+
+/* One line for each, whoever touches it first. */
+static void note_unknown(const X86Cpu *cpu, const char *what, uint32_t msr,
+                         uint64_t val)
+{
+    enum { N_NOTED = 64 };
+    static uint32_t noted[N_NOTED];     /* (A) */
+    uint32_t *place = &noted[msr % N_NOTED];
+
+    if (log_on(LOG_UNIMP | LOG_GUEST_ERROR)
+        && __atomic_exchange_n(place, msr, __ATOMIC_RELAXED) != msr) {
+        log_write("cpu %u: %s 0x%" PRIx32 " (0x%" PRIx64 "): %s", cpu->index,
+                  what, msr, val, cpu_ignore_msrs ? "ignored" : "#GP");
+    }
+}
+
+bool cpu_rdmsr(X86Cpu *cpu, uint32_t msr, uint64_t *val)
+{
+    if (read_msr(cpu, msr, val)) {
+        return true;
+    }
+    note_unknown(cpu, "rdmsr", msr, 0);
+    *val = 0;
+    return cpu_ignore_msrs;
+}
+
+bool cpu_wrmsr(X86Cpu *cpu, uint32_t msr, uint64_t val)
+{
+    uint64_t old;
+
+    if (write_msr(cpu, msr, val)) {
+        return true;
+    }
+    note_unknown(cpu, "wrmsr", msr, val);
+    /* A wrong value for one that exists is still #GP. */
+    return cpu_ignore_msrs && !read_msr(cpu, msr, &old);
 }

@@ -7,20 +7,34 @@
  */
 #include "cpu/cpu.h"
 
+static bool in_code64(const X86State *s)
+{
+    return s->efer & EFER_LMA && s->seg[SEG_CS].attr & SEGA_L;
+}
+
+static const uint8_t print_order[N_GPR] = {
+    R_RAX, R_RBX, R_RCX, R_RDX, R_RSI, R_RDI, R_RBP, R_RSP,
+    R_R8, R_R9, R_R10, R_R11, R_R12, R_R13, R_R14, R_R15,
+};
+
 static void print_gprs(const X86State *s, GString *out)
 {
     static const char *const names[N_GPR] = {
         "RAX", "RCX", "RDX", "RBX", "RSP", "RBP", "RSI", "RDI",
         "R8 ", "R9 ", "R10", "R11", "R12", "R13", "R14", "R15",
     };
-    static const uint8_t order[N_GPR] = {
-        R_RAX, R_RBX, R_RCX, R_RDX, R_RSI, R_RDI, R_RBP, R_RSP,
-        R_R8, R_R9, R_R10, R_R11, R_R12, R_R13, R_R14, R_R15,
-    };
 
-    for (unsigned i = 0; i < N_GPR; i++) {
-        g_string_append_printf(out, "%s=%016" PRIx64 "%c", names[order[i]],
-                               s->gpr[order[i]], i % 4 == 3 ? '\n' : ' ');
+    for (unsigned i = 0; i < (in_code64(s) ? N_GPR : 8); i++) {
+        unsigned n = print_order[i];
+        char end = i % 4 == 3 ? '\n' : ' ';
+
+        if (in_code64(s)) {
+            g_string_append_printf(out, "%s=%016" PRIx64 "%c", names[n],
+                                   s->gpr[n], end);
+        } else {
+            g_string_append_printf(out, "E%s=%08x%c", names[n] + 1,
+                                   (uint32_t)s->gpr[n], end);
+        }
     }
 }
 
@@ -34,43 +48,100 @@ static void print_flags(const X86State *s, GString *out)
         { FL_AF, 'A' }, { FL_PF, 'P' }, { FL_CF, 'C' },
     };
 
-    g_string_append_printf(out, "RIP=%016" PRIx64 " RFL=%08x [", s->rip,
-                           (uint32_t)s->rflags);
+    if (in_code64(s)) {
+        g_string_append_printf(out, "RIP=%016" PRIx64 " RFL=%08x [", s->rip,
+                               (uint32_t)s->rflags);
+    } else {
+        g_string_append_printf(out, "EIP=%08x EFL=%08x [", (uint32_t)s->rip,
+                               (uint32_t)s->rflags);
+    }
     for (unsigned i = 0; i < G_N_ELEMENTS(flags); i++) {
         g_string_append_c(out, s->rflags & flags[i].bit ? flags[i].name
                                                        : '-');
     }
-    g_string_append_printf(out, "] CPL=%u II=%u A20=%d SMM=%d HLT=%d\n",
-                           x86_cpl(s), s->interrupt_shadow, cpu_a20(), s->smm,
-                           s->halted);
+    g_string_append_printf(out, "] CPL=%u II=%d A20=%d SMM=%d HLT=%d\n",
+                           x86_cpl(s), s->interrupt_shadow != 0, cpu_a20(),
+                           s->smm, s->halted);
 }
 
-static void print_segment(const char *name, const X86Seg *seg, GString *out)
+/* What QEMU's dump says after the numbers. */
+static void print_rights(const X86State *s, const X86Seg *seg, GString *out)
 {
-    g_string_append_printf(out, "%-3s=%04x %016" PRIx64 " %08x %08x DPL=%u "
-                           "%s%s\n", name, seg->selector, seg->base,
-                           seg->limit, (uint32_t)seg->attr << 8,
-                           (seg->attr & SEGA_DPL) >> SEGA_DPL_SHIFT,
-                           !(seg->attr & SEGA_P) ? "-" :
-                           !(seg->attr & SEGA_S) ? "sys" :
-                           seg->attr & SEGA_CODE ? "CS" : "DS",
-                           seg->attr & SEGA_L ? "64" :
-                           seg->attr & SEGA_DB ? "32" : "16");
+    static const char *const system[2][16] = {
+        { "Reserved", "TSS16-avl", "LDT", "TSS16-busy", "CallGate16",
+          "TaskGate", "IntGate16", "TrapGate16", "Reserved", "TSS32-avl",
+          "Reserved", "TSS32-busy", "CallGate32", "Reserved", "IntGate32",
+          "TrapGate32" },
+        { "<hiword>", "Reserved", "LDT", "Reserved", "Reserved", "Reserved",
+          "Reserved", "Reserved", "Reserved", "TSS64-avl", "Reserved",
+          "TSS64-busy", "CallGate64", "Reserved", "IntGate64", "TrapGate64" },
+    };
+    unsigned a = seg->attr;
+
+    if (!(s->cr0 & CR0_PE) || !(a & SEGA_P)) {
+        return;
+    }
+    g_string_append_printf(out, " DPL=%u ", (a & SEGA_DPL) >> SEGA_DPL_SHIFT);
+    if (!(a & SEGA_S)) {
+        g_string_append(out, system[!!(s->efer & EFER_LMA)][a & SEGA_TYPE]);
+    } else if (a & SEGA_CODE) {
+        g_string_append_printf(out, "%s [%c%c%c]", a & SEGA_L ? "CS64"
+                               : a & SEGA_DB ? "CS32" : "CS16",
+                               a & SEGA_C ? 'C' : '-', a & SEGA_R ? 'R' : '-',
+                               a & SEGA_A ? 'A' : '-');
+    } else {
+        g_string_append_printf(out, "%s [%c%c%c]",
+                               a & SEGA_DB || in_code64(s) ? "DS  " : "DS16",
+                               a & SEGA_E ? 'E' : '-', a & SEGA_W ? 'W' : '-',
+                               a & SEGA_A ? 'A' : '-');
+    }
+}
+
+static void print_segment(const X86State *s, const char *name,
+                          const X86Seg *seg, GString *out)
+{
+    uint32_t flags = (uint32_t)(seg->attr & 0xf0ff) << 8;
+
+    if (s->efer & EFER_LMA) {
+        g_string_append_printf(out, "%-3s=%04x %016" PRIx64 " %08x %08x",
+                               name, seg->selector, seg->base, seg->limit,
+                               flags);
+    } else {
+        g_string_append_printf(out, "%-3s=%04x %08x %08x %08x", name,
+                               seg->selector, (uint32_t)seg->base, seg->limit,
+                               flags);
+    }
+    print_rights(s, seg, out);
+    g_string_append_c(out, '\n');
 }
 
 static void print_control(const X86State *s, GString *out)
 {
-    g_string_append_printf(out, "GDT=     %016" PRIx64 " %08x\n"
-                           "IDT=     %016" PRIx64 " %08x\n", s->gdtr.base,
-                           s->gdtr.limit, s->idtr.base, s->idtr.limit);
-    g_string_append_printf(out, "CR0=%08x CR2=%016" PRIx64 " CR3=%016" PRIx64
-                           " CR4=%08x\n", (uint32_t)s->cr0, s->cr2, s->cr3,
-                           (uint32_t)s->cr4);
-    g_string_append_printf(out, "DR0=%016" PRIx64 " DR1=%016" PRIx64
-                           " DR2=%016" PRIx64 " DR3=%016" PRIx64 "\n"
-                           "DR6=%016" PRIx64 " DR7=%016" PRIx64 "\n",
-                           s->dr[0], s->dr[1], s->dr[2], s->dr[3], s->dr[6],
-                           s->dr[7]);
+    bool lma = s->efer & EFER_LMA;
+
+    if (lma) {
+        g_string_append_printf(out, "GDT=     %016" PRIx64 " %08x\n"
+                               "IDT=     %016" PRIx64 " %08x\n",
+                               s->gdtr.base, s->gdtr.limit, s->idtr.base,
+                               s->idtr.limit);
+        g_string_append_printf(out, "CR0=%08x CR2=%016" PRIx64 " CR3=%016"
+                               PRIx64 " CR4=%08x\n", (uint32_t)s->cr0,
+                               s->cr2, s->cr3, (uint32_t)s->cr4);
+    } else {
+        g_string_append_printf(out, "GDT=     %08x %08x\n"
+                               "IDT=     %08x %08x\n",
+                               (uint32_t)s->gdtr.base, s->gdtr.limit,
+                               (uint32_t)s->idtr.base, s->idtr.limit);
+        g_string_append_printf(out, "CR0=%08x CR2=%08x CR3=%08x CR4=%08x\n",
+                               (uint32_t)s->cr0, (uint32_t)s->cr2,
+                               (uint32_t)s->cr3, (uint32_t)s->cr4);
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        g_string_append_printf(out, "DR%u=%0*" PRIx64 "%c", i, lma ? 16 : 8,
+                               s->dr[i], i == 3 ? '\n' : ' ');
+    }
+    g_string_append_printf(out, "DR6=%0*" PRIx64 " DR7=%0*" PRIx64 "\n",
+                           lma ? 16 : 8, s->dr[6], lma ? 16 : 8, s->dr[7]);
     g_string_append_printf(out, "EFER=%016" PRIx64 "\n", s->efer);
 }
 
@@ -84,7 +155,7 @@ static void print_fpu(const X86State *s, GString *out)
                                s->fpr[i].mant, s->fpr[i].exp_sign,
                                i % 2 ? '\n' : ' ');
     }
-    for (unsigned i = 0; i < 16; i++) {
+    for (unsigned i = 0; i < (in_code64(s) ? 16 : 8); i++) {
         g_string_append_printf(out, "XMM%02u=%016" PRIx64 "%016" PRIx64 "%c",
                                i, s->vec[i].q[1], s->vec[i].q[0],
                                i % 2 ? '\n' : ' ');
@@ -101,10 +172,10 @@ void cpu_print_registers(X86Cpu *cpu, GString *out)
     print_gprs(s, out);
     print_flags(s, out);
     for (unsigned i = 0; i < N_SEG; i++) {
-        print_segment(segs[i], &s->seg[i], out);
+        print_segment(s, segs[i], &s->seg[i], out);
     }
-    print_segment("LDT", &s->ldtr, out);
-    print_segment("TR", &s->tr, out);
+    print_segment(s, "LDT", &s->ldtr, out);
+    print_segment(s, "TR", &s->tr, out);
     print_control(s, out);
     print_fpu(s, out);
 }
@@ -178,7 +249,8 @@ static const State x86_state = {
         STATE_U64_ARRAY(X86State, mtrr_fixed),
         STATE_U64_ARRAY(X86State, mtrr_base),
         STATE_U64_ARRAY(X86State, mtrr_mask),
-        STATE_U64(X86State, mcg_status), STATE_U64(X86State, mcg_ctl),
+        STATE_U64(X86State, aperf_offset), STATE_U64(X86State, mperf_offset),
+        STATE_U64(X86State, mcg_pending), STATE_U64(X86State, mcg_status), STATE_U64(X86State, mcg_ctl),
         STATE_STRUCT_ARRAY(X86State, mce_bank, &bank_state),
         STATE_U64(X86State, smbase), STATE_U64(X86State, smi_count),
         STATE_U64(X86State, debugctl),

@@ -44,7 +44,8 @@ static void reset_power_up_only(X86State *s)
     memset(s->mtrr_fixed, 0, sizeof(s->mtrr_fixed));
     memset(s->mtrr_base, 0, sizeof(s->mtrr_base));
     memset(s->mtrr_mask, 0, sizeof(s->mtrr_mask));
-    s->mcg_status = 0;
+    s->mcg_status = s->mcg_pending = 0;
+    s->aperf_offset = s->mperf_offset = 0;
     s->mcg_ctl = ~UINT64_C(0);
     memset(s->mce_bank, 0, sizeof(s->mce_bank));
     for (unsigned i = 0; i < MCE_N_BANKS; i++) {

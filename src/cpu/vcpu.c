@@ -369,6 +369,12 @@ static void resume_cpus(void)
 
 static void reset_cpu(X86Cpu *cpu, void *opaque)
 {
+    if (log_on(LOG_CPU_RESET)) {
+        g_autoptr(GString) out = g_string_new(NULL);
+
+        cpu_print_registers(cpu, out);
+        log_write("CPU Reset (CPU %u)\n%s", cpu->index, out->str);
+    }
     __atomic_store_n(&cpu->pending, 0, __ATOMIC_RELEASE);
     lapic_reset(cpu->apic, false);
     cpu_reset_state(cpu, false);

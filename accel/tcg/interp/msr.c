@@ -166,12 +166,14 @@ static const Insn *rdpid(Env *env, const Insn *insn)
     return insn + 1;
 }
 
-/* No counter counts. */
+/* CPUID leaf 0Ah tells of no counters; AMD's four are always there, and stand
+ * still. */
 static const Insn *rdpmc(Env *env, const Insn *insn)
 {
-    uint32_t n = env->s.gpr[R_RCX] & 0x3fffffff;
+    unsigned n_counters = env_is_amd(env) ? 4 : 0;
 
-    if ((env->cpl && !(env->s.cr4 & CR4_PCE)) || n >= 4) {
+    if ((env->cpl && !(env->s.cr4 & CR4_PCE))
+        || (uint32_t)env->s.gpr[R_RCX] >= n_counters) {
         return insn_raise_err(env, insn, EXC_GP, 0);
     }
     set_pair(env, 0);

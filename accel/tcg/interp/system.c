@@ -5,11 +5,12 @@
  * Spec:   Intel SDM volume 2; AMD APM volume 3 for SYSCALL outside 64-bit mode.
  * Models: SYSCALL and SYSRET in legacy and compatibility mode exist on AMD
  *         processors only, SYSENTER in long mode on Intel's (here on all).
- *         MWAIT returns at once.
+ *         MWAIT waits for the line, an event, or about a millisecond.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "accel/tcg/interp/segment.h"
+#include "accel/tcg/tcg.h"
 
 #include <sched.h>
 
@@ -335,35 +336,107 @@ static const Insn *spin(Env *env, const Insn *insn)
     NEXT(env, insn);
 }
 
-static const Insn *monitor(Env *env, const Insn *insn)
+/* The address of MONITOR's operand, rAX in DS or as prefixes say. */
+static bool monitor_address(Env *env, const Insn *insn, uint64_t *gva)
 {
     uint64_t off = env->s.gpr[R_RAX];
 
-    if (env->cpl) {
+    off = insn->flags & INSN_A16 ? (uint16_t)off
+          : insn->flags & INSN_A32 ? (uint32_t)off : off;
+    if (insn->ea & EA_SEG
+        && !seg_linear(env, insn->seg, off, 1, false, &off)) {
+        return false;
+    }
+    *gva = off;
+    return true;
+}
+
+/*
+ * Nobody tells of stores to a line, so MONITOR takes a copy and MWAIT looks
+ * whether it still holds.
+ */
+static const Insn *monitor(Env *env, const Insn *insn)
+{
+    TcgCpu *t = env->tcg;
+    const char *line;
+    uint64_t gva;
+
+    if (!cpu_has(env->cpu, FEAT_MONITOR) || env->cpl) {
         return insn_raise(env, insn, EXC_UD);
     }
     if ((uint32_t)env->s.gpr[R_RCX]) {
         return insn_raise_err(env, insn, EXC_GP, 0);
     }
-    off = insn->flags & INSN_A16 ? (uint16_t)off
-          : insn->flags & INSN_A32 ? (uint32_t)off : off;
-    if (insn->ea & EA_SEG) {
-        if (!seg_linear(env, insn->seg, off, 1, false, &env->ea)) {
-            return insn_fault(env, insn);
-        }
-        off = env->ea;
+    if (!monitor_address(env, insn, &gva) || !mem_read(env, gva, 1)) {
+        return insn_fault(env, insn);
     }
-    return mem_read(env, off, 1) ? insn + 1 : insn_fault(env, insn);
+    t->monitor_gva = gva & ~UINT64_C(63);
+    line = mem_read(env, t->monitor_gva, 64);
+    /* Only memory can be waited for. */
+    t->monitor_armed = line && line != (char *)env->bounce;
+    for (unsigned i = 0; i < 8 && t->monitor_armed; i++) {
+        store(t->monitor_line + 8 * i, 64, load(line + 8 * i, 64));
+    }
+    return insn + 1;
 }
+
+static bool monitor_line_same(const TcgCpu *t, const char *line)
+{
+    for (unsigned i = 0; i < 8; i++) {
+        if (load(line + 8 * i, 64) != load(t->monitor_line + 8 * i, 64)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Is there something for the vCPU to do?  ECX bit 0: interrupts wake it even
+ * while IF is clear. */
+static bool mwait_event(Env *env, bool masked_too)
+{
+    const uint32_t interrupts = CPU_PEND_APIC | CPU_PEND_EXTINT;
+    uint32_t pending = cpu_pending(env->cpu);
+
+    if (pending & env->poll_mask & ~interrupts) {
+        return true;
+    }
+    return (env->s.rflags & FL_IF || masked_too) && pending & interrupts
+           && cpu_has_interrupt(env->cpu);
+}
+
+enum {
+    MWAIT_SPINS = 50,           /* looks before the first sleep */
+    MWAIT_LOOKS = 70,           /* until it ends by itself, as it may */
+    MWAIT_SLEEP_US = 50,
+};
 
 static const Insn *mwait(Env *env, const Insn *insn)
 {
-    if (env->cpl) {
+    TcgCpu *t = env->tcg;
+    uint32_t ext = env->s.gpr[R_RCX];
+
+    if (!cpu_has(env->cpu, FEAT_MONITOR) || env->cpl) {
         return insn_raise(env, insn, EXC_UD);
     }
-    if ((uint32_t)env->s.gpr[R_RCX] & ~1u) {
+    if (ext & ~1u) {
         return insn_raise_err(env, insn, EXC_GP, 0);
     }
+    for (unsigned i = 0; i < MWAIT_LOOKS && t->monitor_armed; i++) {
+        const char *line = mem_read(env, t->monitor_gva, 64);
+
+        if (!line || line == (char *)env->bounce
+            || !monitor_line_same(t, line)
+            || mwait_event(env, ext & 1)) {
+            env->exc_vector = -1;       /* the line may be gone: no fault */
+            break;
+        }
+        if (i < MWAIT_SPINS) {
+            sched_yield();
+        } else {
+            g_usleep(MWAIT_SLEEP_US);
+        }
+    }
+    t->monitor_armed = false;
     return insn_exit(env, insn);
 }
 

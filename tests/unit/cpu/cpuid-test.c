@@ -152,6 +152,41 @@ static void test_msrs(void)
     g_assert_false(cpu_wrmsr(cpu, 0x400, 1));
 }
 
+/* MSRs come with their features, and with a switch all are there. */
+static void test_msr_features(void)
+{
+    X86Cpu *cpu = with_model("486");
+    uint64_t val = 1;
+
+    g_assert_false(cpu_rdmsr(cpu, 0xfe, &val));         /* MTRRs */
+    g_assert_false(cpu_rdmsr(cpu, 0x200, &val));
+    g_assert_false(cpu_wrmsr(cpu, 0x277, 0));           /* PAT */
+    g_assert_false(cpu_rdmsr(cpu, 0x179, &val));        /* MCA */
+    cpu = with_model("max");
+    g_assert_true(cpu_wrmsr(cpu, 0x200, 6));
+    g_assert_false(cpu_wrmsr(cpu, 0x200, BIT64(45)));   /* beyond 40 bits */
+    g_assert_false(cpu_wrmsr(cpu, 0x200, 2));           /* no such type */
+    g_assert_false(cpu_wrmsr(cpu, 0x3a, 0x100));
+    g_assert_true(cpu_wrmsr(cpu, 0x3a, 1));
+    g_assert_false(cpu_wrmsr(cpu, 0x3a, 1));            /* locked */
+    g_assert_true(cpu_wrmsr(cpu, 0xe7, 0));             /* MPERF counts on */
+    g_assert_true(cpu_rdmsr(cpu, 0xe7, &val));
+    g_assert_cmpuint(val, <, UINT64_C(1) << 62);
+    g_assert_false(cpu_rdmsr(cpu, 0x9e, &val));         /* SMBASE: in SMM */
+    cpu->state->smm = true;
+    g_assert_true(cpu_rdmsr(cpu, 0x9e, &val));
+    g_assert_cmphex(val, ==, 0x30000);
+    cpu->state->smm = false;
+    g_assert_false(cpu_rdmsr(cpu, 0x12345, &val));
+    cpu_ignore_msrs = true;
+    val = 5;
+    g_assert_true(cpu_rdmsr(cpu, 0x12345, &val));
+    g_assert_cmphex(val, ==, 0);
+    g_assert_true(cpu_wrmsr(cpu, 0x12345, 1));
+    g_assert_false(cpu_wrmsr(cpu, 0x277, 2));           /* a wrong value */
+    cpu_ignore_msrs = false;
+}
+
 int main(int argc, char **argv)
 {
     int status;
@@ -164,6 +199,7 @@ int main(int argc, char **argv)
     g_test_add_func("/cpuid/dynamic", test_dynamic);
     g_test_add_func("/cpuid/topology", test_topology);
     g_test_add_func("/cpuid/msrs", test_msrs);
+    g_test_add_func("/cpuid/msr-features", test_msr_features);
     status = g_test_run();
     machine_unlock();
     cpus_destroy(m);

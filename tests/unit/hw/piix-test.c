@@ -268,6 +268,31 @@ static void test_apic_base(void)
     region_destroy(&ioapic);
 }
 
+/* --- FERR# -------------------------------------------------------------------------------- */
+
+/* Line 13 until the handler writes port F0h, and again at the next error. */
+static void test_ferr(void)
+{
+    Device *dev = device_new(type_find("isa-ferr"));
+    GError *err = NULL;
+
+    g_assert_true(device_realize(dev, &t->isa->bus, &err));
+    device_reset(dev);
+    machine_set_ferr(true);
+    g_assert_cmpint(t->isa_level[13], ==, 1);
+    pc_out(0xf0, 1, 0);
+    g_assert_cmpint(t->isa_level[13], ==, 0);
+    machine_set_ferr(true);                     /* IGNNE# is asserted */
+    g_assert_cmpint(t->isa_level[13], ==, 0);
+    machine_set_ferr(false);
+    machine_set_ferr(true);
+    g_assert_cmpint(t->isa_level[13], ==, 1);
+    pc_reload(dev);
+    g_assert_cmpint(t->isa_level[13], ==, 1);
+    device_reset(dev);
+    g_assert_cmpint(t->isa_level[13], ==, 0);
+}
+
 /* --- PIIX4 -------------------------------------------------------------------------------- */
 
 static void pm_setup(void)
@@ -540,6 +565,7 @@ int main(int argc, char **argv)
     g_test_add_func("/piix3/reset-control", test_reset_control);
     g_test_add_func("/piix3/registers", test_piix3_registers);
     g_test_add_func("/piix3/apic-base", test_apic_base);
+    g_test_add_func("/piix3/ferr", test_ferr);
     g_test_add_func("/piix4/config", test_pm_config);
     g_test_add_func("/piix4/timer", test_pm_timer);
     g_test_add_func("/piix4/overflow", test_pm_overflow);

@@ -102,5 +102,6 @@ void debug_tests(void);
 void real_tests(void);
 void long_tests(void);
 void fpu_tests(void);
+void machine_tests(void);
 
 #endif

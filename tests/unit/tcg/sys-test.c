@@ -21,6 +21,7 @@ int main(int argc, char **argv)
     real_tests();
     long_tests();
     fpu_tests();
+    machine_tests();
     status = g_test_run();
     guest_free();
     return status;
