@@ -5,6 +5,7 @@
  *                 LINT0 <--- 8259 pair <-+
  *   i440FX --- pci.0 --+-- 00.0 host bridge
  *                      +-- 01.0 PIIX3 --- isa.0: 8254, RTC, 8042, UARTs, ...
+ *                      +-- 01.1 PIIX3 IDE --- ide.0, ide.1: drives
  *                      +-- 01.3 PIIX4 power management
  *
  * Memory: RAM from 0, split below 4 GiB to leave the PCI hole; A0000h-FFFFFh is
@@ -15,6 +16,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "base/log.h"
+#include "block/drive.h"
 #include "chardev/chardev.h"
 #include "core/irqchip.h"
 #include "core/machine.h"
@@ -22,6 +24,7 @@
 #include "hw/acpi/piix4-pm.h"
 #include "hw/board/pc.h"
 #include "hw/boot/boot.h"
+#include "hw/ide/piix-ide.h"
 #include "hw/intc/ioapic.h"
 #include "hw/isa/isa.h"
 #include "hw/nvram/fw_cfg.h"
@@ -210,6 +213,35 @@ static bool make_serials(PcMachine *pc, GError **err)
     return true;
 }
 
+/* Drives of -drive if=ide, -hda and so on. */
+static bool make_drives(PcMachine *pc, GError **err)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        BlockBackend *blk = drive_find(BLOCK_IF_IDE, i / 2, i % 2);
+        Bus *bus = &piix_ide_channel(pc->ide, i / 2)->bus;
+
+        if (blk && !blk_is_attached(blk)
+            && !make(bus, blk_drive_info(blk)->cdrom ? "ide-cd" : "ide-hd",
+                     err, "unit", i % 2 ? "1" : "0", "drive", blk_name(blk),
+                     NULL)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool make_ide(PcMachine *pc, GError **err)
+{
+    pc->ide = make(&pc->pci->bus, "piix3-ide", err, "addr", "1.1", NULL);
+    if (!pc->ide) {
+        return false;
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        device_connect(pc->ide, "irq", i, isa_bus_irq(pc->isa, 14 + i));
+    }
+    return make_drives(pc, err);
+}
+
 static bool make_fw_cfg(PcMachine *pc, GError **err)
 {
     Device *fw_cfg = make(NULL, "fw_cfg_io", err, NULL);
@@ -245,7 +277,8 @@ static bool pc_init(Machine *m, GError **err)
     return cpus_create(m, err) && make_bridges(pc, err)
            && make_interrupt_controllers(pc, err) && make_timers(pc, err)
            && make_input(pc, err) && make_serials(pc, err)
-           && make_power_management(pc, err) && make_fw_cfg(pc, err);
+           && make_ide(pc, err) && make_power_management(pc, err)
+           && make_fw_cfg(pc, err);
 }
 
 static bool pc_done(Machine *m, GError **err)

@@ -10,9 +10,12 @@
  */
 #include "hw/boot/boot.h"
 
+#include "hw/ide/ide.h"
 #include "hw/rtc/mc146818.h"
 
 enum {
+    DISK_TYPES = 0x12, DISK_TYPE_0 = 0x19, DISK_TYPE_1 = 0x1a,
+    DISK_0 = 0x1b, DISK_1 = 0x24, DISK_TRANSLATION = 0x39,
     EQUIPMENT = 0x14, BASE_MEMORY = 0x15, EXTENDED_MEMORY = 0x17,
     EXTENDED_MEMORY_ACTUAL = 0x30, MEMORY_OVER_16M = 0x34, BOOT_3RD = 0x38,
     BOOT_1ST_2ND = 0x3d, MEMORY_OVER_4G = 0x5b, N_CPUS = 0x5f,
@@ -49,17 +52,67 @@ static unsigned boot_code(const char *order, unsigned n)
     return 0;
 }
 
+enum { TYPE_IN_EXTENSION = 15, TYPE_USER = 47 };
+enum { TRANSLATE_NONE = 0, TRANSLATE_LBA = 1 };
+
+static void put_disk(Device *rtc, unsigned at, const BlockConf *c)
+{
+    rtc_cmos_set(rtc, at, c->cyls);
+    rtc_cmos_set(rtc, at + 1, c->cyls >> 8);
+    rtc_cmos_set(rtc, at + 2, c->heads);
+    rtc_cmos_set(rtc, at + 3, 0xff);    /* no write precompensation */
+    rtc_cmos_set(rtc, at + 4, 0xff);
+    rtc_cmos_set(rtc, at + 5, 0xc0 | (c->heads > 8) << 3);
+    rtc_cmos_set(rtc, at + 6, c->cyls); /* landing zone */
+    rtc_cmos_set(rtc, at + 7, c->cyls >> 8);
+    rtc_cmos_set(rtc, at + 8, c->secs);
+}
+
+/* The first channel's two disks in full, of all four how a BIOS of the time
+ * maps them to 1024 cylinders. */
+static void fill_disks(Device *dev, void *opaque)
+{
+    Device *rtc = opaque;
+    IdeDrive *s;
+    unsigned n;
+
+    if (!type_is(dev->obj.type, &ide_drive_type)) {
+        return;
+    }
+    s = ide_drive_of(dev);
+    n = 2 * s->ch->index + s->unit;
+    if (s->is_cd || n > 3) {
+        return;
+    }
+    if (n < 2) {
+        uint8_t types = rtc_cmos_get(rtc, DISK_TYPES);
+
+        rtc_cmos_set(rtc, DISK_TYPES,
+                     types | TYPE_IN_EXTENSION << (n ? 0 : 4));
+        rtc_cmos_set(rtc, n ? DISK_TYPE_1 : DISK_TYPE_0, TYPE_USER);
+        put_disk(rtc, n ? DISK_1 : DISK_0, &s->conf);
+    }
+    rtc_cmos_set(rtc, DISK_TRANSLATION,
+                 rtc_cmos_get(rtc, DISK_TRANSLATION)
+                 | (s->conf.cyls <= 1024 ? TRANSLATE_NONE : TRANSLATE_LBA)
+                   << 2 * n);
+}
+
 void boot_fill_cmos(Machine *m)
 {
     g_autoptr(GArray) e820 = e820_from_map(m);
     uint64_t low = e820_low_end(e820), high = e820_high_end(e820) - 4 * GiB;
-    const char *order = m->boot_order ? m->boot_order : "cad";
+    const char *order = boot_options.once ? boot_options.once
+                        : m->boot_order ? m->boot_order : "cad";
     Device *rtc = NULL;
 
     device_foreach(NULL, find_rtc, &rtc);
     if (!rtc) {
         return;
     }
+    rtc_cmos_set(rtc, DISK_TYPES, 0);
+    rtc_cmos_set(rtc, DISK_TRANSLATION, 0);
+    device_foreach(NULL, fill_disks, rtc);
     rtc_cmos_set(rtc, EQUIPMENT, HAS_FPU | HAS_MOUSE);
     set16(rtc, BASE_MEMORY, 640);
     set16(rtc, EXTENDED_MEMORY, low > MiB ? (low - MiB) / KiB : 0);

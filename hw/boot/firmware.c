@@ -14,6 +14,16 @@ enum { ROM_UNIT_BYTES = 64 * 1024, ISA_BIOS_BYTES = 128 * 1024 };
 
 static Region rom, isa_bios;
 
+static GPtrArray *own_folders;  /* of char *: -L */
+
+void boot_add_data_folder(const char *path)
+{
+    if (!own_folders) {
+        own_folders = g_ptr_array_new();
+    }
+    g_ptr_array_add(own_folders, g_strdup(path));
+}
+
 char *boot_find_data(const char *name)
 {
     static const char *const folders[] = {
@@ -23,6 +33,14 @@ char *boot_find_data(const char *name)
 
     if (g_file_test(name, G_FILE_TEST_IS_REGULAR)) {
         return g_strdup(name);
+    }
+    for (unsigned i = 0; own_folders && i < own_folders->len; i++) {
+        g_autofree char *path =
+            g_build_filename(own_folders->pdata[i], name, NULL);
+
+        if (g_file_test(path, G_FILE_TEST_IS_REGULAR)) {
+            return g_steal_pointer(&path);
+        }
     }
     for (unsigned i = 0; !strchr(name, '/') && i < G_N_ELEMENTS(folders);
          i++) {

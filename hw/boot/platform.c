@@ -51,6 +51,12 @@ static void route_pirqs(PciDevice *isa)
     outb(0x4d1, level >> 8);
 }
 
+/* Both channels answer at their ports, as slowly as they like. */
+static void enable_ide(PciDevice *ide)
+{
+    pci_config_write(ide, 0x40, 0x80008000, 4);
+}
+
 static void set_pm_ports(PciDevice *pm)
 {
     pci_config_write(pm, 0x40, PIIX4_PM_BASE | 1, 4);
@@ -165,6 +171,9 @@ static void setup_pci(PciBus *bus, const GArray *e820)
             break;
         case 0x70008086:
             route_pirqs(pci);
+            break;
+        case 0x70108086:
+            enable_ide(pci);
             break;
         case 0x71138086:
             set_pm_ports(pci);

@@ -7,12 +7,14 @@
  */
 #include "cli.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/log.h"
 #include "cpu/cpu.h"
+#include "hw/boot/boot.h"
 #include "hw/nvram/fw_cfg.h"
 #include "loop/timer.h"
 
@@ -127,24 +129,8 @@ static bool setup_smp(Options *o, Machine *m, GError **err)
 
 /* --- kernel, firmware ---------------------------------------------------- */
 
-static bool setup_boot(Options *o, Machine *m, GError **err)
+static bool check_order(const char *order, GError **err)
 {
-    Opt *boot = options_dict(o, "machine.boot");
-    const char *order = NULL, *once = NULL, *splash = NULL;
-    int64_t number;
-    bool strict;
-
-    if (!opt_get_string(boot, "order", &order, err)
-        || !opt_get_string(boot, "once", &once, err)
-        || !opt_get_string(boot, "splash", &splash, err)
-        || !opt_get_int(boot, "splash-time", &number, err)
-        || !opt_get_int(boot, "reboot-timeout", &number, err)
-        || !opt_get_bool(boot, "menu", &m->boot_menu, err)
-        || !opt_get_bool(boot, "strict", &strict, err)
-        || !opt_all_read(boot, "-boot", NULL, err)) {
-        return options_at(o, boot, err);
-    }
-    order = once ? once : order;
     for (const char *c = order; c && *c; c++) {
         if (*c < 'a' || *c > 'p') {
             return options_fail(err, "-boot: Invalid boot device '%c'", *c);
@@ -154,7 +140,40 @@ static bool setup_boot(Options *o, Machine *m, GError **err)
                                 "twice", *c);
         }
     }
+    return true;
+}
+
+/* -1, where it is taken, stands for "not at all". */
+static bool take_ms(Opt *boot, const char *key, int64_t *ms, GError **err)
+{
+    if (!opt_get_int(boot, key, ms, err)) {
+        return false;
+    }
+    return (*ms >= -1 && *ms <= 0xffff)
+           || options_fail(err, "-boot: parameter '%s' expects milliseconds "
+                           "from 0 to 65535, not %" PRIi64, key, *ms);
+}
+
+static bool setup_boot(Options *o, Machine *m, GError **err)
+{
+    Opt *boot = options_dict(o, "machine.boot");
+    const char *order = NULL, *once = NULL, *splash = NULL;
+
+    if (!opt_get_string(boot, "order", &order, err)
+        || !opt_get_string(boot, "once", &once, err)
+        || !opt_get_string(boot, "splash", &splash, err)
+        || !take_ms(boot, "splash-time", &boot_options.splash_ms, err)
+        || !take_ms(boot, "reboot-timeout", &boot_options.reboot_ms, err)
+        || !opt_get_bool(boot, "menu", &m->boot_menu, err)
+        || !opt_get_bool(boot, "strict", &boot_options.strict, err)
+        || !opt_all_read(boot, "-boot", NULL, err)) {
+        return options_at(o, boot, err);
+    }
+    if (!check_order(order, err) || !check_order(once, err)) {
+        return false;
+    }
     m->boot_order = g_strdup(order);
+    boot_options.once = g_strdup(once);
     return true;
 }
 
@@ -193,6 +212,7 @@ static bool setup_kernel(Options *o, Machine *m, GError **err)
 {
     static const char *const keys[] = { "initrd", "append", "dtb" };
     const char *firmware = options_string(o, "machine.firmware");
+    Opt *dirs = options_get(o, "data-dirs");
 
     m->kernel = g_strdup(options_string(o, "machine.kernel"));
     m->initrd = g_strdup(options_string(o, "machine.initrd"));
@@ -206,6 +226,9 @@ static bool setup_kernel(Options *o, Machine *m, GError **err)
             return options_fail(err, "-%s only allowed with -kernel option",
                                 keys[i]);
         }
+    }
+    for (unsigned i = 0; dirs && i < opt_len(dirs); i++) {
+        boot_add_data_folder(opt_string(opt_at(dirs, i)));
     }
     return setup_fw_cfg(o, err) && setup_boot(o, m, err);
 }

@@ -14,7 +14,7 @@ typedef struct PcMachine {
     Machine m;
 
     Region ram_low, ram_high;
-    Device *host, *piix3, *pm;
+    Device *host, *piix3, *ide, *pm;
     Device *pic, *ioapic, *pit, *rtc, *hpet;
     PciBus *pci;
     IsaBus *isa;

@@ -65,6 +65,15 @@ enum {
  */
 bool boot_load(Machine *m, Region *memory, GError **err);
 
+/* -boot's other parts; set before boot_load(). */
+typedef struct BootOptions {
+    char *once;                 /* order of the first boot, or NULL */
+    bool strict;                /* nothing but what has a bootindex */
+    int64_t splash_ms;          /* how long the menu waits; -1: not said */
+    int64_t reboot_ms;          /* try again after; -1: not said */
+} BootOptions;
+extern BootOptions boot_options;
+
 /* --- memory maps ------------------------------------------------------------- */
 
 typedef enum {
@@ -177,6 +186,9 @@ bool boot_add_smbios(BootImage *img, GError **err);
 
 /* Tell fw_cfg, when there is one, about the machine.  fw-cfg-items.c */
 bool boot_fill_fw_cfg(Machine *m, GError **err);
+/* The order of booting among it.  bootorder.c */
+struct FwCfg;
+bool boot_fill_order(Machine *m, struct FwCfg *s, GError **err);
 /* And in the RTC's CMOS RAM.  hw/boot/cmos.c */
 void boot_fill_cmos(Machine *m);
 
@@ -207,6 +219,8 @@ bool linux_offer(Machine *m, BootFile *kernel, BootFile *initrd,
 /* hw/boot/firmware.c: `name` is a path, or is looked for in the data folders. */
 bool boot_load_firmware(Machine *m, Region *memory, const char *name,
                         GError **err);
+/* -L: look there first. */
+void boot_add_data_folder(const char *path);
 /* A data file's path, or NULL; g_free(). */
 char *boot_find_data(const char *name);
 
