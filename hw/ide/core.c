@@ -77,8 +77,9 @@ static void go_idle(IdeDrive *s)
     s->phase = IDE_IDLE;
     s->step = STEP_NONE;
     s->buf_at = s->buf_len = s->buf_have = 0;
-    s->left = 0;
-    s->fua = false;
+    s->buf_used = 0;
+    s->left = s->block = 0;
+    s->fua = s->writing = false;
 }
 
 static void tell_dma(IdeDrive *s, bool failed)

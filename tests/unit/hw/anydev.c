@@ -5,7 +5,9 @@
  */
 #include "anydev.h"
 
+#include "block/drive.h"
 #include "chardev/chardev.h"
+#include "hw/ide/piix-ide.h"
 #include "pctest.h"
 
 /* Types that are not tried, and why. */
@@ -22,13 +24,28 @@ static const struct {
     const char *prop, *val;
 } needs[] = {
     { "isa-pcspk", "isa-pit", "any-pit", "pit", "any-pit" },
+    { "ide-hd", NULL, NULL, "drive", "any-drive" },
+    { "ide-cd", NULL, NULL, "drive", "any-drive" },
     { "isa-debugcon", NULL, NULL, "chardev", "any-chr" },
     { "isa-serial", NULL, NULL, "chardev", "any-chr" },
     { "isa-parallel", NULL, NULL, "chardev", "any-chr" },
 };
 
 static PcTest *pc;
+static Device *ide;             /* an adapter for drives, decoding its ports */
 static Device *other;           /* of the device at hand */
+
+/* 64 MiB that forget what is written, for every disk in turn. */
+static void add_drive(void)
+{
+    g_autoptr(GError) err = NULL;
+    g_autoptr(Opt) dict = opt_parse_keyval("if=none,id=any-drive,"
+                                           "driver=null-co,size=64M", NULL,
+                                           NULL, &err);
+
+    drive_new(dict, BLOCK_IF_IDE, false, &err);
+    g_assert_no_error(err);
+}
 
 void any_init(int *argc, char ***argv)
 {
@@ -41,6 +58,10 @@ void any_init(int *argc, char ***argv)
     opt_put(dict, "id", opt_new_string("any-chr"));
     chr_new(dict, &err);
     g_assert_no_error(err);
+    add_drive();
+    ide = pc_add_pci(pc, "piix3-ide", "1.1", NULL);
+    pci_config_write(pci_device_of(ide), PCI_COMMAND, PCI_COMMAND_IO, 2);
+    pci_config_write(pci_device_of(ide), 0x40, 0x80008000, 4);
 }
 
 static bool is_left_out(const Type *t)
@@ -71,7 +92,9 @@ GPtrArray *any_types(void)
 static Bus *bus_of(const Type *t)
 {
     return type_is(t, &isa_device_type) ? &pc->isa->bus
-           : type_is(t, &pci_device_type) ? &pc->pci->bus : NULL;
+           : type_is(t, &pci_device_type) ? &pc->pci->bus
+           : type_is(t, &ide_drive_type) ? &piix_ide_channel(ide, 0)->bus
+           : NULL;
 }
 
 static Device *make(const Type *t, const char *id, const char *prop,
@@ -142,6 +165,9 @@ static GPtrArray *regions_of(Device *dev)
 
     add_mapped(regions, &as_io, dev);
     add_mapped(regions, &as_memory, dev);
+    if (type_is(dev->obj.type, &ide_drive_type)) {
+        add_mapped(regions, &as_io, ide);       /* its registers are there */
+    }
     for (unsigned i = 0; dev->regions && i < dev->regions->len; i++) {
         add_region(regions, g_ptr_array_index(dev->regions, i));
     }
