@@ -32,7 +32,8 @@ static bool template(Ctx *c)
     if (t_is_mem(c) && n->ea & EA_A16) {
         return false;
     }
-    return t_move(c) || t_alu(c) || t_flow(c) || t_vec(c) || t_x87(c);
+    return t_move(c) || t_alu(c) || t_flow(c) || t_system(c)
+           || t_vec(c) || t_x87(c);
 }
 
 /* Only the interpreter can run it, in its block. */
@@ -45,6 +46,14 @@ static bool leaves_block(const Insn *n)
         return true;
     }
     return n->flags & INSN_END;
+}
+
+/* For jit_fallback(). */
+static uint32_t no_flags(const Insn *n)
+{
+    InsnFlags f = insn_flags(n);
+
+    return (f.read | f.set | f.may | f.undef) & IF_ARITH ? 0 : JIT_NO_FLAGS;
 }
 
 /* False: not even the first instruction can be compiled. */
@@ -113,7 +122,7 @@ static bool one(Ctx *c)
     c->in_e = true;
     c->in_r = false;
     e_mov_i64(&c->e, H_AX, (uintptr_t)c->jc);
-    e_mov_i64(&c->e, H_CX, c->i);
+    e_mov_i64(&c->e, H_CX, c->i | no_flags(n));
     e8(&c->e, 0xe8);
     e_rel32(c->e.p, jit_space.fallback);
     c->e.p += 4;
@@ -158,7 +167,8 @@ static void emit_stub(Ctx *c, const Stub *s)
     } else {
         e_mov_i64(e, H_AX, (uintptr_t)c->jc);
         e_mov_i64(e, H_CX, s->insn | s->live << 8
-                           | (s->load_fp ? JIT_LOAD_FP : 0));
+                           | (s->load_fp ? JIT_LOAD_FP : 0)
+                           | no_flags(&c->b->insns[s->insn]));
         e8(e, 0xe8);
         e_rel32(e->p, jit_space.fallback);
         e->p += 4;

@@ -44,9 +44,13 @@ uint64_t jit_fallback(Env *env, const JitCode *jc, uint32_t what)
     env->block = b;
     copy[0] = b->insns[i];
     copy[1].fn = run_sentinel;
-    jit_from_raw(env, env->cc_raw);
-    next = jc->fns[i](env, copy);
-    env->cc_raw = raw_flags(env);
+    if (what & JIT_NO_FLAGS) {  /* cc_raw stays what holds, whatever comes */
+        next = jc->fns[i](env, copy);
+    } else {
+        jit_from_raw(env, env->cc_raw);
+        next = jc->fns[i](env, copy);
+        env->cc_raw = raw_flags(env);
+    }
     if (next != &copy[1]) {
         return 1;
     }

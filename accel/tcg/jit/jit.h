@@ -191,6 +191,8 @@ void jit_forget(Env *env);
  * JIT_LOAD_FP to do only that, before the instruction.  hot.c
  */
 enum { JIT_LOAD_FP = 1 << 16 };
+/* It neither reads nor writes arithmetic flags. */
+#define JIT_NO_FLAGS (1u << 31)
 uint64_t jit_fallback(Env *env, const JitCode *jc, uint32_t what);
 /* Run code until it leaves: NULL, RIP is set; or the way out it took. */
 JitEdge *jit_enter(Env *env, void *code);
@@ -199,7 +201,7 @@ extern uint32_t jit_generation; /* counts flushes */
 /* Arithmetic flags as compiled code keeps them in cc_raw. */
 static inline uint16_t jit_raw_flags(uint32_t fl)
 {
-    return (fl & FL_OF ? 1 : 0) | (fl & 0xd5) << 8 | 2 << 8;
+    return (fl >> 11 & 1) | (fl & 0xd5) << 8 | 2 << 8;
 }
 static inline void jit_from_raw(Env *env, uint16_t raw)
 {

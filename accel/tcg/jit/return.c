@@ -135,9 +135,13 @@ void jit_jump_fill(Env *env, uint64_t rip, const JitCode *jc)
 {
     JitCpu *j = jit_cpu(env);
     unsigned i = rip >> 2 & (JIT_JUMPS - 1);
+    void *r = executable(jc->far_r);
 
+    if (j->jump_r[i] == r && j->jump_keys[i] == -(rip + j->key)) {
+        return;
+    }
     j->jump_keys[i] = -(rip + j->key);
-    j->jump_r[i] = executable(jc->far_r);
+    j->jump_r[i] = r;
     j->jump_e[i] = executable(jc->far_e);
 }
 

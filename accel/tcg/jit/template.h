@@ -167,6 +167,7 @@ static inline void t_align8(Emit *e)
 bool t_alu(Ctx *c);
 bool t_move(Ctx *c);
 bool t_flow(Ctx *c);
+bool t_system(Ctx *c);
 bool t_vec(Ctx *c);
 bool t_x87(Ctx *c);
 /* x87 or vector registers are about to be used; false: not on this host.

@@ -1,0 +1,116 @@
+/*
+ * Templates: what kernels do all the time with flags that are no arithmetic
+ * ones and with segment bases, in 64-bit code at level 0.
+ *
+ * Spec: Intel SDM volume 2.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "accel/tcg/jit/template.h"
+
+/* At level 0, or the slow path is taken.  Flags are in cc_raw then. */
+static bool at_level_0(Ctx *c)
+{
+    if (c->b->mode & DM_CPL3) {
+        return false;
+    }
+    t_clobber(c);
+    e_gs(&c->e, 1, 0x80, 7, OFF(cpl));              /* cmp byte, 0 */
+    e8(&c->e, 0);
+    t_jcc_slow(c, 5);
+    return true;
+}
+
+static bool cli(Ctx *c)
+{
+    if (!at_level_0(c)) {
+        return false;
+    }
+    e_gs(&c->e, 4, 0x81, 4, OFF(s.rflags));
+    e32(&c->e, ~(uint32_t)FL_IF);
+    return true;
+}
+
+/*
+ * With nothing pending.  What comes after this is delivered after the next
+ * instruction at the earliest: that is in the same block, and whoever leaves
+ * before it leaves for the interpreter to run it.
+ */
+static bool sti(Ctx *c)
+{
+    Emit *e = &c->e;
+
+    if (c->i + 1 >= c->b->n_insns || !at_level_0(c)) {
+        return false;
+    }
+    c->slow_exits = true;
+    e_gs(e, 8, 0x8b, H_AX, OFF(cpu));
+    e_rm(e, 4, 0x83, 7, H_AX, H_SP, 0, offsetof(X86Cpu, pending));
+    e8(e, 0);
+    t_jcc_slow(c, 5);
+    e_gs(e, 4, 0x81, 1, OFF(s.rflags));
+    e32(e, FL_IF);
+    e_gs(e, 4, 0xc7, 0, OFF(poll_mask));
+    e32(e, UINT32_MAX);
+    return true;
+}
+
+static bool swapgs(Ctx *c)
+{
+    uint32_t base = OFF(s.seg) + SEG_GS * sizeof(X86Seg)
+                    + offsetof(X86Seg, base);
+
+    if (!at_level_0(c)) {
+        return false;
+    }
+    e_gs(&c->e, 8, 0x8b, H_AX, base);
+    e_gs(&c->e, 8, 0x8b, H_CX, OFF(s.kernel_gs_base));
+    e_gs(&c->e, 8, 0x89, H_CX, base);
+    e_gs(&c->e, 8, 0x89, H_AX, OFF(s.kernel_gs_base));
+    return true;
+}
+
+/* The image of RFLAGS is made of s.rflags, cc_raw and the sign of df. */
+static bool pushf(Ctx *c)
+{
+    Emit *e = &c->e;
+
+    if (c->insn->size != 8) {
+        return false;
+    }
+    t_clobber(c);
+    e_gs(e, 4, 0x0fb7, H_CX, OFF(cc_raw));
+    e_mov(e, 4, H_DX, H_CX);
+    e_rr(e, 4, 0xc1, 5, H_DX);                      /* shr edx, 8 */
+    e8(e, 8);
+    e_rr(e, 4, 0x83, 4, H_CX);                      /* OF */
+    e8(e, 1);
+    e_rr(e, 4, 0xc1, 4, H_CX);
+    e8(e, 11);
+    e_rr(e, 4, 0x09, H_DX, H_CX);
+    e_gs(e, 4, 0x8b, H_DX, OFF(df) + 4);
+    e_rr(e, 4, 0x81, 4, H_DX);
+    e32(e, FL_DF);
+    e_rr(e, 4, 0x09, H_DX, H_CX);
+    e_gs(e, 4, 0x8b, H_DX, OFF(s.rflags));
+    e_rr(e, 4, 0x81, 4, H_DX);
+    e32(e, ~(uint32_t)(FL_ARITH | FL_DF | FL_RF | FL_VM));
+    e_rr(e, 4, 0x09, H_DX, H_CX);
+    e_gs(e, 8, 0x89, H_CX, OFF(jit_tmp));
+    t_push_check(c);
+    e_gs(e, 8, 0x8b, H_CX, OFF(jit_tmp));
+    e_rm(e, 8, 0x89, H_CX, H_AX, H_DX, 0, 0);
+    e_mov(e, 8, jit_host_reg[R_RSP], H_DX);
+    return true;
+}
+
+bool t_system(Ctx *c)
+{
+    switch (c->insn->op) {
+    case OP_CLI: return cli(c);
+    case OP_STI: return sti(c);
+    case OP_SWAPGS: return swapgs(c);
+    case OP_PUSHF: return pushf(c);
+    }
+    return false;
+}
