@@ -323,6 +323,19 @@ static inline uint64_t next_page(const Env *env, uint64_t gva)
     return env->mode & DM_CODE64 ? next : (uint32_t)next;
 }
 
+/* #AC comes before #PF, but after #GP for an address that is not canonical.
+ * Far pointers are aligned by their offset, numbers of 80 bits by 64. */
+static bool misaligned(Env *env, uint64_t gva, unsigned size)
+{
+    unsigned align = size == 6 ? 4 : size == 10 ? 8 : size;
+
+    if (align > 8 || align & (align - 1) || !(gva & (align - 1)) || !mmu_canonical(env, gva)) {
+        return false;
+    }
+    exc_set(env, EXC_AC, true, 0);
+    return true;
+}
+
 /*
  * RAM to access directly, or the bounce buffer with its parts noted (and, but
  * for ACC_WRITE, filled), or NULL with an exception.
@@ -334,6 +347,9 @@ static void *resolve(Env *env, uint64_t gva, unsigned size, int acc)
     TlbEntry *e, *e2 = NULL;
 
     gva = clip(env, gva);
+    if (unlikely(t->check_alignment) && misaligned(env, gva, size)) {
+        return NULL;
+    }
     first = MIN(size, PAGE_BYTES - PAGE_OFFSET(gva));
     e = lookup(env, who, gva, acc);
     if (!e) {
@@ -344,11 +360,6 @@ static void *resolve(Env *env, uint64_t gva, unsigned size, int acc)
         if (!e2) {
             return NULL;
         }
-    }
-    if (unlikely(t->check_alignment) && size <= 8 && gva & (size - 1)
-        && !(size & (size - 1))) {
-        exc_set(env, EXC_AC, true, 0);
-        return NULL;
     }
     if (unlikely(t->n_watch)) {
         watch(env, gva, size, acc);
@@ -411,13 +422,12 @@ void *mem_lock_slow(Env *env, uint64_t gva, unsigned size)
     void *p;
 
     gva = clip(env, gva);
+    if (unlikely(t->check_alignment) && misaligned(env, gva, size)) {
+        return NULL;
+    }
     if (PAGE_OFFSET(gva) + size <= PAGE_BYTES) {
         e = lookup(env, t->who, gva, ACC_RMW);
         if (!e) {
-            return NULL;
-        }
-        if (unlikely(t->check_alignment) && gva & (size - 1)) {
-            exc_set(env, EXC_AC, true, 0);
             return NULL;
         }
         if (!(e->aux & (TLBE_SLOW | TLBE_ROM))) {

@@ -196,14 +196,23 @@ void tcg_exclusive_end(Env *env)
 
 /* --- modes --------------------------------------------------------------------- */
 
-static bool seg_is_flat(const X86Seg *seg)
+/* `type` and `mask`: what it must be besides. */
+static bool seg_is_flat(const X86Seg *seg, unsigned mask, unsigned type)
 {
     return seg->base == 0 && seg->limit == UINT32_MAX
-           && !(seg->attr & SEGA_NULL)
-           /* Expand-down means that the limit is a lower bound, and a
-            * read-only data segment refuses writes. */
-           && (seg->attr & SEGA_CODE
-               || (seg->attr & (SEGA_E | SEGA_W)) == SEGA_W);
+           && !(seg->attr & SEGA_NULL) && (seg->attr & mask) == type;
+}
+
+static bool code_is_flat(const X86Seg *seg)
+{
+    return seg_is_flat(seg, SEGA_CODE | SEGA_R, SEGA_CODE | SEGA_R);
+}
+
+/* Expand-down means that the limit is a lower bound; what is read-only, as a
+ * code segment is, refuses writes. */
+static bool data_is_flat(const X86Seg *seg)
+{
+    return seg_is_flat(seg, SEGA_CODE | SEGA_E | SEGA_W, SEGA_W);
 }
 
 static uint32_t decode_mode(const X86State *s)
@@ -232,9 +241,8 @@ static uint32_t decode_mode(const X86State *s)
     if (x86_cpl(s) == 3) {
         mode |= DM_CPL3;
     }
-    if (seg[SEG_CS].attr & SEGA_R && seg_is_flat(&seg[SEG_CS])
-        && seg_is_flat(&seg[SEG_DS]) && seg_is_flat(&seg[SEG_ES])
-        && seg_is_flat(&seg[SEG_SS])) {
+    if (code_is_flat(&seg[SEG_CS]) && data_is_flat(&seg[SEG_DS])
+        && data_is_flat(&seg[SEG_ES]) && data_is_flat(&seg[SEG_SS])) {
         mode |= DM_FLAT;
     }
     return mode;

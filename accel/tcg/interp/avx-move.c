@@ -326,6 +326,39 @@ static bool masked(const X86Vec *mask, unsigned bytes, unsigned i)
     return bytes == 4 ? mask->d[i] >> 31 : mask->q[i] >> 63;
 }
 
+/* An element: these know no #AC, so then byte by byte. */
+static bool element_read(Env *env, uint64_t gva, void *to, unsigned bytes)
+{
+    unsigned step = unlikely(env->mode & DM_AC) ? 1 : bytes;
+
+    for (unsigned i = 0; i < bytes; i += step) {
+        const void *p = mem_read(env, gva + i, step);
+
+        if (!p) {
+            return false;
+        }
+        memcpy((uint8_t *)to + i, p, step);
+    }
+    return true;
+}
+
+static bool element_write(Env *env, uint64_t gva, const void *from,
+                          unsigned bytes)
+{
+    unsigned step = unlikely(env->mode & DM_AC) ? 1 : bytes;
+
+    for (unsigned i = 0; i < bytes; i += step) {
+        void *p = mem_write(env, gva + i, step);
+
+        if (!p) {
+            return false;
+        }
+        memcpy(p, (const uint8_t *)from + i, step);
+        mem_written(env, p);
+    }
+    return true;
+}
+
 static bool masked_load(Env *env, const Insn *insn, unsigned bytes)
 {
     const X86Vec *mask = V(env, insn);
@@ -333,19 +366,13 @@ static bool masked_load(Env *env, const Insn *insn, unsigned bytes)
     X86Vec r = { 0 };
 
     for (unsigned i = 0; i < insn->size / bytes; i++) {
-        const void *p;
-
         if (!masked(mask, bytes, i)) {
             continue;
         }
-        if (!element_gva(env, insn, base, i * bytes, bytes, false, &gva)) {
+        if (!element_gva(env, insn, base, i * bytes, bytes, false, &gva)
+            || !element_read(env, gva, r.b + i * bytes, bytes)) {
             return false;
         }
-        p = mem_read(env, gva, bytes);
-        if (!p) {
-            return false;
-        }
-        memcpy(r.b + i * bytes, p, bytes);
     }
     *D(env, insn) = r;
     return true;
@@ -359,8 +386,6 @@ static bool masked_store(Env *env, const Insn *insn, unsigned bytes)
 
     for (int pass = 0; pass < 2; pass++) {
         for (unsigned i = 0; i < insn->size / bytes; i++) {
-            void *p;
-
             if (!masked(mask, bytes, i)) {
                 continue;
             }
@@ -373,12 +398,9 @@ static bool masked_store(Env *env, const Insn *insn, unsigned bytes)
                 }
                 continue;
             }
-            p = mem_write(env, gva, bytes);
-            if (!p) {
+            if (!element_write(env, gva, s->b + i * bytes, bytes)) {
                 return false;
             }
-            memcpy(p, s->b + i * bytes, bytes);
-            mem_written(env, p);
         }
     }
     return true;
@@ -400,6 +422,17 @@ MASKED(masked_store_8, masked_store, 8)
 
 /* --- gathers ------------------------------------------------------------------------------ */
 
+/* A trap that is due for elements already loaded comes instead of the fault,
+ * and the rest later: SDM, VGATHER. */
+static bool gather_fault(Env *env, bool any)
+{
+    if (any && env->mode & DM_TF) {
+        env->exc_vector = -1;
+        env->in_rep = true;     /* pushes RF */
+    }
+    return false;
+}
+
 /* `index_bytes` and `bytes`: of an index and of an element. */
 static bool gather(Env *env, const Insn *insn, unsigned index_bytes,
                    unsigned bytes)
@@ -407,6 +440,7 @@ static bool gather(Env *env, const Insn *insn, unsigned index_bytes,
     X86Vec *d = D(env, insn), *mask = V(env, insn);
     const X86Vec *index = &env->s.vec[insn->index];
     unsigned n = insn->size / MAX(index_bytes, bytes);
+    bool any = false;
 
     /* What a fault leaves: with AMD's the masks of what was not reached are as
      * they were, with Intel's they are extended, and the upper halves are
@@ -424,7 +458,6 @@ static bool gather(Env *env, const Insn *insn, unsigned index_bytes,
         int64_t off = index_bytes == 4 ? (int32_t)index->d[i]
                                        : (int64_t)index->q[i];
         uint64_t base = env->s.gpr[insn->base] + (int64_t)insn->disp, gva;
-        const void *p;
 
         if (!masked(mask, bytes, i)) {
             memset(mask->b + i * bytes, 0, bytes);
@@ -432,13 +465,12 @@ static bool gather(Env *env, const Insn *insn, unsigned index_bytes,
         }
         base += (uint64_t)off << insn->scale;
         if (!element_gva(env, insn, base, 0, bytes, false, &gva)) {
-            return false;
+            return gather_fault(env, any);
         }
-        p = mem_read(env, gva, bytes);
-        if (!p) {
-            return false;
+        if (!element_read(env, gva, d->b + i * bytes, bytes)) {
+            return gather_fault(env, any);
         }
-        memcpy(d->b + i * bytes, p, bytes);
+        any = true;
         memset(mask->b + i * bytes, 0, bytes);
         if (insn->size == 16 && !host_is_amd()) {
             memset(d->b + 16, 0, 16);

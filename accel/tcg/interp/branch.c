@@ -166,12 +166,16 @@ TEMPLATE const Insn *call_to(Env *env, const Insn *insn, unsigned bits,
 {
     void *p;
 
-    if (unlikely(!target_ok(env, bits, rip))) {
-        return insn_raise_err(env, insn, EXC_GP, 0);
-    }
     p = push_slot(env, bits, !slow);
     if (unlikely(!p)) {
         MISS(env, insn, slow);
+    }
+    if (unlikely(!target_ok(env, bits, rip))) {
+        if (!host_is_amd()) {   /* Intel's have written by then */
+            store(p, bits, insn_next_rip(env, insn));
+            mem_written(env, p);
+        }
+        return insn_raise_err(env, insn, EXC_GP, 0);
     }
     store(p, bits, insn_next_rip(env, insn));
     stored(env, p, slow);

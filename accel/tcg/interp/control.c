@@ -305,6 +305,10 @@ enum { DR7_GD = 1 << 13, DR6_BD = 1 << 13 };
 /* The register's number, or -1 with an exception recorded. */
 static int debug_register(Env *env, unsigned n)
 {
+    if (env->cpl && n <= 7) {
+        exc_set(env, EXC_GP, true, 0);
+        return -1;
+    }
     if (n == 4 || n == 5) {
         if (env->s.cr4 & CR4_DE) {
             exc_set(env, EXC_UD, false, 0);
@@ -314,10 +318,6 @@ static int debug_register(Env *env, unsigned n)
     }
     if (n > 7) {
         exc_set(env, EXC_UD, false, 0);
-        return -1;
-    }
-    if (env->cpl) {
-        exc_set(env, EXC_GP, true, 0);
         return -1;
     }
     if (env->s.dr[7] & DR7_GD) {

@@ -28,6 +28,12 @@ static bool rip_ok(Env *env, uint64_t cs, uint64_t rip)
     return rip <= desc_limit(cs);
 }
 
+/* What is popped into EIP of compatibility mode is cut before it is checked. */
+static uint64_t rip_popped(Env *env, uint64_t cs, uint64_t rip)
+{
+    return long_mode(env) && desc_l(cs) ? rip : (uint32_t)rip;
+}
+
 static bool gp(Env *env, uint16_t selector)
 {
     return exc_set(env, EXC_GP, true, selector & 0xfffc);
@@ -411,11 +417,13 @@ static const Insn *call_far(Env *env, const Insn *insn)
 
 /* --- returns ------------------------------------------------------------------------------ */
 
-/* `n` items of `size` bytes from the stack, the top first; not popped. */
+/* `n` items of `size` bytes from the stack, the top first in `v`; not popped.
+ * Intel's read the last one first, which CR2 shows. */
 static bool peek(Env *env, unsigned size, unsigned first, unsigned n,
                  uint64_t *v)
 {
-    for (unsigned i = 0; i < n; i++) {
+    for (unsigned k = 0; k < n; k++) {
+        unsigned i = host_is_amd() ? k : n - 1 - k;
         const void *p = stack_read(env,
                                    env->s.gpr[R_RSP] + (first + i) * size,
                                    size);
@@ -505,6 +513,7 @@ static const Insn *ret_far(Env *env, const Insn *insn)
     if (!return_code(env, v[1], &cs)) {
         return insn_fault(env, insn);
     }
+    v[0] = rip_popped(env, cs.lo, v[0]);
     rpl = v[1] & 3;
     if (rpl == env->cpl) {
         if (!rip_ok(env, cs.lo, v[0])) {
@@ -675,6 +684,7 @@ static const Insn *iret_protected(Env *env, const Insn *insn)
     if (!return_code(env, v[1], &cs)) {
         return insn_fault(env, insn);
     }
+    v[0] = rip_popped(env, cs.lo, v[0]);
     rpl = v[1] & 3;
     outer = rpl > cpl;
     if (outer || from64) {

@@ -138,13 +138,23 @@ bool area_write(Env *env, uint64_t gva, const void *buf, unsigned n)
 bool mask_store(Env *env, const Insn *insn, uint64_t lo, uint64_t hi,
                 unsigned mask, unsigned n)
 {
-    uint64_t off = env->s.gpr[R_RDI], gva;
+    uint64_t off = env->s.gpr[R_RDI], gva, upper;
 
     off = insn->flags & INSN_A16 ? (uint16_t)off
           : insn->flags & INSN_A32 ? (uint32_t)off : off;
     gva = off;
-    if ((insn->ea & EA_SEG
-         && !seg_linear(env, insn->seg, off, n, true, &gva))
+    if (insn->ea & EA_SEG
+        && !seg_linear(env, insn->seg, off, n, true, &gva)) {
+        return false;
+    }
+    /* MASKMOVQ is aligned as other stores of 64 bits are. */
+    if (unlikely(env->mode & DM_AC) && env->cpl == 3 && n == 8 && gva & 7) {
+        return exc_set(env, EXC_AC, true, 0);
+    }
+    upper = (env->mode & DM_CODE_MASK) == DM_CODE64 ? gva + 8
+            : (uint32_t)(gva + 8);
+    /* Intel's look at the upper half first. */
+    if ((n == 16 && !host_is_amd() && !mem_probe_write(env, upper, 8))
         || !mem_probe_write(env, gva, n)) {
         return false;
     }

@@ -349,11 +349,11 @@ SHUFFLE(PALIGNR, do_palignr)
 static const Insn *MASKMOVQ(Env *env, const Insn *insn)
 {
     NEED_MMX(env, insn);
+    mmx_enter(env);             /* even if it faults */
     if (!mask_store(env, insn, mmx_get(env, insn->reg), 0,
                     sign_bits(mmx_get(env, insn->rm)), 8)) {
         return insn_fault(env, insn);
     }
-    mmx_enter(env);
     NEXT(env, insn);
 }
 

@@ -397,9 +397,32 @@ DEFINE_REG_WIDE(pop_seg, pop_seg, 0)
 TEMPLATE const Insn *load_far(Env *env, const Insn *insn, unsigned bits,
                               int unused)
 {
-    const char *p = op_read(env, insn, bits / 8 + 2);
+    const char *p;
     uint64_t off;
 
+    if (unlikely(env->mode & DM_AC) && bits == 16) {
+        /* Aligned as words are, not as four bytes. */
+        Insn selector = *insn;
+        char both[4];
+
+        selector.disp += 2;
+        p = op_read(env, insn, 2);
+        if (!p) {
+            return insn_fault(env, insn);
+        }
+        memcpy(both, p, 2);
+        p = op_read(env, &selector, 2);
+        if (!p) {
+            return insn_fault(env, insn);
+        }
+        memcpy(both + 2, p, 2);
+        if (!seg_load(env, insn->aux, load(both + 2, 16))) {
+            return insn_fault(env, insn);
+        }
+        reg_set(env, insn->reg, bits, load(both, 16));
+        return seg_loaded(env, insn, insn->aux);
+    }
+    p = op_read(env, insn, bits / 8 + 2);
     if (!p) {
         /* The offset is read before the selector: its fault comes first. */
         op_read(env, insn, bits / 8);

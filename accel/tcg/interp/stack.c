@@ -208,19 +208,20 @@ TEMPLATE const Insn *enter(Env *env, const Insn *insn, unsigned bits,
     uint64_t sp = env->s.gpr[R_RSP], bp = env->s.gpr[R_RBP], frame_ptr;
     unsigned n_slots = 1 + level;
 
-    /* Every slot, the frame's end and every pointer read, before writing.
-     * SDM: the new top must be writable too, which finds a short stack. */
-    for (unsigned i = 1; i <= n_slots; i++) {
+    /* AMD: every slot, the frame's end and every pointer read, before writing.
+     * Intel: one after the other, what was pushed stays.  SDM: the new top must be writable too, which finds a short stack. */
+    for (unsigned i = 1; i <= n_slots && host_is_amd(); i++) {
         if (!stack_check_write(env, sp - i * n, n)) {
             return insn_fault(env, insn);
         }
     }
-    for (unsigned i = 1; i < level; i++) {
+    for (unsigned i = 1; i < level && host_is_amd(); i++) {
         if (!stack_read(env, bp - i * n, n)) {
             return insn_fault(env, insn);
         }
     }
-    if (!stack_check_write(env, sp - n_slots * n - frame, n)) {
+    if (host_is_amd()
+        && !stack_check_write(env, sp - n_slots * n - frame, n)) {
         return insn_fault(env, insn);
     }
 
@@ -236,6 +237,9 @@ TEMPLATE const Insn *enter(Env *env, const Insn *insn, unsigned bits,
         const void *from = stack_read(env, bp - i * n, n);
         uint64_t v = from ? load(from, bits) : 0;
 
+        if (!from) {
+            return insn_fault(env, insn);
+        }
         p = stack_write(env, sp -= n, n);
         if (!p) {
             return insn_fault(env, insn);
@@ -250,6 +254,9 @@ TEMPLATE const Insn *enter(Env *env, const Insn *insn, unsigned bits,
         }
         store(p, bits, frame_ptr);
         mem_written(env, p);
+    }
+    if (!host_is_amd() && !stack_write(env, sp - frame, n)) {
+        return insn_fault(env, insn);
     }
     /* BP by the operand size, SP by the stack's. */
     reg_set(env, R_RBP, bits, frame_ptr);

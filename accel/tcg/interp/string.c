@@ -316,8 +316,7 @@ TEMPLATE uint64_t elements(Env *env, const Insn *insn, int op, unsigned bits,
  * done on Intel's: of RCX, and of what MOVS and STOS advance. */
 TEMPLATE void repeat_begin(Env *env, int op, unsigned abits, uint64_t n)
 {
-    if (abits == 32 && !host_is_amd()
-        && (n == 0 || op == STR_MOVS || op == STR_STOS)) {
+    if (abits == 32 && !host_is_amd()) {
         env->s.gpr[R_RCX] = n;
         if (op == STR_MOVS) {
             env->s.gpr[R_RSI] = (uint32_t)env->s.gpr[R_RSI];
@@ -326,6 +325,18 @@ TEMPLATE void repeat_begin(Env *env, int op, unsigned abits, uint64_t n)
             env->s.gpr[R_RDI] = (uint32_t)env->s.gpr[R_RDI];
         }
     }
+}
+
+/* A repetition that goes on later: Intel's give the flags of CMPS and SCAS back
+ * meanwhile. */
+static const Insn *repeat_stops(Env *env, const Insn *insn, bool compares,
+                                uint64_t cc_res, uint64_t cc_aux)
+{
+    if (compares && !host_is_amd()) {
+        env->cc_res = cc_res;
+        env->cc_aux = cc_aux;
+    }
+    return insn_fault(env, insn);
 }
 
 TEMPLATE const Insn *repeat(Env *env, const Insn *insn, int op, unsigned bits,
@@ -342,12 +353,7 @@ TEMPLATE const Insn *repeat(Env *env, const Insn *insn, int op, unsigned bits,
         if (done == 0) {
             if (!element(env, insn, op, bits, abits)) {
                 env->in_rep = false;
-                if (compares && !host_is_amd()) {
-                    /* Intel's give the flags back at a fault. */
-                    env->cc_res = cc_res;
-                    env->cc_aux = cc_aux;
-                }
-                return insn_fault(env, insn);
+                return repeat_stops(env, insn, compares, cc_res, cc_aux);
             }
             done = 1;
         }
@@ -358,7 +364,7 @@ TEMPLATE const Insn *repeat(Env *env, const Insn *insn, int op, unsigned bits,
         }
         if (n && unlikely(env_poll(env))) {
             env->in_rep = true;
-            return insn_fault(env, insn);
+            return repeat_stops(env, insn, compares, cc_res, cc_aux);
         }
     }
     env->in_rep = false;

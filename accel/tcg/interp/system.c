@@ -230,9 +230,17 @@ static const Insn *into(Env *env, const Insn *insn)
 TEMPLATE const Insn *bound(Env *env, const Insn *insn, unsigned bits,
                            int unused)
 {
-    const char *p = op_read(env, insn, bits / 4);
     int64_t v = (int64_t)sext(env->s.gpr[insn->reg], bits);
+    const char *p;
 
+    if (!host_is_amd()) {
+        /* Intel's look at the upper bound only if the lower one holds. */
+        p = op_read(env, insn, bits / 8);
+        if (p && v < (int64_t)sext(load(p, bits), bits)) {
+            return insn_raise(env, insn, EXC_BR);
+        }
+    }
+    p = op_read(env, insn, bits / 4);
     if (!p) {
         return insn_fault(env, insn);
     }

@@ -215,6 +215,16 @@ static unsigned env_unpack(Env *env, const uint8_t *b, bool wide)
     return 7 * step;
 }
 
+/* The environment is made of words or double words. */
+static bool env_aligned(Env *env, uint64_t gva, bool wide)
+{
+    if (likely(!(env->mode & DM_AC)) || env->cpl != 3
+        || !(gva & (wide ? 3 : 1))) {
+        return true;
+    }
+    return exc_set(env, EXC_AC, true, 0);
+}
+
 static bool store_env(Env *env, const Insn *insn, bool save)
 {
     uint8_t b[ENV_32 + 80];
@@ -227,6 +237,7 @@ static bool store_env(Env *env, const Insn *insn, bool save)
         n += 10;
     }
     return area_gva(env, insn, n, true, 1, &gva)
+           && env_aligned(env, gva, wide)
            && area_write(env, gva, b, n);
 }
 
@@ -238,6 +249,7 @@ static bool load_env(Env *env, const Insn *insn, bool restore)
     uint64_t gva;
 
     if (!area_gva(env, insn, n, false, 1, &gva)
+        || !env_aligned(env, gva, wide)
         || !area_read(env, gva, b, n)) {
         return false;
     }

@@ -567,6 +567,24 @@ static bool store_ignores_fault(Env *env, bool stopped)
     return stopped;
 }
 
+/* Of ten bytes Intel's write eight before they look at the others. */
+static const Insn *store_faults(Env *env, const Insn *insn, const void *from,
+                                unsigned n)
+{
+    uint64_t cr2 = env->exc_cr2;
+    uint32_t error = env->exc_error;
+    int32_t vector = env->exc_vector;
+    void *p = n == 10 && vector == EXC_PF ? op_write(env, insn, 8) : NULL;
+
+    if (p) {
+        memcpy(p, from, 8);
+        mem_written(env, p);
+        exc_set(env, vector, true, error);
+        env->exc_cr2 = cr2;
+    }
+    return insn_fault(env, insn);
+}
+
 /*
  * The host's instruction pops exactly when it stores.  Without a pop on our
  * side it is the same instruction: FST is FSTP on a copy.
@@ -610,7 +628,8 @@ static bool store_ignores_fault(Env *env, bool stopped)
                 return slow(env, insn);                                     \
             }                                                               \
             if (fault && !store_ignores_fault(env, !(env->s.fcw & MX_IE))) {\
-                return insn_fault(env, insn);                               \
+                return store_faults(env, insn, indefinite.kind,             \
+                                    sizeof(indefinite.kind));               \
             }                                                               \
             x87_note_mem(env, insn);                                        \
             if (x87_stack_fault(env, false)) {                              \
@@ -627,7 +646,7 @@ static bool store_ignores_fault(Env *env, bool stopped)
                      : "memory");                                           \
         x87_end(sw);                                                        \
         if (fault && !store_ignores_fault(env, HOST_DEPTH(sw) != 0)) {      \
-            return insn_fault(env, insn);                                   \
+            return store_faults(env, insn, p, sizeof(indefinite.kind));     \
         }                                                                   \
         x87_note_mem(env, insn);                                            \
         x87_merge(env, sw, FSW_C1);                                         \

@@ -54,6 +54,27 @@ static void op_r_rm(Ctx *c, uint32_t opc, bool write)
     }
 }
 
+/* BSF, BSR: with a source of 0 the destination stays, also its upper half. */
+static void bit_scan(Ctx *c, uint32_t opc)
+{
+    const Insn *n = c->insn;
+    unsigned whole = n->size == 4 ? 8 : n->size, d;
+
+    if (t_is_mem(c)) {
+        unsigned ea = t_address(c);
+
+        t_check(c, ea, n->size, false);
+        d = t_src(c, n->reg, whole, H_CX);
+        e_rm(&c->e, n->size, opc, d, H_AX, ea, 0, 0);
+    } else {
+        unsigned s = t_src(c, n->rm, n->size, H_CX);
+
+        d = t_src(c, n->reg, whole, H_AX);
+        e_rr(&c->e, n->size, opc, d, s);
+    }
+    t_dst(c, n->reg, whole, d);
+}
+
 /* rm with an opcode extension and `imm_size` bytes of immediate. */
 static void op_rm_x(Ctx *c, uint32_t opc, unsigned ext, bool write,
                     unsigned imm_size)
@@ -227,8 +248,8 @@ bool t_alu(Ctx *c)
     case OP_IMUL_RM: mul(c, 5); return true;
     case OP_DIV_RM: return divide(c, false);
     case OP_IDIV_RM: return divide(c, true);
-    case OP_BSF_R_RM: op_r_rm(c, 0x0fbc, true); return true;
-    case OP_BSR_R_RM: op_r_rm(c, 0x0fbd, true); return true;
+    case OP_BSF_R_RM: bit_scan(c, 0x0fbc); return true;
+    case OP_BSR_R_RM: bit_scan(c, 0x0fbd); return true;
     case OP_TZCNT_R_RM: op_r_rm(c, 0x0fbc | X_F3, true); return true;
     case OP_LZCNT_R_RM: op_r_rm(c, 0x0fbd | X_F3, true); return true;
     case OP_POPCNT_R_RM: op_r_rm(c, 0x0fb8 | X_F3, true); return true;

@@ -76,17 +76,6 @@ static void forgive(const Insn *insn, const X86State *before, X86State *native,
     uint64_t at = before->gpr[insn->base];
 
     at = insn->ea & EA_A32 ? (uint32_t)at : at;
-    if (insn->op == OP_MASKMOVQ_P_P && ours->rip == (uintptr_t)native_code) {
-        /* AMD leaves x87 before it faults. */
-        native->fsw = ours->fsw;
-        native->ftw = ours->ftw;
-    }
-    if (insn->op == OP_FSTP_M80 || insn->op == OP_FBSTP_M80) {
-        /* Intel's may have stored eight of the ten bytes before they fault. */
-        if (ours->rip == (uintptr_t)native_code) {
-            memcpy(our_mem, native_mem, SPANS);
-        }
-    }
     if (insn->op == OP_FXSAVE_M && ours->rip != (uintptr_t)native_code) {
         /* Pointers, and which bits MXCSR has (AMD: one more). */
         for (unsigned i = 0; i < SPANS; i++) {
