@@ -15,6 +15,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "accel/tcg/tcg.h"
+#include "accel/tcg/interp/host.h"
 
 #include "cpu/lapic.h"
 
@@ -323,13 +324,16 @@ static inline uint64_t next_page(const Env *env, uint64_t gva)
     return env->mode & DM_CODE64 ? next : (uint32_t)next;
 }
 
-/* #AC comes before #PF, but after #GP for an address that is not canonical.
- * Far pointers are aligned by their offset, numbers of 80 bits by 64. */
-static bool misaligned(Env *env, uint64_t gva, unsigned size)
+/*
+ * #AC comes before #PF on Intel's, after it on AMD's; always after #GP for an
+ * address that is not canonical.  `mapped`: after the page walk.  Far pointers
+ * are aligned by their offset, numbers of 80 bits by 64.
+ */
+static bool misaligned(Env *env, uint64_t gva, unsigned size, bool mapped)
 {
     unsigned align = size == 6 ? 4 : size == 10 ? 8 : size;
 
-    if (align > 8 || align & (align - 1) || !(gva & (align - 1)) || !mmu_canonical(env, gva)) {
+    if (mapped != host_is_amd() || align > 8 || align & (align - 1) || !(gva & (align - 1)) || !mmu_canonical(env, gva)) {
         return false;
     }
     exc_set(env, EXC_AC, true, 0);
@@ -347,7 +351,7 @@ static void *resolve(Env *env, uint64_t gva, unsigned size, int acc)
     TlbEntry *e, *e2 = NULL;
 
     gva = clip(env, gva);
-    if (unlikely(t->check_alignment) && misaligned(env, gva, size)) {
+    if (unlikely(t->check_alignment) && misaligned(env, gva, size, false)) {
         return NULL;
     }
     first = MIN(size, PAGE_BYTES - PAGE_OFFSET(gva));
@@ -360,6 +364,9 @@ static void *resolve(Env *env, uint64_t gva, unsigned size, int acc)
         if (!e2) {
             return NULL;
         }
+    }
+    if (unlikely(t->check_alignment) && misaligned(env, gva, size, true)) {
+        return NULL;
     }
     if (unlikely(t->n_watch)) {
         watch(env, gva, size, acc);
@@ -422,12 +429,13 @@ void *mem_lock_slow(Env *env, uint64_t gva, unsigned size)
     void *p;
 
     gva = clip(env, gva);
-    if (unlikely(t->check_alignment) && misaligned(env, gva, size)) {
+    if (unlikely(t->check_alignment) && misaligned(env, gva, size, false)) {
         return NULL;
     }
     if (PAGE_OFFSET(gva) + size <= PAGE_BYTES) {
         e = lookup(env, t->who, gva, ACC_RMW);
-        if (!e) {
+        if (!e || (unlikely(t->check_alignment)
+                   && misaligned(env, gva, size, true))) {
             return NULL;
         }
         if (!(e->aux & (TLBE_SLOW | TLBE_ROM))) {
