@@ -31,6 +31,35 @@ static int operand_base(const Insn *n)
 
 typedef enum { ENDS, READS, WRITES_RM, WRITES_REG } Kind;
 
+/* x87 and vector instructions that vec.c and x87.c have templates for. */
+static Kind fp_kind(const Insn *n)
+{
+    const InsnInfo *info = insn_info(n->op);
+    Kind k = ENDS;
+
+    if (info->emit != EMIT_COPY || info->implicit) {
+        return ENDS;
+    }
+    if (n->op >= OP_FADD_ST0_M32 && n->op < OP_FNCLEX) {
+        return READS;
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(info->opnd); i++) {
+        switch (info->opnd[i] & OPD_KIND) {
+        case OPD_REG:
+            return WRITES_REG;
+        case OPD_RM:
+            if (i == 0) {
+                return WRITES_RM;
+            }
+            break;
+        case OPD_XREG: case OPD_XRM: case OPD_PREG: case OPD_PRM:
+            k = READS;
+            break;
+        }
+    }
+    return k;
+}
+
 /* Instructions that write no register but the one they name, RSP apart. */
 static Kind kind(const Insn *n)
 {
@@ -56,8 +85,10 @@ static Kind kind(const Insn *n)
     case OP_BSF_R_RM: case OP_BSR_R_RM: case OP_TZCNT_R_RM:
     case OP_LZCNT_R_RM: case OP_POPCNT_R_RM:
         return WRITES_REG;
+    case OP_FNSTSW_AX: case OP_EMMS: case OP_LDMXCSR_M:
+        return ENDS;
     }
-    return ENDS;
+    return fp_kind(n);
 }
 
 static bool writes(const Insn *n, Kind k, unsigned base)
@@ -93,6 +124,8 @@ typedef struct Span {
     int64_t lo, hi;             /* from the base as it is at the start */
     unsigned n;
     bool write;
+    unsigned align;             /* what must be a multiple of this, if not 0: */
+    int64_t aligned;
 } Span;
 
 /* False: that would be too much. */
@@ -104,8 +137,34 @@ static bool span_add(Span *s, int64_t at, unsigned size, bool write)
     if (hi - lo > MAX_SPAN || lo != (int32_t)lo) {
         return false;
     }
-    *s = (Span) { lo, hi, s->n + 1, s->write || write };
+    s->lo = lo;
+    s->hi = hi;
+    s->n++;
+    s->write |= write;
     return true;
+}
+
+/* Will an access at `at` be a multiple of `align` when the others are? */
+static bool span_align(Span *s, int64_t at, unsigned align)
+{
+    if (s->align && (at - s->aligned) & (MIN(align, s->align) - 1)) {
+        return false;
+    }
+    if (align > s->align) {
+        s->align = align;
+        s->aligned = at;
+    }
+    return true;
+}
+
+/* The memory operand.  False: that would be too much. */
+static bool span_operand(Span *s, const Insn *n, int64_t at, bool write)
+{
+    unsigned size = insn_mem_size(n), align = insn_info(n->op)->align;
+
+    align = align == AL_SIZE ? size : align;
+    return (align < 16 || span_align(s, at, align))
+           && span_add(s, at, size, write);
 }
 
 /* Add the accesses of `n` with `base`, which has moved by *delta.  False: none
@@ -133,8 +192,7 @@ static bool add_insn(Span *s, const Insn *n, unsigned base, int64_t *delta)
     }
     if (operand_base(n) == (int)base && n->op != OP_POP_RM
         && (mem == MEM_LOAD || mem == MEM_STORE || mem == MEM_RMW)
-        && !span_add(s, *delta + n->disp, insn_mem_size(n),
-                     mem != MEM_LOAD)) {
+        && !span_operand(s, n, *delta + n->disp, mem != MEM_LOAD)) {
         return false;
     }
     switch (n->op) {
@@ -195,16 +253,22 @@ void t_group_begin(Ctx *c)
         more = add_insn(&s, &b->insns[i], base, &delta);
         if (s.n != present.n) {
             end = i + 1;
+        } else if (s.align != present.align) {
+            s = present;        /* refused for its place */
         }
     }
     if (s.n < 2) {
         return;
     }
+    if (s.align) {              /* whole pieces, which lie in the same page */
+        s.lo -= (s.lo - s.aligned) & (s.align - 1);
+        s.hi += (s.aligned - s.hi) & (s.align - 1);
+    }
     e_rm(&c->e, 8, 0x8d, H_DX, t_src(c, base, 8, H_DX), H_SP, 0, s.lo);
     c->n_sites = 0;
     c->keep_r = false;
     c->group_end = 0;
-    t_check(c, H_DX, s.hi - s.lo, s.write);
+    t_check_aligned(c, H_DX, s.hi - s.lo, MAX(s.align, 1), s.write);
     stub = t_add_exit(c, EXIT_PLAIN, 0);
     memcpy(stub->site, c->site, sizeof(stub->site));
     stub->n_sites = c->n_sites;

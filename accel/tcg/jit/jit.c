@@ -107,6 +107,15 @@ static void fault_edge(Env *env, JitEdge *to)
     }
     *to = (JitEdge) { .kind = EXIT_INTERP, .block = m->block,
                       .insn = m->site[i].insn };
+    if (to->insn) {             /* x87.c may have saved this note */
+        const Insn *last = &m->block->insns[to->insn - 1];
+
+        if (last->op >= OP_FADD_ST0_M32 && last->op < OP_FNOP) {
+            env->s.fop = last->imm & 0x7ff;
+            env->s.fip = env->rip_base + last->off;
+            env->s.fcs = env->s.seg[SEG_CS].selector;
+        }
+    }
 }
 
 /* --- beginning ---------------------------------------------------------- */

@@ -24,6 +24,7 @@ bool t_live(Ctx *c, unsigned need)
     if (!missing) {
         return true;
     }
+    c->rax_group = false;
     s = t_add_stub(c);
     for (unsigned i = 0; i < FP_KINDS; i++) {
         if (missing >> i & 1) {
@@ -169,9 +170,14 @@ static bool copy(Ctx *c)
         unsigned align = info->align == AL_SIZE ? size : info->align;
 
         ea = t_address(c);
-        t_check_aligned(c, ea, size, align >= 16 ? align : 1,
-                        info->mem == MEM_STORE || info->mem == MEM_RMW);
+        if (t_grouped(c)) {
+            t_group_addend(c);
+        } else {
+            t_check_aligned(c, ea, size, align >= 16 ? align : 1,
+                            info->mem == MEM_STORE || info->mem == MEM_RMW);
+        }
     }
+    c->rax_keep = true;
     if (f.gpr_out >= 0) {
         unsigned d = t_out(c, f.gpr_out, 8, H_CX);
 

@@ -6,7 +6,8 @@
  * and the interpreter runs that instruction (jit.c).
  *
  * The host's instruction pointer is of no use; the guest's is kept as a note of
- * the last instruction (fp.h), which jit_fp_save() turns into FIP and FOP.
+ * the last instruction (fp.h), which jit_fp_save() turns into FIP and FOP.  A
+ * run of instructions between registers leaves one note.
  *
  * Spec: Intel SDM volume 1, chapter 8; volume 2.
  *
@@ -23,6 +24,18 @@ static bool is_control(unsigned op)
 static bool is_x87(unsigned op)
 {
     return op >= OP_FADD_ST0_M32 && op <= OP_FRSTOR_M;
+}
+
+/* Is the next instruction a waiting one that cannot leave but by SIGFPE?  Then
+ * only its own note counts, or jit.c finds this one. */
+static bool next_notes(const Ctx *c)
+{
+    const Insn *next = c->insn + 1;
+
+    return c->i + 1 < c->b->n_insns && c->insn->op != OP_FNOP
+           && is_x87(next->op)
+           && !is_control(next->op) && !(next->flags & INSN_MEM)
+           && next->op != OP_FNOP;
 }
 
 static void note(Ctx *c, unsigned ea)
@@ -44,8 +57,10 @@ static void note(Ctx *c, unsigned ea)
             e32(&c->e, c->x87_seg);
         }
     }
-    e_gs(&c->e, 4, 0xc7, 0, OFF(x87_note));
-    e32(&c->e, v);
+    if (!next_notes(c)) {
+        e_gs(&c->e, 4, 0xc7, 0, OFF(x87_note));
+        e32(&c->e, v);
+    }
 }
 
 bool t_x87(Ctx *c)
@@ -88,6 +103,7 @@ bool t_x87(Ctx *c)
         e8(&c->e, n->imm & 0xff);
     }
     t_fp_site(c);
+    c->rax_keep = true;
     if (!is_control(n->op)) {
         note(c, ea);
     }

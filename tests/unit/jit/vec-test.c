@@ -39,6 +39,7 @@ typedef struct Code {
     unsigned n;
     uint16_t op[2 * N_INSNS];   /* for the statistics */
     unsigned n_ops;
+    int base;                   /* a register that points to data, or -1 */
 } Code;
 
 static void put(Code *c, uint64_t v, unsigned n)
@@ -91,6 +92,22 @@ static bool acceptable(const Insn *n, bool wild)
         return false;           /* gathers, MASKMOVQ */
     }
     return x87 || is_fp(info);
+}
+
+/* Does it write the base? */
+static bool writes(const Insn *n, int base)
+{
+    const InsnInfo *info = insn_info(n->op);
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(info->opnd); i++) {
+        unsigned k = info->opnd[i] & OPD_KIND;
+
+        if ((k == OPD_REG && n->reg == base)
+            || (k == OPD_RM && !(n->flags & INSN_MEM) && n->rm == base)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* One encoding, or none. */
@@ -190,16 +207,20 @@ static void add_insn(Code *c, bool wild)
         static const uint8_t bases[] = { R_RBX, R_RSI, R_RDI, R_RBP, R_R8,
                                          R_R9, R_R10, R_R14, R_R15 };
         unsigned base = bases[below(G_N_ELEMENTS(bases))], start = c->n;
+        bool same = c->base >= 0 && one_in(2);
+        int disp = wild && one_in(3) ? (int)below(200) - 100
+                                     : (int)below(8) * 32 - 128;
         unsigned at, n;
         Insn insn = {};
 
+        base = same ? (unsigned)c->base : base;
         put(c, base >= 8 ? 0x41 : 0x40, 1);
         put(c, 0xb8 | (base & 7), 1);
         at = DATA + 256 + (one_in(3) ? 0xd00 + below(256) : below(0x1d00));
         put(c, at & (wild && one_in(4) ? ~0u : ~63u), 4);
+        c->n = same ? start : c->n;
         at = c->n;
-        n = encode(c->b + at, base, wild && one_in(3) ? (int)below(200) - 100
-                                                      : 0);
+        n = encode(c->b + at, base, disp);
         if (!n || insn_decode(&insn, c->b + at, n, DM_CODE64 | DM_FLAT
                               | DM_SS32, feat) != DECODE_OK
             || !acceptable(&insn, wild)) {
@@ -210,6 +231,12 @@ static void add_insn(Code *c, bool wild)
             memmove(c->b + start, c->b + at, insn.len);
             at = start;
         }
+        if (insn.flags & INSN_MEM) {
+            c->base = base;
+        }
+        if (c->base >= 0 && writes(&insn, c->base)) {
+            c->base = -1;
+        }
         c->n = at + insn.len;
         c->op[c->n_ops++] = insn.op;
         return;
@@ -219,6 +246,7 @@ static void add_insn(Code *c, bool wild)
 static void make(Code *c, bool wild)
 {
     c->n = c->n_ops = 0;
+    c->base = -1;
     for (unsigned i = 0; i < N_INSNS; i++) {
         if (one_in(4)) {
             add_integer(c);
