@@ -9,6 +9,7 @@
 #include "accel/tcg/jit/jit.h"
 
 #include "accel/tcg/interp/fpu.h"
+#include "accel/tcg/lockstep.h"
 #include "base/opts.h"
 #include "loop/loop.h"
 
@@ -24,7 +25,7 @@ typedef struct TcgOptions {
     bool split_wx;
     uint32_t threshold;
     bool ignore_msrs;
-    bool perf_map, tlb_miss, no_chain, small_cache;
+    bool perf_map, tlb_miss, no_chain, small_cache, lockstep;
     TcgTest test;
 } TcgOptions;
 
@@ -36,6 +37,8 @@ static const Property tcg_props[] = {
     PROP_BOOL(TcgOptions, jit, "jit", false, "translate hot code"),
     PROP_BOOL(TcgOptions, ignore_msrs, "ignore-msrs", false,
               "MSRs that do not exist read 0 and take writes, without #GP"),
+    PROP_BOOL(TcgOptions, lockstep, "lockstep", false,
+              "interpret and translate each block and compare; one vCPU"),
     PROP_BOOL(TcgOptions, one_insn, "one-insn-per-tb", false,
               "a block for each instruction"),
     PROP_BOOL(TcgOptions, split_wx, "split-wx", true,
@@ -155,6 +158,7 @@ static bool tcg_init(Machine *m, Opt *options, GError **err)
                              err)
             || !opt_get_bool(options, "jit", &o.jit, err)
             || !opt_get_bool(options, "ignore-msrs", &o.ignore_msrs, err)
+            || !opt_get_bool(options, "lockstep", &o.lockstep, err)
             || !opt_get_bool(options, "one-insn-per-tb", &o.one_insn, err)
             || !opt_get_bool(options, "split-wx", &o.split_wx, err)
             || !opt_get_bool(options, "perf-map", &o.perf_map, err)
@@ -170,6 +174,11 @@ static bool tcg_init(Machine *m, Opt *options, GError **err)
             || !opt_all_read(options, "accelerator 'tcg'", NULL, err))) {
         return false;
     }
+    if (o.lockstep && m->topo.maxcpus > 1) {
+        g_set_error(err, OPT_ERROR, OPT_ERROR_INVALID,
+                    "accelerator 'tcg': lockstep=on needs -smp 1");
+        return false;
+    }
     interp_init();
     tcg_ferr = set_ferr;
     tcg_one_insn = o.one_insn;
@@ -179,16 +188,18 @@ static bool tcg_init(Machine *m, Opt *options, GError **err)
     /* Half for decoded blocks, half for code. */
     bytes = (o.tb_size_mib ? o.tb_size_mib * MiB : 128 * MiB) / 2;
     cache_init(bytes);
-    if (o.jit) {
+    if (o.jit || o.lockstep) {
         JitOptions jit = {
             .on = true,
             .max_bytes = o.small_cache ? 256 * KiB : MIN(bytes, 1 * GiB),
             .threshold = threshold, .tlb_miss = o.tlb_miss,
-            .no_chain = o.no_chain || o.test.flush_each,
+            .no_chain = o.no_chain || o.test.flush_each || o.lockstep,
             .perf_map = o.perf_map,
         };
 
-        jit_init(&jit);
+        if (jit_init(&jit) && o.lockstep) {
+            lockstep_init();
+        }
     }
     map_lost = g_ptr_array_new();
     as_add_listener(&as_memory, &listener);
@@ -295,6 +306,40 @@ static void tcg_kick(X86Cpu *cpu)
     }
 }
 
+static void tcg_print_jit(GString *out)
+{
+    uint64_t n_blocks, n_bytes;
+
+    cache_stats(&n_blocks, &n_bytes);
+    g_string_append_printf(out, "decoded:    %" PRIu64 " blocks in %" PRIu64
+                           " KiB of %" PRIu64 "; %" PRIu64
+                           " invalidated\n", n_blocks, n_bytes / KiB,
+                           cache_limit() / KiB, cache_n_invalidated);
+    if (jit_enabled) {
+        JitStats js;
+
+        jit_stats(&js);
+        g_string_append_printf(out, "translated: %" PRIu64 " blocks in %"
+                               PRIu64 " KiB of %" PRIu64 "; %" PRIu64
+                               " ever, %" PRIu64 " invalidated, %" PRIu64
+                               " links, %" PRIu64 " flushes\n", js.n_blocks,
+                               js.n_bytes / KiB, js.max_bytes / KiB,
+                               js.n_compiled, js.n_killed, js.n_links,
+                               js.n_flushes);
+    } else {
+        g_string_append(out, "translated: nothing, code is interpreted\n");
+    }
+    if (tcg_lockstep) {
+        LockstepStats ls;
+
+        lockstep_stats(&ls);
+        g_string_append_printf(out, "lockstep:   %" PRIu64 " blocks compared, "
+                               "%" PRIu64 " interpreted only, %" PRIu64
+                               " different\n", ls.n_compared,
+                               ls.n_interpreted, ls.n_different);
+    }
+}
+
 static const AccelOps tcg_accel = {
     .name = "tcg", .doc = "emulation, on any host", .props = tcg_props,
     .available = tcg_available, .init = tcg_init,
@@ -303,5 +348,6 @@ static const AccelOps tcg_accel = {
     .put_state = tcg_put_state, .get_state = tcg_get_state,
     .features = tcg_features, .set_a20 = tcg_set_a20, .smm = true,
     .mce = true,
+    .print_jit = tcg_print_jit,
 };
 ACCEL_TYPE(tcg_accel)

@@ -614,6 +614,11 @@ void cache_stats(uint64_t *blocks_out, uint64_t *bytes_out)
     g_mutex_unlock(&mutex);
 }
 
+uint64_t cache_limit(void)
+{
+    return max_bytes;
+}
+
 void cache_init(uint64_t limit_bytes)
 {
     max_bytes = limit_bytes;

@@ -293,6 +293,21 @@ static void add_part(TcgCpu *t, const TlbEntry *e, uint64_t gva, unsigned len)
     p->len = len;
 }
 
+static void note_parts(Env *env, int acc)
+{
+    TcgCpu *t = env->tcg;
+
+    for (unsigned i = 0; i < t->n_parts; i++) {
+        BouncePart *p = &t->part[i];
+
+        if (!p->hva || p->readonly) {
+            lockstep_store_hook(env, NULL, p->len);
+        } else if (acc != ACC_READ) {
+            lockstep_store_hook(env, p->hva, p->len);
+        }
+    }
+}
+
 static void gather(Env *env)
 {
     TcgCpu *t = env->tcg;
@@ -373,12 +388,18 @@ static void *resolve(Env *env, uint64_t gva, unsigned size, int acc)
     }
     if (likely(!e2) && !(e->aux & TLBE_SLOW)
         && (acc == ACC_READ || e->nwpage == e->nrpage)) {
+        if (unlikely(lockstep_store_hook) && acc != ACC_READ) {
+            lockstep_store_hook(env, (uint8_t *)(gva + e->addend), size);
+        }
         return (void *)(gva + e->addend);
     }
     t->n_parts = 0;
     add_part(t, e, gva, first);
     if (e2) {
         add_part(t, e2, next_page(env, gva), size - first);
+    }
+    if (unlikely(lockstep_store_hook)) {
+        note_parts(env, acc);
     }
     env->bounce_gva = gva;
     env->bounce_size = size;
@@ -442,6 +463,9 @@ void *mem_lock_slow(Env *env, uint64_t gva, unsigned size)
             if (e->nwpage != e->nrpage) {
                 env->locked_code = true;
                 t->lock_size = size;
+            }
+            if (unlikely(lockstep_store_hook)) {
+                lockstep_store_hook(env, (uint8_t *)(gva + e->addend), size);
             }
             return (void *)(gva + e->addend);
         }

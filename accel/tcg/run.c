@@ -12,6 +12,7 @@
  */
 #include "accel/tcg/jit/jit.h"
 
+#include "accel/tcg/lockstep.h"
 #include "base/log.h"
 #include "base/qsbr.h"
 #include "cpu/lapic.h"
@@ -741,11 +742,16 @@ static void run_blocks(Env *env)
     /* 57-bit addresses have no room for the keys of the jump table. */
     env->jit_off = single || s->cr4 & CR4_LA57;
     env->jit_skip = false;
-    insn = b->insns;
-    do {
-        /* Another vCPU may be invalidating the block. */
-        insn = __atomic_load_n(&insn->fn, __ATOMIC_RELAXED)(env, insn);
-    } while (insn);
+    if (unlikely(tcg_lockstep) && !single) {
+        budget = 0;
+        lockstep_run(env, b);
+    } else {
+        insn = b->insns;
+        do {
+            /* Another vCPU may be invalidating the block. */
+            insn = __atomic_load_n(&insn->fn, __ATOMIC_RELAXED)(env, insn);
+        } while (insn);
+    }
     env->cpu->n_insns += budget - env->budget;
     if (unlikely(env->exclusive)) {
         tcg_exclusive_end(env);

@@ -265,6 +265,11 @@ void mmu_mark_dirty(uint8_t *hva);
 /* tlb.c: enter a translation.  hva NULL: slow. */
 TlbEntry *tlb_enter(TcgCpu *t, unsigned who, uint64_t page, uint8_t *hva,
                     bool direct_write, uint64_t aux);
+/* A table in which nothing hits. */
+extern TlbEntry tlb_none[TLB_SIZE];
+/* lockstep.c: `len` bytes of RAM are about to be stored to; NULL: what is
+ * accessed is none.  Called while it is set. */
+extern void (*lockstep_store_hook)(Env *env, uint8_t *hva, unsigned len);
 /* Blocks were invalidated, `n` ever: the jump cache is void. */
 void tcg_forget_blocks(TcgCpu *t, uint64_t n);
 
@@ -344,6 +349,7 @@ bool block_agrees(const Block *b);
 /* Number of blocks ever invalidated: a change voids jump caches. */
 extern uint64_t cache_n_invalidated;    /* (A) */
 void cache_stats(uint64_t *n_blocks, uint64_t *n_bytes);
+uint64_t cache_limit(void);
 
 /* Whether blocks hold one instruction each (-accel one-insn-per-tb). */
 extern bool tcg_one_insn;

@@ -17,7 +17,7 @@
 #include "cpu/lapic.h"
 
 /* For a vCPU that must check alignment: nothing ever hits. */
-static TlbEntry tlb_none[TLB_SIZE];
+TlbEntry tlb_none[TLB_SIZE];
 
 /* The tag that no address reaching entry `i` can match, see env.h. */
 static uint64_t empty_tag(unsigned i)

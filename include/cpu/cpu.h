@@ -218,8 +218,9 @@ struct AccelOps {
     /* The processor that guest code runs on, for -cpu host and max; NULL: none
      * in particular. */
     void (*host_cpuid)(uint32_t leaf, uint32_t subleaf, uint32_t r[4]);
-    /* `info kvm` and the like. */
+    /* `info kvm`, `info jit`. */
     void (*print_info)(GString *out);
+    void (*print_jit)(GString *out);
     /* Local APICs are the accelerator's: it waits in HLT, takes IPIs and runs
      * their timers, and cpu->apic only holds a copy.  load and store bring
      * that copy and the accelerator's into agreement, in the vCPU's thread. */

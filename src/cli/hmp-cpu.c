@@ -229,6 +229,15 @@ static void cmd_mce(Hmp *mon, unsigned argc, char **argv)
                    "accepted\n", e.bank, MCE_N_BANKS - 1);
     } else if (result == CPU_MCE_INVALID) {
         hmp_puts(mon, "Error: status has VAL (bit 63) clear\n");
+static void info_jit(Hmp *mon, unsigned argc, char **argv)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+
+    if (accel() && accel()->print_jit) {
+        accel()->print_jit(text);
+        hmp_puts(mon, text->str);
+    } else {
+        hmp_puts(mon, "the accelerator translates no code\n");
     }
 }
 
@@ -376,6 +385,8 @@ void hmp_cpu_register(void)
         { "mem", "[-a|index]", "a processor's page tables, by ranges", 0, 1,
           info_mem },
         { "cpus", "", "the processors and their threads", 0, 0, info_cpus },
+        { "jit", "", "the translator's memory and what was done with it", 0,
+          0, info_jit },
         { "kvm", "", "whether KVM runs the guest, and how it fares", 0, 0,
           info_kvm },
     };

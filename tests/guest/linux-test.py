@@ -44,7 +44,9 @@ def image():
 
 
 def guest(*args, append=""):
-    # RHEA_TEST_ACCEL: what follows -accel tcg,
+    # RHEA_TEST_ACCEL: what follows -accel tcg,  RHEA_TEST_APPEND: words for the
+    # kernel.
+    append += " " + os.environ.get("RHEA_TEST_APPEND", "")
     accel = ",".join(filter(None, ["tcg", os.environ.get("RHEA_TEST_ACCEL")]))
     return Guest("-accel", accel, "-cpu", "max", "-m", "256", "-kernel",
                  cloud_kernel(), "-initrd", image(), "-append",
