@@ -229,6 +229,9 @@ static void cmd_mce(Hmp *mon, unsigned argc, char **argv)
                    "accepted\n", e.bank, MCE_N_BANKS - 1);
     } else if (result == CPU_MCE_INVALID) {
         hmp_puts(mon, "Error: status has VAL (bit 63) clear\n");
+    }
+}
+
 static void info_jit(Hmp *mon, unsigned argc, char **argv)
 {
     g_autoptr(GString) text = g_string_new(NULL);
