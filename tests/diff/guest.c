@@ -89,9 +89,14 @@ static void make_tables(void)
     memset(guest_ram + GPA_KERNEL + K_HLT, 0xf4, 257);
 }
 
-/* What does not end: after some milliseconds of this thread's processor time in
- * the same run a signal sets what the run loop polls. */
+/*
+ * What does not end: after some time of this thread's processor in the same run
+ * a signal sets what the run loop polls.  The interpreter comes first and gets
+ * little; who runs the case after it is given as much as it takes.
+ */
+enum { TICK_NS = 4000000, TICKS_FIRST = 2, TICKS_AFTER = 1000 };
 static uint32_t running;        /* (A) counts runs; odd: inside */
+static uint32_t ticks_left;
 
 static void on_timer(int sig)
 {
@@ -99,7 +104,7 @@ static void on_timer(int sig)
     uint32_t now = __atomic_load_n(&running, __ATOMIC_ACQUIRE);
     Env *env = guest_env(0);
 
-    if (now == last && now & 1) {
+    if (now == last && now & 1 && ticks_left && --ticks_left == 0) {
         __atomic_or_fetch(&guest_cpu(0)->pending, CPU_PEND_EXIT,
                           __ATOMIC_SEQ_CST);
         __atomic_store_n(&env->jit_go, 0, __ATOMIC_SEQ_CST);
@@ -111,7 +116,7 @@ static void start_timer(void)
 {
     struct sigevent e = { .sigev_notify = SIGEV_THREAD_ID,
                           .sigev_signo = SIGRTMIN };
-    struct itimerspec each = { { .tv_nsec = 4000000 }, { .tv_nsec = 4000000 } };
+    struct itimerspec each = { { .tv_nsec = TICK_NS }, { .tv_nsec = TICK_NS } };
     timer_t timer;
 
     signal(SIGRTMIN, on_timer);
@@ -293,6 +298,7 @@ void guest_side_run(const DiffCase *c, bool jit, DiffResult *out)
     }
     jit_options.threshold = jit ? 0 : UINT32_MAX;
     cpu_clear_pending(cpu, CPU_PEND_EXIT | CPU_PEND_WORK);
+    ticks_left = jit ? TICKS_AFTER : TICKS_FIRST;
     __atomic_add_fetch(&running, 1, __ATOMIC_RELEASE);
     run = cpu->accel->run(cpu);
     __atomic_add_fetch(&running, 1, __ATOMIC_RELEASE);
