@@ -145,6 +145,7 @@ typedef struct X86State {
     uint64_t mcg_pending;       /* MCG_STATUS of the #MC under way */
     uint64_t mcg_status, mcg_ctl, mce_bank[MCE_N_BANKS][4];
     uint64_t smbase, smi_count, debugctl, platform_info, misc_features, microcode_rev;
+    uint64_t kvm_system_time, kvm_wall_clock;
 
     /* Events */
     int32_t exception;          /* being delivered, for #DF; -1 none */

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "cpu/features.h"
 #include "cpu/lapic.h"
+#include "kvmclock.h"
 
 enum {
     MSR_TSC = 0x10, MSR_PLATFORM_ID = 0x17, MSR_APIC_BASE = 0x1b,
@@ -152,6 +153,10 @@ static bool read_msr(X86Cpu *cpu, uint32_t msr, uint64_t *val)
     if (is_apic_msr(msr)) {
         return lapic_rdmsr(cpu->apic, msr, val);
     }
+    if (kvmclock_has(cpu, msr)) {
+        *val = kvmclock_rdmsr(cpu, msr);
+        return true;
+    }
     switch (msr) {
     case MSR_TSC:
         *val = cpu_read_tsc(cpu);
@@ -270,6 +275,9 @@ static bool write_msr(X86Cpu *cpu, uint32_t msr, uint64_t val)
     if (is_apic_msr(msr)) {
         return lapic_wrmsr(cpu->apic, msr, val);
     }
+    if (kvmclock_has(cpu, msr)) {
+        return kvmclock_wrmsr(cpu, msr, val);
+    }
     switch (msr) {
     case MSR_TSC: {
         uint64_t old = s->tsc_offset;
@@ -277,11 +285,13 @@ static bool write_msr(X86Cpu *cpu, uint32_t msr, uint64_t val)
         /* TSC_ADJUST follows a write of the TSC: SDM 3B 18.17.3. */
         cpu_write_tsc(cpu, val);
         s->tsc_adjust += s->tsc_offset - old;
+        kvmclock_tsc_changed(cpu);
         return true;
     }
     case MSR_TSC_ADJUST:
         s->tsc_offset += val - s->tsc_adjust;
         s->tsc_adjust = val;
+        kvmclock_tsc_changed(cpu);
         return true;
     case MSR_TSC_AUX:
         if (val >> 32) {

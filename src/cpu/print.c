@@ -256,6 +256,8 @@ static const State x86_state = {
         STATE_U64(X86State, debugctl),
         STATE_U64(X86State, platform_info),
         STATE_U64(X86State, misc_features),
+        STATE_U64(X86State, kvm_system_time),
+        STATE_U64(X86State, kvm_wall_clock),
         STATE_U64(X86State, microcode_rev), STATE_I32(X86State, exception),
         STATE_U8(X86State, interrupt_shadow),
         STATE_BOOL(X86State, nmi_blocked), STATE_BOOL(X86State, smm),

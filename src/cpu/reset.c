@@ -53,6 +53,7 @@ static void reset_power_up_only(X86State *s)
     }
     s->smbase = 0x30000;
     s->debugctl = 0;
+    s->kvm_system_time = s->kvm_wall_clock = 0;
     s->smi_count = 0;
     s->smm = s->smm_nmi_blocked = false;
 }

@@ -168,6 +168,59 @@ static void time(void)
     check(r[0] == 77, "RDTSCP gives TSC_AUX");
 }
 
+/* --- the paravirtual clock --------------------------------------------------------- */
+
+static volatile struct {
+    uint32_t version, pad;
+    uint64_t tsc, ns;
+    uint32_t mul;
+    int8_t shift;
+    uint8_t flags, pad2[2];
+} clock __attribute__((aligned(64)));
+
+static volatile struct {
+    uint32_t version, sec, nsec;
+} wall;
+
+static uint64_t clock_ns(void)
+{
+    uint64_t ticks = rdtsc() - clock.tsc;
+
+    ticks = clock.shift < 0 ? ticks >> -clock.shift : ticks << clock.shift;
+    return clock.ns + (uint64_t)((unsigned __int128)ticks * clock.mul >> 32);
+}
+
+static void kvmclock(void)
+{
+    uint64_t before, after;
+    uint32_t r[4];
+
+    cpuid(1, 0, r);
+    if (!(r[2] >> 31)) {
+        check(try_wrmsr(0x4b564d01, 0) == GP, "no hypervisor, no kvmclock");
+        return;
+    }
+    wrmsr(0x4b564d00, (uint64_t)&wall);
+    check(!(wall.version & 1) && wall.version && wall.nsec < 1000000000
+          && wall.sec > 1600000000, "the wall clock: %u", wall.sec);
+    wrmsr(0x4b564d01, (uint64_t)&clock | 1);
+    check(rdmsr(0x12) == ((uint64_t)&clock | 1), "MSRs of two places");
+    check(!(clock.version & 1) && clock.version && clock.mul,
+          "the clock's structure");
+    before = clock_ns();
+    wrmsr(TSC, rdtsc() + UINT64_C(5000000000));
+    after = clock_ns();
+    check(after > before && after - before < 1000000000,
+          "a write of the TSC does not move the clock");
+    if (try_wrmsr(TSC_ADJUST, 0) == FINE) {
+        check(clock_ns() > after && clock_ns() - after < 1000000000,
+              "nor does one of TSC_ADJUST");
+    }
+    wrmsr(0x4b564d01, 0);
+}
+
+/* --- control registers --------------------------------------------------------------- */
+
 /* TRY() of a MOV to a control register. */
 #define TRY_CR(n, v) TRY("mov %[val], %%cr" #n, [val] "r"((uint64_t)(v)))
 
@@ -246,6 +299,7 @@ int main(void)
     refused();
     machine_check();
     time();
+    kvmclock();
     control();
     pcid();
     return 0;

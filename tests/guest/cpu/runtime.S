@@ -9,7 +9,7 @@
         .long   0x1badb002, 0, -0x1badb002
 
 STACK_BYTES = 16384
-N_CPUS = 16
+N_CPUS = 64
 
         .text
         .code32

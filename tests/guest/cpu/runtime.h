@@ -18,7 +18,7 @@
 
 enum { SEL_CODE = 0x08, SEL_DATA = 0x10, SEL_USER32 = 0x23,
        SEL_USER_DATA = 0x2b, SEL_USER = 0x33, SEL_TSS = 0x38 };
-enum { MAX_CPUS = 16 };
+enum { MAX_CPUS = 64 };
 
 typedef struct Frame {
     uint64_t rax, rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13,
