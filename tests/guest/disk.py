@@ -9,7 +9,7 @@ import struct
 import subprocess
 import tempfile
 
-from guest import CACHE, package
+from guest import package
 
 SECTOR = 512
 PARTITION_LBA = 2048
@@ -29,10 +29,10 @@ def grub_folder():
     return os.path.join(package("grub-pc-bin"), "usr/lib/grub/i386-pc")
 
 
-def grub_core(prefix):
+def grub_core(prefix, kind="i386-pc"):
     """core.img, as grub-install makes it."""
     with tempfile.NamedTemporaryFile() as out:
-        subprocess.run([tool("grub-mkimage"), "-O", "i386-pc", "-d",
+        subprocess.run([tool("grub-mkimage"), "-O", kind, "-d",
                         grub_folder(), "-o", out.name, "-p", prefix]
                        + MODULES, check=True)
         return open(out.name, "rb").read()
@@ -70,8 +70,3 @@ def make_disk(path, tree, size_mib, grub_cfg):
                     "-O", "^metadata_csum_seed,^orphan_file", "-d", tree,
                     "-E", f"offset={PARTITION_LBA * SECTOR}", path,
                     f"{n_sectors // 2}k"], check=True)
-
-
-def scratch(name):
-    os.makedirs(CACHE, exist_ok=True)
-    return os.path.join(CACHE, f"{name}.{os.getpid()}")

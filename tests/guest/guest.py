@@ -46,8 +46,9 @@ def busybox():
     return find(package("busybox-static"), r"/bin/busybox$")
 
 
-def initramfs(name, init, box=None):
-    """An initial ram disk of busybox with `init` as its /init."""
+def initramfs(name, init, box=None, files=()):
+    """An initial ram disk of busybox with `init` as its /init and `files`,
+    pairs of a guest's and a host's path."""
     os.makedirs(CACHE, exist_ok=True)
     script = os.path.join(CACHE, f"{name}.init.{os.getpid()}")
     out = os.path.join(CACHE, f"{name}.{os.getpid()}.cpio")
@@ -56,7 +57,8 @@ def initramfs(name, init, box=None):
     try:
         subprocess.run([os.path.join(ROOT, "scripts", "make-initramfs"), "-o",
                         out, "--busybox", box or busybox(), "--init",
-                        script],
+                        script]
+                       + [f"--file={to}={path}" for to, path in files],
                        check=True)
     finally:
         os.unlink(script)
