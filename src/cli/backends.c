@@ -274,6 +274,7 @@ void backends_give_serials(Machine *m)
 bool monitors_setup(Options *o, GError **err)
 {
     hmp_cpu_register();
+    hmp_display_register();
     for (unsigned i = 0; i < monitors->len; i++) {
         if (!hmp_new(monitors->pdata[i], err)) {
             return false;

@@ -142,5 +142,7 @@ bool drives_check(Options *o, GError **err);
 void drives_shutdown(void);
 /* hmp-cpu.c: the monitor's commands about processors. */
 void hmp_cpu_register(void);
+/* hmp-display.c */
+void hmp_display_register(void);
 
 #endif

@@ -466,7 +466,7 @@ static bool setup_accel(Options *o, Machine *m, GError **err)
 
 /* --- all of it ----------------------------------------------------------- */
 
-/* Nothing to show anything on: only what asks for nothing is accepted. */
+/* Displays are adapters to look at by the monitor: there is no window. */
 static bool check_displays(Options *o, GError **err)
 {
     Opt *display = options_dict(o, "display");
@@ -481,9 +481,9 @@ static bool check_displays(Options *o, GError **err)
         return options_fail(err, "-display %s: not implemented yet; "
                             "accepted: none", type);
     }
-    if (vga && strcmp(vga, "none") != 0) {
+    if (vga && strcmp(vga, "none") != 0 && strcmp(vga, "std") != 0) {
         return options_fail(err, "-vga %s: not implemented yet; accepted: "
-                            "none", vga);
+                            "std, none", vga);
     }
     if (vnc && strcmp(vnc, "none") != 0) {
         return options_fail(err, "-vnc %s: not implemented yet; accepted: "
@@ -500,6 +500,49 @@ static bool check_displays(Options *o, GError **err)
         }
     }
     return true;
+}
+
+/*
+ * Is there a VGA?  By default where there is firmware to draw on it: a kernel
+ * that is entered directly has none that would set a mode.
+ */
+static bool has_vga(Options *o)
+{
+    const char *vga = options_string(o, "vga");
+    const char *type = options_string(o, "machine.type");
+    Opt *devices = options_get(o, "device");
+
+    for (unsigned i = 0; devices && i < opt_len(devices); i++) {
+        Opt *driver = opt_peek(opt_at(devices, i), "driver");
+
+        if (driver && !g_strcmp0(opt_string(driver), "VGA")) {
+            return true;
+        }
+    }
+    if (vga) {
+        return strcmp(vga, "std") == 0;
+    }
+    return !options_flag(o, "nodefaults") && g_strcmp0(type, "none") != 0
+           && (!options_string(o, "machine.kernel")
+               || options_string(o, "machine.firmware"));
+}
+
+/* -vga std, said or by default, is a device in the place where PCs have it. */
+static bool add_vga(Options *o, Machine *m, GError **err)
+{
+    g_autoptr(Opt) dict = opt_new_dict();
+    Opt *devices = options_get(o, "device");
+
+    for (unsigned i = 0; devices && i < opt_len(devices); i++) {
+        Opt *driver = opt_peek(opt_at(devices, i), "driver");
+
+        if (driver && !g_strcmp0(opt_string(driver), "VGA")) {
+            return true;        /* the user makes it */
+        }
+    }
+    opt_put(dict, "driver", opt_new_string("VGA"));
+    opt_put(dict, "addr", opt_new_string("2.0"));
+    return !has_vga(o) || device_add(dict, err);
 }
 
 /* "kernel_irqchip" is kernel-irqchip, as older command lines have it. */
@@ -531,7 +574,7 @@ Machine *machine_setup(Options *o, GError **err)
     m = machine_new(t);
     m->no_defaults = options_flag(o, "nodefaults");
     m->autostart = !options_flag(o, "S");
-    m->graphics = false;        /* there is no display yet */
+    m->graphics = has_vga(o) && !options_flag(o, "nographic");
     if (options_get(o, "cpu")) {
         m->cpu_model = options_string(o, "cpu");
     }
@@ -542,7 +585,8 @@ Machine *machine_setup(Options *o, GError **err)
         return NULL;
     }
     backends_give_serials(m);
-    if (!setup_accel(o, m, err) || !machine_init(m, err)) {
+    if (!setup_accel(o, m, err) || !machine_init(m, err)
+        || !add_vga(o, m, err)) {
         return NULL;
     }
     return m;

@@ -245,7 +245,8 @@ static bool list_displays(Opt *dict)
 
 static bool list_vgas(Opt *dict)
 {
-    printf("%-20s %s\n", "none", "no graphic card (default)");
+    printf("%-20s %s\n", "none", "no graphic card");
+    printf("%-20s %s\n", "std", "standard VGA (default)");
     return true;
 }
 

@@ -259,7 +259,9 @@ const OptionRow option_rows[] = {
         .implied = "type", .args = "none",
         .help = "no display, which is also the default"),
     WITH_ARG("vga", SET, DISPLAY, .path = "vga", .value = "",
-        .args = "none", .help = "display adapters: not yet"),
+        .args = "std|none",
+        .help = "the display adapter; std is the default where there is\n"
+                "firmware; look at it with the monitor's screendump"),
     NO_ARG("full-screen", ACCEPT, DISPLAY,
         .help = "accepted: there is no window"),
     WITH_ARG("vnc", SET, DISPLAY, .path = "vnc", .value = "",
