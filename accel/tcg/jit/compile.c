@@ -29,7 +29,10 @@ static bool template(Ctx *c)
 {
     const Insn *n = c->insn;
 
-    if (t_is_mem(c) && n->ea & EA_A16) {
+    if (t_is_mem(c) && (n->ea & EA_A16
+                        || (c->word == 4 && (!(n->ea & EA_A32)
+                                             || (n->ea & EA_SEG
+                                                 && c->keep_r))))) {
         return false;
     }
     return t_move(c) || t_alu(c) || t_flow(c) || t_system(c)
@@ -263,6 +266,7 @@ static Ctx *begin(Block *b, JitCode *jc, bool plain)
     c->x87_based = false;
     c->x87_seg = 0;
     c->tlb = tcg_tlb_offset(who);
+    c->word = (b->mode & DM_CODE_MASK) == DM_CODE64 ? 8 : 4;
     c->plain = plain;
     c->group_end = 0;
     c->rax_group = false;
@@ -332,9 +336,7 @@ JitCode *jit_compile(Block *b)
     JitCode *jc;
     uint8_t *start = jit_space.code, *data = jit_space.data;
 
-    if ((b->mode & DM_CODE_MASK) != DM_CODE64
-        || b->mode & (DM_TF | DM_SHADOW)
-        || (b->mode & DM_CPL3 && b->mode & DM_AC)) {
+    if (!jit_mode(b->mode) || (b->mode & DM_CPL3 && b->mode & DM_AC)) {
         return NULL;
     }
     jc = jit_alloc(sizeof(JitCode) + b->n_insns * sizeof(InsnFn *));

@@ -156,7 +156,7 @@ static void go_indirect(Ctx *c, Stub *miss, int pop)
 {
     find_code(c, miss, true);
     if (pop) {
-        e_rm(&c->e, 8, 0x8d, SP, SP, H_SP, 0, pop);
+        e_rm(&c->e, c->word, 0x8d, SP, SP, H_SP, 0, pop);
     }
     enter_code(c, 4);
 }
@@ -189,9 +189,11 @@ static int64_t rel_off(const Insn *n)
     return n->off + n->len + n->imm;
 }
 
-static bool rel_fits(const Insn *n)
+static bool rel_fits(const Ctx *c)
 {
-    return n->size == 8 && rel_off(n) == (int32_t)rel_off(n);
+    const Insn *n = c->insn;
+
+    return n->size == c->word && rel_off(n) == (int32_t)rel_off(n);
 }
 
 static bool jcc(Ctx *c)
@@ -201,7 +203,7 @@ static bool jcc(Ctx *c)
     bool in_r = c->in_r, in_e = c->in_e;
     uint8_t *rel32;
 
-    if (!rel_fits(n)) {
+    if (!rel_fits(c)) {
         return false;
     }
     if (off > n->off && off < (int64_t)PAGE_BYTES) {
@@ -227,7 +229,7 @@ static bool jcc(Ctx *c)
 
 static bool jmp_i(Ctx *c)
 {
-    if (!rel_fits(c->insn)) {
+    if (!rel_fits(c)) {
         return false;
     }
     c->done = true;
@@ -239,17 +241,17 @@ static bool jmp_rm(Ctx *c)
 {
     const Insn *n = c->insn;
 
-    if (n->size != 8) {
+    if (n->size != c->word) {
         return false;
     }
     c->done = true;
     if (t_is_mem(c)) {
         unsigned ea = t_address(c);
 
-        t_check(c, ea, 8, false);
-        e_rm(&c->e, 8, 0x8b, H_DX, H_AX, ea, 0, 0);
+        t_check(c, ea, c->word, false);
+        e_rm(&c->e, c->word, 0x8b, H_DX, H_AX, ea, 0, 0);
     } else {
-        t_src_copy(c, n->rm, 8, H_DX);
+        t_src_copy(c, n->rm, c->word, H_DX);
     }
     go_indirect(c, miss_interp(c), 0);
     return true;
@@ -261,7 +263,7 @@ static bool jmp_rm(Ctx *c)
 static void push_return(Ctx *c)
 {
     t_rip_to(c, H_CX, c->insn->off + c->insn->len);
-    e_rm(&c->e, 8, 0x89, H_CX, H_AX, H_DX, 0, 0);
+    e_rm(&c->e, c->word, 0x89, H_CX, H_AX, H_DX, 0, 0);
     e_mov(&c->e, 8, SP, H_DX);
 }
 
@@ -318,7 +320,7 @@ static bool call_i(Ctx *c)
 {
     int64_t off = rel_off(c->insn);
 
-    if (!rel_fits(c->insn)) {
+    if (!rel_fits(c)) {
         return false;
     }
     c->done = true;
@@ -336,11 +338,11 @@ static bool call_i(Ctx *c)
 
 static bool call_rm(Ctx *c)
 {
-    if (c->insn->size != 8) {
+    if (c->insn->size != c->word) {
         return false;
     }
     c->done = true;
-    e_mov(&c->e, 8, H_DX, t_rm_value(c));
+    e_mov(&c->e, c->word, H_DX, t_rm_value(c));
     find_code(c, miss_interp(c), false);
     e_gs(&c->e, 8, 0x89, H_DX, OFF(jit_tmp));
     t_push_check(c);
@@ -360,20 +362,22 @@ static bool ret(Ctx *c, unsigned more)
     Emit *e = &c->e;
     uint8_t *to_hit, *to_miss, *bottom, *second, *hit;
     Stub *miss;
+    unsigned sp;
 
-    if (c->insn->size != 8) {
+    if (c->insn->size != c->word) {
         return false;
     }
     c->done = true;
-    t_check_stack(c, SP, 8, false);
-    e_rm(e, 8, 0x8b, H_DX, H_AX, SP, 0, 0);
+    sp = t_stack_top(c);
+    t_check_stack(c, sp, c->word, false);
+    e_rm(e, c->word, 0x8b, H_DX, H_AX, sp, 0, 0);
     t_need_r(c);
     compare_return(c);
     to_hit = over_begin(c, JRCXZ);
     to_miss = over_begin(c, JMP8);
     over_end(c, to_hit);
     hit = e->p;
-    e_rm(e, 8, 0x8d, SP, SP, H_SP, 0, 8 + more);
+    e_rm(e, c->word, 0x8d, SP, SP, H_SP, 0, c->word + more);
     e8(e, 0xc3);
 
     /* Somebody has returned without us: try the one below. */
@@ -387,7 +391,7 @@ static bool ret(Ctx *c, unsigned more)
     second[-1] = hit - second;
     over_end(c, bottom);
     miss = miss_interp(c);
-    go_indirect(c, miss, 8 + more);
+    go_indirect(c, miss, c->word + more);
     return true;
 }
 

@@ -22,10 +22,13 @@ enum { MAX_SPAN = 512 };
 
 /* --- what instructions do to a base ------------------------------------ */
 
-/* The register that `n` addresses memory with and nothing else; -1: none. */
-static int operand_base(const Insn *n)
+/* The register that `n` addresses memory with and nothing else, in full width
+ * of the mode; -1: none. */
+static int operand_base(const Ctx *c, const Insn *n)
 {
-    return n->flags & INSN_MEM && !(n->ea & (EA_SEG | EA_A32 | EA_A16 | EA_RIP))
+    unsigned ea = c->word == 8 ? 0 : EA_A32;
+
+    return n->flags & INSN_MEM && n->ea == ea
            && n->base < R_ZERO && n->index >= R_ZERO ? n->base : -1;
 }
 
@@ -102,12 +105,12 @@ static bool writes(const Insn *n, Kind k, unsigned base)
 }
 
 /* Does it move RSP by a constant, which is then added to *delta? */
-static bool moves_sp(const Insn *n, int64_t *delta)
+static bool moves_sp(const Ctx *c, const Insn *n, int64_t *delta)
 {
-    if (n->size != 8) {
+    if (n->size != c->word) {
         return false;
     }
-    if (n->op == OP_LEA_R_M && operand_base(n) == R_RSP) {
+    if (n->op == OP_LEA_R_M && operand_base(c, n) == R_RSP) {
         *delta += n->disp;
         return true;
     }
@@ -169,28 +172,30 @@ static bool span_operand(Span *s, const Insn *n, int64_t at, bool write)
 
 /* Add the accesses of `n` with `base`, which has moved by *delta.  False: none
  * of the next instruction. */
-static bool add_insn(Span *s, const Insn *n, unsigned base, int64_t *delta)
+static bool add_insn(const Ctx *c, Span *s, const Insn *n, unsigned base,
+                     int64_t *delta)
 {
     unsigned mem = insn_info(n->op)->mem;
     Kind k = kind(n);
-    bool stack = base == R_RSP && n->size == 8;
+    int word = c->word;
+    bool stack = base == R_RSP && n->size == c->word;
 
     switch (n->op) {
     case OP_CALL_I: case OP_CALL_RM:
         if (stack && !(n->flags & INSN_MEM)) {
-            span_add(s, *delta - 8, 8, true);
+            span_add(s, *delta - word, word, true);
         }
         return false;
     case OP_RET: case OP_RET_I:
         if (stack) {
-            span_add(s, *delta, 8, false);
+            span_add(s, *delta, word, false);
         }
         return false;
     }
     if (k == ENDS || n->flags & INSN_LOCK) {
         return false;
     }
-    if (operand_base(n) == (int)base && n->op != OP_POP_RM
+    if (operand_base(c, n) == (int)base && n->op != OP_POP_RM
         && (mem == MEM_LOAD || mem == MEM_STORE || mem == MEM_RMW)
         && !span_operand(s, n, *delta + n->disp, mem != MEM_LOAD)) {
         return false;
@@ -200,37 +205,37 @@ static bool add_insn(Span *s, const Insn *n, unsigned base, int64_t *delta)
         if (base != R_RSP) {
             return true;
         }
-        if (!stack || !span_add(s, *delta - 8, 8, true)) {
+        if (!stack || !span_add(s, *delta - word, word, true)) {
             return false;
         }
-        *delta -= 8;
+        *delta -= word;
         return true;
     case OP_POP_RM:
         if (base != R_RSP) {
             return n->flags & INSN_MEM || n->rm != base;
         }
         if (!stack || n->flags & INSN_MEM || n->rm == R_RSP
-            || !span_add(s, *delta, 8, false)) {
+            || !span_add(s, *delta, word, false)) {
             return false;
         }
-        *delta += 8;
+        *delta += word;
         return true;
     }
     return !writes(n, k, base)
-           || (base == R_RSP && moves_sp(n, delta));
+           || (base == R_RSP && moves_sp(c, n, delta));
 }
 
 /* The base of the first access of `n`; -1: none. */
-static int first_base(const Insn *n)
+static int first_base(const Ctx *c, const Insn *n)
 {
     switch (n->op) {
     case OP_PUSH_RM:
-        return n->flags & INSN_MEM ? operand_base(n) : R_RSP;
+        return n->flags & INSN_MEM ? operand_base(c, n) : R_RSP;
     case OP_PUSH_I: case OP_POP_RM: case OP_CALL_I: case OP_RET:
     case OP_RET_I:
         return R_RSP;
     }
-    return kind(n) == ENDS ? -1 : operand_base(n);
+    return kind(n) == ENDS ? -1 : operand_base(c, n);
 }
 
 /* --- groups ------------------------------------------------------------ */
@@ -238,7 +243,7 @@ static int first_base(const Insn *n)
 void t_group_begin(Ctx *c)
 {
     const Block *b = c->b;
-    int base = first_base(c->insn);
+    int base = first_base(c, c->insn);
     unsigned end = c->i, i;
     int64_t delta = 0;
     Span s = { 0 }, present;
@@ -250,7 +255,7 @@ void t_group_begin(Ctx *c)
     }
     for (i = c->i; i < b->n_insns && more; i++) {
         present = s;
-        more = add_insn(&s, &b->insns[i], base, &delta);
+        more = add_insn(c, &s, &b->insns[i], base, &delta);
         if (s.n != present.n) {
             end = i + 1;
         } else if (s.align != present.align) {
@@ -264,7 +269,7 @@ void t_group_begin(Ctx *c)
         s.lo -= (s.lo - s.aligned) & (s.align - 1);
         s.hi += (s.aligned - s.hi) & (s.align - 1);
     }
-    e_rm(&c->e, 8, 0x8d, H_DX, t_src(c, base, 8, H_DX), H_SP, 0, s.lo);
+    e_rm(&c->e, c->word, 0x8d, H_DX, t_src(c, base, 8, H_DX), H_SP, 0, s.lo);
     c->n_sites = 0;
     c->keep_r = false;
     c->group_end = 0;
@@ -282,7 +287,7 @@ void t_group_begin(Ctx *c)
 /* Is the memory operand of the present instruction in the group? */
 bool t_grouped(const Ctx *c)
 {
-    return c->i < c->group_end && operand_base(c->insn) == (int)c->group_base
+    return c->i < c->group_end && operand_base(c, c->insn) == (int)c->group_base
            && !(c->insn->flags & INSN_LOCK);
 }
 

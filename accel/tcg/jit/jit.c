@@ -476,8 +476,7 @@ void jit_block_new(Block *b)
 {
     b->jit_fn0 = b->insns[0].fn;
     b->jit_code = jit_no_code;
-    if (jit_enabled && (b->mode & DM_CODE_MASK) == DM_CODE64
-        && !(b->mode & (DM_TF | DM_SHADOW))) {
+    if (jit_enabled && jit_mode(b->mode)) {
         b->insns[0].fn = run_cold;
     }
 }

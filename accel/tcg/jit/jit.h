@@ -94,6 +94,17 @@ static inline void jit_resume(Env *env)
     __atomic_store_n(&env->jit_go, 1, __ATOMIC_SEQ_CST);
 }
 
+/* Is code of this mode compiled?  64-bit and flat 32-bit code is. */
+static inline bool jit_mode(uint32_t mode)
+{
+    const uint32_t flat = DM_FLAT | DM_SS32;
+
+    return !(mode & (DM_TF | DM_SHADOW | DM_REAL | DM_VM86))
+           && ((mode & DM_CODE_MASK) == DM_CODE64
+               || ((mode & DM_CODE_MASK) == DM_CODE32
+                   && (mode & flat) == flat));
+}
+
 /* A new block is about to be published. */
 void jit_block_new(Block *b);
 /* It has become stale. */

@@ -207,18 +207,27 @@ static void cwd(Ctx *c)
 
 /* --- stack ------------------------------------------------------------- */
 
+unsigned t_stack_top(Ctx *c)
+{
+    if (c->word == 8) {
+        return SP;
+    }
+    e_mov(&c->e, 4, H_DX, SP);
+    return H_DX;
+}
+
 void t_push_check(Ctx *c)
 {
-    e_rm(&c->e, 8, 0x8d, H_DX, SP, H_SP, 0, -8);
-    t_check_stack(c, H_DX, 8, true);
+    e_rm(&c->e, c->word, 0x8d, H_DX, SP, H_SP, 0, -(int)c->word);
+    t_check_stack(c, H_DX, c->word, true);
 }
 
 static bool push_rm(Ctx *c)
 {
     const Insn *n = c->insn;
-    unsigned s;
+    unsigned s, word = c->word;
 
-    if (n->size != 8) {
+    if (n->size != word) {
         return false;
     }
     if (t_is_mem(c)) {
@@ -227,7 +236,7 @@ static bool push_rm(Ctx *c)
         t_push_check(c);
         e_gs(&c->e, 8, 0x8b, H_CX, OFF(jit_tmp));
         s = H_CX;
-    } else if (t_grouped_stack(c)) {
+    } else if (word == 8 && t_grouped_stack(c)) {
         t_group_addend(c);
         c->rax_keep = true;
         s = t_src(c, n->rm, 8, H_CX);
@@ -236,21 +245,22 @@ static bool push_rm(Ctx *c)
         return true;
     } else {
         t_push_check(c);
-        s = t_src(c, n->rm, 8, H_CX);
+        c->rax_keep = true;
+        s = t_src(c, n->rm, word, H_CX);
     }
-    e_rm(&c->e, 8, 0x89, s, H_AX, H_DX, 0, 0);
+    e_rm(&c->e, word, 0x89, s, H_AX, H_DX, 0, 0);
     e_mov(&c->e, 8, SP, H_DX);
     return true;
 }
 
 static bool push_i(Ctx *c)
 {
-    if (c->insn->size != 8) {
+    if (c->insn->size != c->word) {
         return false;
     }
     t_push_check(c);
     c->rax_keep = true;
-    e_rm(&c->e, 8, 0xc7, 0, H_AX, H_DX, 0, 0);
+    e_rm(&c->e, c->word, 0xc7, 0, H_AX, H_DX, 0, 0);
     e32(&c->e, c->insn->imm);
     e_mov(&c->e, 8, SP, H_DX);
     return true;
@@ -259,33 +269,38 @@ static bool push_i(Ctx *c)
 static bool pop_rm(Ctx *c)
 {
     const Insn *n = c->insn;
-    unsigned d;
+    unsigned d, sp, word = c->word;
 
-    if (n->size != 8 || t_is_mem(c)) {
+    if (n->size != word || t_is_mem(c)) {
         return false;
     }
-    t_check_stack(c, SP, 8, false);
+    sp = t_stack_top(c);
+    t_check_stack(c, sp, word, false);
     c->rax_keep = true;
-    d = t_out(c, n->rm, 8, H_CX);
-    e_rm(&c->e, 8, 0x8b, d, H_AX, SP, 0, 0);
+    d = t_out(c, n->rm, word, H_CX);
+    e_rm(&c->e, word, 0x8b, d, H_AX, sp, 0, 0);
     if (n->rm != R_RSP) {
-        e_rm(&c->e, 8, 0x8d, SP, SP, H_SP, 0, 8);
+        e_rm(&c->e, word, 0x8d, SP, SP, H_SP, 0, word);
     }
-    t_dst(c, n->rm, 8, d);
+    t_dst(c, n->rm, word, d);
     return true;
 }
 
 static bool leave(Ctx *c)
 {
-    unsigned bp = jit_host_reg[R_RBP];
+    unsigned bp = jit_host_reg[R_RBP], at = bp, word = c->word;
 
-    if (c->insn->size != 8) {
+    if (c->insn->size != word) {
         return false;
     }
-    t_check_stack(c, bp, 8, false);
-    e_rm(&c->e, 8, 0x8b, H_CX, H_AX, bp, 0, 0);
-    e_rm(&c->e, 8, 0x8d, SP, bp, H_SP, 0, 8);
-    e_mov(&c->e, 8, bp, H_CX);
+    if (word == 4) {
+        at = H_DX;
+        e_mov(&c->e, 4, at, bp);
+    }
+    t_check_stack(c, at, word, false);
+    e_rm(&c->e, word, 0x8b, H_CX, H_AX, at, 0, 0);
+    e_rm(&c->e, word, 0x8d, SP, bp, H_SP, 0, word);
+    e_mov(&c->e, word, bp, H_CX);
     return true;
 }
 

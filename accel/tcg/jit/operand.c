@@ -148,15 +148,35 @@ unsigned t_offset_to(Ctx *c, unsigned to, bool must)
     return to;
 }
 
+/* The segment has no limit and can be written, or the slow path is taken. */
+static void whole_segment(Ctx *c)
+{
+    uint32_t seg = OFF(s.seg) + c->insn->seg * sizeof(X86Seg);
+
+    t_clobber(c);
+    e_gs(&c->e, 4, 0x0fb7, H_AX, seg + offsetof(X86Seg, attr));
+    e8(&c->e, 0x25);                                /* and eax, imm32 */
+    e32(&c->e, SEGA_NULL | SEGA_CODE | SEGA_E | SEGA_W);
+    e_rr(&c->e, 4, 0x83, 7, H_AX);
+    e8(&c->e, SEGA_W);
+    t_jcc_slow(c, 5);
+    e_gs(&c->e, 4, 0x83, 7, seg + offsetof(X86Seg, limit));
+    e8(&c->e, -1);
+    t_jcc_slow(c, 5);
+}
+
 unsigned t_address(Ctx *c)
 {
     unsigned r = t_offset_to(c, H_DX, false);
 
     if (c->insn->ea & EA_SEG) {
+        if (c->word == 4) {
+            whole_segment(c);
+        }
         e_gs(&c->e, 8, 0x8b, H_AX,
              OFF(s.seg) + c->insn->seg * sizeof(X86Seg)
              + offsetof(X86Seg, base));
-        e_rm(&c->e, 8, 0x8d, H_DX, H_AX, r, 0, 0);
+        e_rm(&c->e, c->word, 0x8d, H_DX, H_AX, r, 0, 0);
         r = H_DX;
     }
     return r;
@@ -192,5 +212,5 @@ unsigned t_rm_value(Ctx *c)
 void t_rip_to(Ctx *c, unsigned to, int32_t off)
 {
     e_gs(&c->e, 8, 0x8b, to, OFF(rip_base));
-    e_rm(&c->e, 8, 0x8d, to, to, H_SP, 0, off);
+    e_rm(&c->e, c->word, 0x8d, to, to, H_SP, 0, off);
 }

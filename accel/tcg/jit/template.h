@@ -40,6 +40,7 @@ typedef struct Ctx {
     const Insn *insn;
     unsigned i;
     uint32_t tlb;               /* offset of the table from GS */
+    unsigned word;              /* bytes of RIP and of stack slots: 8 or 4 */
     bool in_r, in_e;
     bool keep_r;                /* the instruction needs flags in RFLAGS */
     bool done;                  /* control does not go on after this one */
@@ -102,7 +103,8 @@ void t_dst(Ctx *c, unsigned n, unsigned size, unsigned from);
 
 /* The offset of the memory operand, in a guest register's home or `to`. */
 unsigned t_offset_to(Ctx *c, unsigned to, bool must);
-/* The linear address of the memory operand. */
+/* The linear address of the memory operand; outside 64-bit code, in FS or GS,
+ * first the slow path for what is not all of the address space. */
 unsigned t_address(Ctx *c);
 /* RDX = RIP of `off` of the page, which may be outside of it. */
 void t_rip_to(Ctx *c, unsigned to, int32_t off);
@@ -177,5 +179,7 @@ bool t_live(Ctx *c, unsigned need);
 void t_fp_site(Ctx *c);
 /* Check the slot below SP: its address is in RDX.  move.c */
 void t_push_check(Ctx *c);
+/* Where the stack's top is: in SP's home, or RDX.  move.c */
+unsigned t_stack_top(Ctx *c);
 
 #endif

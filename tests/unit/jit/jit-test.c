@@ -22,6 +22,8 @@ enum {
     N_INSNS = 30, N_LOOPS = 4,
 };
 
+static bool code32;             /* 32-bit code, no paging */
+
 static uint64_t rng = 0x9e3779b97f4a7c15;
 
 static uint64_t rnd(void)
@@ -189,8 +191,9 @@ static void add_insn(Code *c)
         } else if (op->imm) {
             put(c, rnd(), 1);
         }
-        if (insn_decode(&insn, c->b + at, c->n - at, DM_CODE64 | DM_FLAT
-                        | DM_SS32 | DM_CPL3, NULL) != DECODE_OK
+        if (insn_decode(&insn, c->b + at, c->n - at, DM_FLAT | DM_SS32
+                        | (code32 ? DM_CODE32 : DM_CODE64 | DM_CPL3), NULL)
+                != DECODE_OK
             || insn.len != c->n - at || !acceptable(&insn, c->undef)) {
             c->n = start;
             continue;
@@ -276,7 +279,14 @@ static void run(const Code *c, uint32_t threshold, const uint64_t *gpr,
     memcpy(guest_ram + COUNT, &count, 4);
     memcpy(s->gpr, gpr, sizeof(o->gpr));
     s->rflags = 2;
-    guest_long(0, CODE, TABLES);
+    if (code32) {
+        guest_protected(0, CODE);
+        for (unsigned i = 0; i < 16; i++) {
+            s->gpr[i] = (uint32_t)s->gpr[i];
+        }
+    } else {
+        guest_long(0, CODE, TABLES);
+    }
     s->gpr[R_RSP] = stack_top;
     guest_cpu(0)->accel->put_state(guest_cpu(0));
     guest_run(1);
@@ -324,13 +334,24 @@ static void put_stack_insn(Code *c, unsigned base, int disp)
     static const uint8_t regs[] = { 0, 1, 2, 3, 5, 6 };
     unsigned reg = regs[below(G_N_ELEMENTS(regs))];
 
-    put(c, (below(2) ? 0x48 : 0x40) | (below(4) ? 0 : 4), 1);
+    unsigned rex = (below(2) ? 0x48 : 0x40) | (below(4) ? 0 : 4);
+
+    if (!code32) {
+        put(c, rex, 1);
+    }
     put(c, opcodes[below(base == 4 ? 8 : 4)], 1);
     put(c, 0x80 | reg << 3 | base, 1);
     if (base == 4) {
         put(c, 0x24, 1);
     }
     put(c, disp, 4);
+}
+
+static void put_rex(Code *c)
+{
+    if (!code32) {
+        put(c, 0x48, 1);
+    }
 }
 
 /* A body that leaves RSP as it was; `calls`: it may call these. */
@@ -356,9 +377,10 @@ static void put_stack_body(Code *c, const unsigned *calls, unsigned n_calls)
             }
             break;
         case 3:
-            put(c, 0x24648d48, 4);              /* lea rsp, [rsp - 16] */
+            put_rex(c);                         /* lea rsp, [rsp - 16] */
+            put(c, 0x24648d, 3);
             put(c, -16, 1);
-            depth += 2;
+            depth += code32 ? 4 : 2;
             break;
         case 4:
             if (n_calls) {
@@ -371,14 +393,15 @@ static void put_stack_body(Code *c, const unsigned *calls, unsigned n_calls)
             break;
         default:
             if (depth) {                        /* not the return address */
-                put_stack_insn(c, 4, below(depth) * 8);
+                put_stack_insn(c, 4, below(depth) * (code32 ? 4 : 8));
             }
             break;
         }
     }
     if (depth) {
-        put(c, 0xc48148, 3);                    /* add rsp, imm32 */
-        put(c, depth * 8, 4);
+        put_rex(c);                             /* add rsp, imm32 */
+        put(c, 0xc481, 2);
+        put(c, depth * (code32 ? 4 : 8), 4);
     }
 }
 
@@ -405,10 +428,12 @@ static void make_stack(Code *c)
     memcpy(c->b + 1, &(uint32_t){ start - 5 }, 4);
     put_stack_body(c, f, N_FUNCTIONS);
     put(c, 0x9c, 1);                            /* pushf */
-    put(c, 0x24248148, 4);                      /* and qword [rsp], ~AF */
+    put_rex(c);                                 /* and qword [rsp], ~AF */
+    put(c, 0x242481, 3);
     put(c, ~0x10u, 4);
     put(c, 0x58, 1);                            /* pop rax */
-    put(c, 0x24648d48, 4);                      /* lea rsp, [rsp - 8] */
+    put_rex(c);                                 /* lea rsp, [rsp - 8] */
+    put(c, 0x24648d, 3);
     put(c, -8, 1);
     put(c, 0x252c83, 3);                        /* subl $1, COUNT */
     put(c, COUNT, 4);
@@ -481,6 +506,25 @@ static void test_random(void)
     }
 }
 
+static void test_random_32(void)
+{
+    JitStats before, after;
+
+    jit_stats(&before);
+    code32 = true;
+    test_random();
+    code32 = false;
+    jit_stats(&after);
+    g_assert_cmpuint(after.n_compiled, >, before.n_compiled);
+}
+
+static void test_stack_32(void)
+{
+    code32 = true;
+    test_stack();
+    code32 = false;
+}
+
 int main(int argc, char **argv)
 {
     int status;
@@ -493,6 +537,8 @@ int main(int argc, char **argv)
     if (jit_enabled) {
         g_test_add_func("/jit/random", test_random);
         g_test_add_func("/jit/stack", test_stack);
+        g_test_add_func("/jit/random32", test_random_32);
+        g_test_add_func("/jit/stack32", test_stack_32);
     }
     status = g_test_run();
     guest_free();
