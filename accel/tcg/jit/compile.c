@@ -169,7 +169,7 @@ static void emit_stub(Ctx *c, const Stub *s)
         e->p += 4;
     } else {
         e_mov_i64(e, H_AX, (uintptr_t)c->jc);
-        e_mov_i64(e, H_CX, s->insn | s->live << 8
+        e_mov_i64(e, H_CX, s->insn | (s->live & ~FP_BASED) << 8
                            | (s->load_fp ? JIT_LOAD_FP : 0)
                            | no_flags(&c->b->insns[s->insn]));
         e8(e, 0xe8);
@@ -263,7 +263,6 @@ static Ctx *begin(Block *b, JitCode *jc, bool plain)
     c->jc = jc;
     c->n_stubs = c->n_fp_sites = 0;
     c->live = 0;
-    c->x87_based = false;
     c->x87_seg = 0;
     c->tlb = tcg_tlb_offset(who);
     c->word = (b->mode & DM_CODE_MASK) == DM_CODE64 ? 8 : 4;
@@ -330,6 +329,29 @@ uint8_t *jit_compile_plain(JitCode *jc, unsigned insn)
     return start;
 }
 
+/*
+ * What the block surely needs live is loaded at its start, and who comes from
+ * where it is live enters behind that: loops above all.
+ */
+static bool live_entry(Ctx *c)
+{
+    const Block *b = c->b;
+    unsigned need = 0;
+
+    for (unsigned i = 0; i < b->n_insns && !leaves_block(&b->insns[i]); i++) {
+        need |= t_fp_need(c, &b->insns[i]);
+    }
+    if (!need) {
+        return false;
+    }
+    c->i = 0;
+    t_live(c, need);
+    if (need & FP_X87) {
+        t_x87_base(c);
+    }
+    return true;
+}
+
 JitCode *jit_compile(Block *b)
 {
     Ctx *c;
@@ -371,6 +393,10 @@ JitCode *jit_compile(Block *b)
     }
     c->in_r = true;
     c->in_e = false;
+    if (live_entry(c)) {
+        jc->entry_live = c->e.p;
+        jc->live = c->live;
+    }
     if (!insns(c, 0)) {
         jit_space.data = data;
         return NULL;

@@ -24,7 +24,7 @@ Stub *t_add_exit(Ctx *c, unsigned kind, unsigned off)
     s->edge = jit_alloc(sizeof(JitEdge));
     *s->edge = (JitEdge) {
         .block = c->b, .kind = kind, .insn = c->i, .off = off,
-        .flags_live = c->in_r,
+        .flags_live = c->in_r, .live = c->live,
     };
     return s;
 }
@@ -307,6 +307,7 @@ static void call_with_return(Ctx *c, Stub *edge, bool in_tmp, int64_t off)
         /* RET comes here with RIP in RDX and flags in RFLAGS. */
         c->in_r = true;
         c->in_e = false;
+        c->live = 0;
         e_rm(e, 8, 0x8d, H_SP, H_SP, H_SP, 0, 8);
         e_rm(e, 8, 0x8d, H_CX, H_DX, H_SP, 0, -(int)next);
         e_gs(e, 8, 0x89, H_CX, OFF(rip_base));

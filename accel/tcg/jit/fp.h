@@ -20,7 +20,8 @@
 #include "accel/tcg/env.h"
 
 /* What must be live: bit i goes with env->fp_off[i]. */
-enum { FP_SSE = 1 << 0, FP_AVX = 1 << 1, FP_X87 = 1 << 2, FP_KINDS = 3 };
+enum { FP_SSE = 1 << 0, FP_AVX = 1 << 1, FP_X87 = 1 << 2, FP_KINDS = 3,
+       FP_BASED = 1 << 3 };     /* in the translator: env->x87_base is right */
 
 /* env->x87_note: the last x87 instruction; 0: env->s.fip and so on have it. */
 enum {

@@ -243,6 +243,13 @@ static uint16_t raw_flags(const Env *env)
     return jit_raw_flags(cc_get(env));
 }
 
+static const uint8_t *entry_for(const JitEdge *x, const JitCode *jc)
+{
+    return !x->flags_live ? jc->entry_e
+           : jc->entry_live && !(jc->live & ~x->live) ? jc->entry_live
+           : jc->entry_r;
+}
+
 /* The code that edge `x` leads to, linked by the way; NULL: there is none. */
 static void *follow(Env *env, JitEdge *x)
 {
@@ -258,7 +265,7 @@ static void *follow(Env *env, JitEdge *x)
     /* Unsure: to be compared with memory each time. */
     if (jc && !block_unsure(to) && !jit_options.no_chain) {
         if (!x->linked) {       /* by a vCPU that came here as well */
-            patch_rel32(x->patch, x->flags_live ? jc->entry_r : jc->entry_e);
+            patch_rel32(x->patch, entry_for(x, jc));
             x->linked = true;
             x->next_in = jc->in;
             jc->in = x;

@@ -132,6 +132,7 @@ struct JitEdge {
     uint16_t n_exits;           /* PLAIN */
     bool linked;                /* under the cache mutex */
     bool flags_live;            /* arithmetic flags are in RFLAGS */
+    uint8_t live;               /* FP_* that are */
 };
 
 /* Instructions of a piece of code that may raise SIGFPE. */
@@ -158,6 +159,8 @@ struct JitCode {
     uint8_t *entry_r, *entry_e; /* flags in RFLAGS, in cc_raw (writable view) */
     uint8_t *far_r, *far_e;     /* the same, with RIP in RDX: other pages */
     uint8_t *stale_r, *stale_e;
+    uint8_t *entry_live;        /* entry_r when `live` is; NULL: none */
+    uint8_t live;
     JitEdge *in;                /* linked to this */
     uint32_t n_bytes;
     InsnFn *fns[];

@@ -24,6 +24,31 @@ void t_jcc_slow(Ctx *c, unsigned cond)
 }
 
 /*
+ * Are there enough checks before the flags are overwritten that it pays to
+ * save them once and let the checks have them?
+ */
+static bool saving_pays(const Ctx *c)
+{
+    unsigned n = 0;
+
+    for (unsigned i = c->i; i < c->b->n_insns; i++) {
+        const Insn *insn = &c->b->insns[i];
+        InsnFlags f = insn_flags(insn);
+
+        if (f.read & IF_ARITH) {
+            break;
+        }
+        n += insn->flags & INSN_MEM && insn->op != OP_LEA_R_M
+             && i >= c->group_end;
+        if (((f.set | f.undef) & IF_ARITH) == IF_ARITH
+            && !(f.may & IF_ARITH)) {
+            return n >= 2;
+        }
+    }
+    return n >= 3;
+}
+
+/*
  * With an alignment, `size` is a multiple of it.  Then the access cannot cross
  * a page but between such pieces, and the low bits must be right besides.
  */
@@ -42,6 +67,10 @@ void t_check_aligned(Ctx *c, unsigned ea, unsigned size, unsigned align,
     if (jit_options.tlb_miss) {
         e8(e, 0xe9);
         t_slow_site(c);
+    }
+    if (!c->keep_r && !c->in_e && saving_pays(c)) {
+        t_save_flags(e);
+        c->in_e = true;
     }
     if (c->keep_r || !c->in_e) {
         e_pext_gs(e, H_AX, ea, OFF(jit_index_mask));

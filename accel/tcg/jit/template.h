@@ -55,7 +55,6 @@ typedef struct Ctx {
     Stub stubs[MAX_STUBS];
     unsigned n_stubs;
     uint8_t live;               /* FP_* known to be live */
-    bool x87_based;             /* env->x87_base is this page's */
     uint8_t x87_seg;            /* what env->x87_seg is known to be; or 0 */
     uint8_t *start;             /* of this piece of code */
     JitFpSite fp_sites[BLOCK_MAX_INSNS];
@@ -175,6 +174,9 @@ bool t_x87(Ctx *c);
 /* x87 or vector registers are about to be used; false: not on this host.
  * vec.c */
 bool t_live(Ctx *c, unsigned need);
+unsigned t_fp_need(Ctx *c, const Insn *n);
+/* env->x87_base is to be this page's.  x87.c */
+void t_x87_base(Ctx *c);
 /* The host instruction just emitted may raise SIGFPE. */
 void t_fp_site(Ctx *c);
 /* Check the slot below SP: its address is in RDX.  move.c */

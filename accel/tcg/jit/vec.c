@@ -199,6 +199,23 @@ static bool copy(Ctx *c)
     return true;
 }
 
+/* What must be live for `n`; 0 as well if it has no template. */
+unsigned t_fp_need(Ctx *c, const Insn *n)
+{
+    const Insn *present = c->insn;
+    const InsnInfo *info = insn_info(n->op);
+    Form f = { 0 };
+
+    if (n->op >= OP_FADD_ST0_M32 && n->op <= OP_FWAIT) {
+        f.need = n->ea & EA_SEG ? 0 : FP_X87;
+    } else if (info->emit == EMIT_COPY && !info->implicit) {
+        c->insn = n;
+        f.need = read_form(c, &f) ? f.need : 0;
+        c->insn = present;
+    }
+    return f.need & ~jit_fp_host() ? 0 : f.need;
+}
+
 /* --- the others -------------------------------------------------------- */
 
 /* Lengths in RAX and RDX, index in RCX. */

@@ -38,17 +38,22 @@ static bool next_notes(const Ctx *c)
            && next->op != OP_FNOP;
 }
 
+void t_x87_base(Ctx *c)
+{
+    if (!(c->live & FP_BASED)) {
+        e_gs(&c->e, 8, 0x8b, H_CX, OFF(rip_base));
+        e_gs(&c->e, 8, 0x89, H_CX, OFF(x87_base));
+        c->live |= FP_BASED;
+    }
+}
+
 static void note(Ctx *c, unsigned ea)
 {
     const Insn *n = c->insn;
     uint32_t v = X87_NOTE_VALID | n->off
                  | (n->imm & 0x7ff) << X87_NOTE_FOP_SHIFT;
 
-    if (!c->x87_based) {
-        e_gs(&c->e, 8, 0x8b, H_CX, OFF(rip_base));
-        e_gs(&c->e, 8, 0x89, H_CX, OFF(x87_base));
-        c->x87_based = true;
-    }
+    t_x87_base(c);
     if (t_is_mem(c)) {
         e_gs(&c->e, 8, 0x89, ea, OFF(s.fdp));
         if (c->x87_seg != n->seg + 1) {
