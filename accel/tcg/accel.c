@@ -254,6 +254,7 @@ static void tcg_cpu_free(X86Cpu *cpu)
     for (unsigned i = 0; i < N_LOOSE; i++) {
         g_free(t->loose[i].block);
     }
+    pcid_free(t);
     g_free(t);
     jit_cpu_free(env);
     mmu_env_free(env);

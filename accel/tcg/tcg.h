@@ -185,6 +185,8 @@ typedef struct TcgCpu {
     unsigned who;               /* MMU_* of the present CPL and AC */
     bool check_alignment;       /* #AC: env->tlb is always empty */
 
+    uint16_t pcid;              /* whose entries the TLBs hold */
+    struct PcidStore *pcids;    /* other PCIDs' entries, or NULL */
     AddressSpace *as;           /* physical memory: SMM has its own */
     uint32_t map_gen;           /* memory map that the TLBs know */
     uint64_t a20_mask;
@@ -270,6 +272,20 @@ extern TlbEntry tlb_none[TLB_SIZE];
 /* lockstep.c: `len` bytes of RAM are about to be stored to; NULL: what is
  * accessed is none.  Called while it is set. */
 extern void (*lockstep_store_hook)(Env *env, uint8_t *hva, unsigned len);
+/* An entry that was valid when it left the table; a global one in its place
+ * stays. */
+void tlb_put_back(TcgCpu *t, unsigned who, unsigned index, const TlbEntry *e);
+/* pcid.c: save the TLBs' entries that are not global, bring some back, forget
+ * one PCID's or all, visit all. */
+typedef struct PcidStore PcidStore;
+void pcid_save(TcgCpu *t, uint16_t pcid);
+void pcid_restore(TcgCpu *t, uint16_t pcid);
+void pcid_forget(TcgCpu *t, uint16_t pcid);
+void pcid_forget_all(TcgCpu *t);
+void pcid_foreach(TcgCpu *t, void (*fn)(TlbEntry *e, unsigned index,
+                                        const void *opaque),
+                  const void *opaque);
+void pcid_free(TcgCpu *t);
 /* Blocks were invalidated, `n` ever: the jump cache is void. */
 void tcg_forget_blocks(TcgCpu *t, uint64_t n);
 

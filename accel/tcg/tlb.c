@@ -189,7 +189,8 @@ static void flush_journal(Tlb *tlb, bool global)
     tlb->n_journal[global] = 0;
 }
 
-void tlb_flush(Env *env, bool global)
+/* Without what pcid.c holds. */
+static void flush_present(Env *env, bool global)
 {
     TcgCpu *t = env->tcg;
 
@@ -215,17 +216,61 @@ void tlb_flush(Env *env, bool global)
     set_jump_tag(env);
 }
 
+void tlb_flush(Env *env, bool global)
+{
+    TcgCpu *t = env->tcg;
+
+    flush_present(env, global);
+    pcid_forget_all(t);
+    t->pcid = env->s.cr4 & CR4_PCIDE ? env->s.cr3 & 0xfff : 0;
+}
+
 void tlb_flush_pcid(Env *env, uint16_t pcid, bool global)
 {
-    /* Entries carry no PCID and are those of the present one only. */
-    if (global || pcid == (env->s.cr3 & 0xfff)) {
-        tlb_flush(env, global);
+    TcgCpu *t = env->tcg;
+
+    if (global) {
+        tlb_flush(env, true);
+    } else if (pcid == t->pcid) {
+        flush_present(env, false);
+    } else {
+        pcid_forget(t, pcid);
     }
 }
 
 void tlb_new_cr3(Env *env, bool keep)
 {
-    tlb_flush(env, false);
+    TcgCpu *t = env->tcg;
+    uint16_t pcid = env->s.cr3 & 0xfff;
+
+    if (!(env->s.cr4 & CR4_PCIDE)) {
+        tlb_flush(env, false);
+        return;
+    }
+    if (pcid == t->pcid && keep) {
+        new_walk_gen(t);
+        return;
+    }
+    if (pcid != t->pcid) {
+        pcid_save(t, t->pcid);
+    }
+    flush_present(env, false);
+    if (keep) {
+        pcid_restore(t, pcid);
+    } else {
+        pcid_forget(t, pcid);
+    }
+    t->pcid = pcid;
+}
+
+void tlb_put_back(TcgCpu *t, unsigned who, unsigned index, const TlbEntry *e)
+{
+    Tlb *tlb = t->tlb[who];
+
+    if (!(tlb->e[index].aux & TLBE_VALID) && !tcg_test.few_entries) {
+        tlb->e[index] = *e;
+        journal_note(tlb, index, false);
+    }
 }
 
 /* Drop entries that are pieces of a large page around `gva`. */
@@ -280,31 +325,38 @@ void tlb_flush_page(Env *env, uint64_t gva)
     }
 }
 
+static void drop_write(TlbEntry *e, unsigned i, const void *opaque)
+{
+    const DropRequest *req = opaque;
+    uint8_t *hva = (uint8_t *)(e->addend - e->nrpage);
+
+    if (!(e->aux & TLBE_VALID) || e->aux & TLBE_SLOW
+        || e->nwpage != e->nrpage
+        || (uint64_t)(hva - req->start) >= req->len) {
+        return;
+    }
+    /* Walk again at the next store: D is set, so this costs no more than a
+     * fill. */
+    e->nwpage = empty_tag(i);
+    e->aux &= ~(uint64_t)TLBE_W;
+    if (!req->page) {
+        /* It may have been written since the log was cleared. */
+        mmu_mark_dirty(hva);
+    }
+}
+
 void mmu_drop_writes(TcgCpu *t, const DropRequest *req)
 {
     t->n_drops++;
+    pcid_foreach(t, drop_write, req);
     for (unsigned who = 0; who < N_MMU; who++) {
         Tlb *tlb = t->tlb[who];
 
         for (unsigned g = 0; g < 2; g++) {
             for (unsigned n = 0; n < tlb->n_journal[g]; n++) {
                 unsigned i = tlb->journal[g][n];
-                TlbEntry *e = &tlb->e[i];
-                uint8_t *hva = (uint8_t *)(e->addend - e->nrpage);
 
-                if (!(e->aux & TLBE_VALID) || e->aux & TLBE_SLOW
-                    || e->nwpage != e->nrpage
-                    || (uint64_t)(hva - req->start) >= req->len) {
-                    continue;
-                }
-                /* Walk again at the next store: D is set, so this costs
-                 * no more than a fill. */
-                e->nwpage = empty_tag(i);
-                e->aux &= ~(uint64_t)TLBE_W;
-                if (!req->page) {
-                    /* It may have been written since the log was cleared. */
-                    mmu_mark_dirty(hva);
-                }
+                drop_write(&tlb->e[i], i, req);
             }
         }
     }

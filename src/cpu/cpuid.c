@@ -117,10 +117,87 @@ static const ModelRow *row_by_name(const char *name)
     return NULL;
 }
 
+static void change_words(uint32_t *w, const char *names, bool set)
+{
+    g_auto(GStrv) list = g_strsplit(names, ",", -1);
+
+    for (unsigned i = 0; list[i]; i++) {
+        if (*list[i]) {
+            int f = feature_by_name(list[i]);
+
+            g_assert(f >= 0);
+            w[f / 32] = set ? w[f / 32] | BIT(f % 32)
+                            : w[f / 32] & ~BIT(f % 32);
+        }
+    }
+}
+
+/* Versions that are more than the model's name says: the names they stand
+ * for. */
+static const char *version_name(const char *name)
+{
+    static const struct {
+        const char *version, *name;
+    } rows[] = {
+        { "Nehalem-v2", "Nehalem-IBRS" }, { "Westmere-v2", "Westmere-IBRS" },
+        { "SandyBridge-v2", "SandyBridge-IBRS" },
+        { "IvyBridge-v2", "IvyBridge-IBRS" },
+        { "Haswell-v2", "Haswell-noTSX" }, { "Haswell-v3", "Haswell-IBRS" },
+        { "Haswell-v4", "Haswell-noTSX-IBRS" },
+        { "Broadwell-v2", "Broadwell-noTSX" },
+        { "Broadwell-v3", "Broadwell-IBRS" },
+        { "Broadwell-v4", "Broadwell-noTSX-IBRS" },
+        { "Skylake-Client-v2", "Skylake-Client-IBRS" },
+        { "Skylake-Client-v3", "Skylake-Client-noTSX-IBRS" },
+        { "Skylake-Client-v4", "Skylake-Client-noTSX-IBRS" },
+        { "Skylake-Server-v2", "Skylake-Server-IBRS" },
+        { "Skylake-Server-v3", "Skylake-Server-noTSX-IBRS" },
+        { "Skylake-Server-v4", "Skylake-Server-noTSX-IBRS" },
+        { "Skylake-Server-v5", "Skylake-Server-noTSX-IBRS" },
+        { "Cascadelake-Server-v3", "Cascadelake-Server-noTSX" },
+        { "Cascadelake-Server-v4", "Cascadelake-Server-noTSX" },
+        { "Cascadelake-Server-v5", "Cascadelake-Server-noTSX" },
+        { "Icelake-Server-v2", "Icelake-Server-noTSX" },
+        { "Icelake-Server-v3", "Icelake-Server-noTSX" },
+        { "Icelake-Server-v4", "Icelake-Server-noTSX" },
+        { "Icelake-Server-v5", "Icelake-Server-noTSX" },
+        { "Icelake-Server-v6", "Icelake-Server-noTSX" },
+        { "EPYC-v2", "EPYC-IBPB" }, { "EPYC-v3", "EPYC-IBPB" },
+        { "EPYC-v4", "EPYC-IBPB" },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        if (!strcmp(rows[i].version, name)) {
+            return rows[i].name;
+        }
+    }
+    return name;
+}
+
+/* What the suffix of a name changes in the model that it is cut off. */
+static void apply_suffixes(const char *name, const ModelRow *row, uint32_t *w)
+{
+    const char *rest = version_name(name);
+
+    if (!g_str_has_prefix(rest, row->name)) {
+        return;
+    }
+    rest += strlen(row->name);
+    if (strstr(rest, "-noTSX")) {
+        change_words(w, "hle,rtm", false);
+    }
+    if (strstr(rest, "-IBRS")) {
+        change_words(w, "spec-ctrl", true);
+    }
+    if (strstr(rest, "-IBPB")) {
+        change_words(w, "ibpb", true);
+    }
+}
+
 /* "Haswell-v4", "EPYC-IBPB", "Nehalem-x86_64-cpu": the model itself. */
 static const ModelRow *row_find(const char *name)
 {
-    g_autofree char *base = g_strdup(name);
+    g_autofree char *base = g_strdup(version_name(name));
     char *dash;
 
     if (!strcmp(name, "host")) {
@@ -139,21 +216,6 @@ static const ModelRow *row_find(const char *name)
         *dash = '\0';
     }
     return row_by_name(base);
-}
-
-static void change_words(uint32_t *w, const char *names, bool set)
-{
-    g_auto(GStrv) list = g_strsplit(names, ",", -1);
-
-    for (unsigned i = 0; list[i]; i++) {
-        if (*list[i]) {
-            int f = feature_by_name(list[i]);
-
-            g_assert(f >= 0);
-            w[f / 32] = set ? w[f / 32] | BIT(f % 32)
-                            : w[f / 32] & ~BIT(f % 32);
-        }
-    }
 }
 
 static void row_words(const ModelRow *row, uint32_t *w)
@@ -430,6 +492,7 @@ CpuModel *cpu_model_new(const char *text, const AccelOps *ops, GError **err)
         }
     } else {
         row_words(row, m->words);
+        apply_suffixes(items[0], row, m->words);
         memcpy(asked, m->words, sizeof(asked));
         /* SVM is named by the model for KVM's sake; QEMU's TCG has it too. */
         asked[FEAT_SVM / 32] &= ~BIT(FEAT_SVM % 32);
@@ -497,12 +560,14 @@ static const char *vendor_text(const CpuModel *m)
     if (m->vendor) {
         return m->vendor;
     }
-    return m->row->vendor == VENDOR_AMD ? "AuthenticAMD" : "GenuineIntel";
+    return m->row->vendor == VENDOR_AMD ? "AuthenticAMD"
+           : m->row->vendor == VENDOR_HYGON ? "HygonGenuine" : "GenuineIntel";
 }
 
 static bool is_amd(const CpuModel *m)
 {
-    return !strcmp(vendor_text(m), "AuthenticAMD");
+    return !strcmp(vendor_text(m), "AuthenticAMD")
+           || !strcmp(vendor_text(m), "HygonGenuine");
 }
 
 static void leaf_vendor(const CpuModel *m, uint32_t max, uint32_t r[4])

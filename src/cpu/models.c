@@ -77,6 +77,22 @@ const ModelRow cpu_model_rows[] = {
     { "Cascadelake-Server", "Skylake-Server", "avx512vnni,spec-ctrl,ssbd", "",
       VENDOR_INTEL, 6, 85, 6, 13, 0x80000008,
       "Intel Xeon Processor (Cascadelake)" },
+    { "Cooperlake", "Cascadelake-Server",
+      "avx512-bf16,stibp,arch-capabilities", "", VENDOR_INTEL, 6, 85, 10, 13,
+      0x80000008, "Intel Xeon Processor (Cooperlake)" },
+    { "KnightsMill", "Broadwell", "avx512f,avx512cd,avx512er,avx512pf,"
+      "avx512-vpopcntdq,avx512-4vnniw,avx512-4fmaps,pdpe1gb",
+      "hle,rtm,pcid,invpcid,smap", VENDOR_INTEL, 6, 133, 0, 13, 0x80000008,
+      "Intel Xeon Phi Processor (Knights Mill)" },
+    { "Denverton", "Westmere",
+      "movbe,tsc-deadline,xsave,rdrand,x2apic,3dnowprefetch,pdpe1gb,rdtscp,"
+      "fsgsbase,smep,erms,mpx,rdseed,smap,clflushopt,sha-ni,spec-ctrl,"
+      "arch-capabilities,ssbd,xsaveopt,xsavec,xgetbv1", "", VENDOR_INTEL, 6,
+      95, 1, 21, 0x80000008, "Intel Atom Processor (Denverton)" },
+    { "Snowridge", "Denverton",
+      "clwb,umip,gfni,cldemote,movdiri,movdir64b,core-capability", "",
+      VENDOR_INTEL, 6, 134, 1, 27, 0x80000008,
+      "Intel Atom Processor (SnowRidge)" },
     { "Icelake-Server", "Cascadelake-Server",
       "avx512vbmi,umip,pku,avx512vbmi2,gfni,vaes,vpclmulqdq,avx512bitalg,"
       "avx512-vpopcntdq,la57,wbnoinvd", "", VENDOR_INTEL, 6, 106, 0, 0x14,
@@ -86,6 +102,13 @@ const ModelRow cpu_model_rows[] = {
       "avx-vnni,avx512-bf16,avx512-fp16,fzrm,fsrs,fsrc,bus-lock-detect",
       "hle,rtm", VENDOR_INTEL, 6, 143, 4, 0x20, 0x80000008,
       "Intel Xeon Processor (SapphireRapids)" },
+    { "GraniteRapids", "SapphireRapids", "mcdt-no", "", VENDOR_INTEL, 6, 173,
+      0, 0x20, 0x80000008, "Intel Xeon Processor (GraniteRapids)" },
+    { "SierraForest", "Snowridge",
+      "avx,f16c,fma,avx2,bmi1,bmi2,abm,adx,pcid,invpcid,pku,vaes,vpclmulqdq,"
+      "rdpid,fsrm,serialize,avx-vnni,cmpccxadd,xsaves,wbnoinvd,"
+      "bus-lock-detect", "mpx,core-capability", VENDOR_INTEL, 6, 175, 0, 0x23,
+      0x80000008, "Intel Xeon Processor (SierraForest)" },
     { "Opteron_G1", "kvm64", "", "cx16", VENDOR_AMD, 15, 6, 1, 5, 0x80000008,
       "AMD Opteron 240 (Gen 1 Class Opteron)" },
     { "Opteron_G2", "kvm64", "lahf-lm", "", VENDOR_AMD, 15, 6, 1, 5,
@@ -93,12 +116,19 @@ const ModelRow cpu_model_rows[] = {
     { "Opteron_G3", "Opteron_G2", "popcnt,monitor,abm,misalignsse,sse4a,"
       "rdtscp", "", VENDOR_AMD, 16, 2, 3, 5, 0x80000008,
       "AMD Opteron 23xx (Gen 3 Class Opteron)" },
+    { "Opteron_G4", "Opteron_G3", "pclmulqdq,ssse3,sse4.1,sse4.2,aes,xsave,"
+      "avx,pdpe1gb,3dnowprefetch,xop,fma4", "monitor", VENDOR_AMD, 21, 1, 2,
+      13, 0x8000001a, "AMD Opteron 62xx class CPU" },
+    { "Opteron_G5", "Opteron_G4", "fma,f16c,tbm", "", VENDOR_AMD, 21, 2, 0,
+      13, 0x8000001a, "AMD Opteron 63xx class CPU" },
     { "EPYC", "Opteron_G3",
       "mmxext,fxsr-opt,pdpe1gb,pclmulqdq,ssse3,fma,sse4.1,sse4.2,movbe,aes,"
       "xsave,avx,f16c,rdrand,cr8legacy,3dnowprefetch,osvw,topoext,fsgsbase,"
       "bmi1,avx2,smep,bmi2,rdseed,adx,smap,clflushopt,sha-ni,xsaveopt,xsavec,"
       "xgetbv1,arat", "monitor", VENDOR_AMD, 23, 1, 2, 13, 0x8000001e,
       "AMD EPYC Processor" },
+    { "Dhyana", "EPYC", "", "pclmulqdq,aes,sha-ni", VENDOR_HYGON, 24, 0, 1, 13,
+      0x8000001e, "Hygon Dhyana Processor" },
     { "EPYC-Rome", "EPYC", "clwb,umip,rdpid,clzero,xsaveerptr,wbnoinvd,xsaves",
       "", VENDOR_AMD, 23, 49, 0, 13, 0x8000001e, "AMD EPYC-Rome Processor" },
     { "EPYC-Milan", "EPYC-Rome", "pcid,erms,invpcid,pku,vaes,vpclmulqdq,fsrm",
@@ -107,6 +137,9 @@ const ModelRow cpu_model_rows[] = {
       "avx512cd,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,avx512vnni,"
       "avx512bitalg,avx512-vpopcntdq,avx512-bf16", "", VENDOR_AMD, 25, 17, 0,
       13, 0x80000022, "AMD EPYC-Genoa Processor" },
+    { "EPYC-Turin", "EPYC-Genoa", "avx-vnni,movdiri,movdir64b,"
+      "avx512-vp2intersect", "", VENDOR_AMD, 26, 0, 0, 13, 0x80000022,
+      "AMD EPYC-Turin Processor" },
     /* A recent model, so that kernels do not look for old ones' flaws. */
     { "max", NULL, "", "", VENDOR_INTEL, 6, 143, 8, 0x1f, 0x80000008,
       "QEMU TCG CPU version 2.5+" },

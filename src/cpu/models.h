@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-typedef enum { VENDOR_INTEL, VENDOR_AMD } CpuVendor;
+typedef enum { VENDOR_INTEL, VENDOR_AMD, VENDOR_HYGON } CpuVendor;
 
 typedef struct ModelRow {
     const char *name;

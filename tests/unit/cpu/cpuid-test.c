@@ -42,7 +42,17 @@ static void test_text(void)
     g_assert_false(cpu_has(cpu, FEAT_SSE4_1));
     with_model("host");
     with_model("Haswell-v4");
-    with_model("Nehalem-IBRS");
+    g_assert_true(cpu_has(with_model("Nehalem-IBRS"), FEAT_SPEC_CTRL));
+    g_assert_false(cpu_has(with_model("Nehalem"), FEAT_SPEC_CTRL));
+    g_assert_true(cpu_has(with_model("Nehalem-v2"), FEAT_SPEC_CTRL));
+    cpu = with_model("Skylake-Server-noTSX-IBRS");
+    g_assert_false(cpu_has(cpu, FEAT_RTM));
+    g_assert_true(cpu_has(cpu, FEAT_SPEC_CTRL));
+    g_assert_true(cpu_has(with_model("Broadwell-v1"), FEAT_RTM));
+    g_assert_false(cpu_has(with_model("Broadwell-v4"), FEAT_RTM));
+    g_assert_true(cpu_has(with_model("EPYC-v2"), FEAT_IBPB));
+    with_model("Opteron_G5");
+    with_model("Dhyana-v1");
     refused("haswel", "unable to find CPU model 'haswel'; did you mean "
             "'Haswell'?");
     refused("max,+avx3", "-cpu max,+avx3: unknown feature 'avx3'; did you "

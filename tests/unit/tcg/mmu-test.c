@@ -673,6 +673,116 @@ static void test_empty_tags(void)
     }
 }
 
+/* --- process-context identifiers: SDM 4.10.1, 4.10.4.1 ------------------------------- */
+
+enum { ROOT2 = 0x180000 };
+
+/* VA in the second address space. */
+static uint64_t *map_second(uint64_t val)
+{
+    uint64_t table = ROOT2;
+
+    for (unsigned level = 4; level > 1; level--) {
+        *entry64(table, VA, level) = (table + 0x1000) | P | W | U;
+        table += 0x1000;
+    }
+    *entry64(table, VA, 1) = val;
+    return entry64(table, VA, 1);
+}
+
+static void switch_to(uint64_t root, unsigned pcid, bool keep)
+{
+    g_assert_true(env_set_cr3(env, root | pcid | (uint64_t)keep << 63));
+    g_assert_cmphex(s->cr3, ==, root | pcid);
+}
+
+static void test_pcid(void)
+{
+    uint64_t *one, *two, fills;
+
+    setup();
+    memset(guest_ram + ROOT2, 0, 0x4000);
+    one = map(VA, DATA | P | W | U);
+    two = map_second((DATA + 0x1000) | P | W | U);
+    *map(VA + 0x1000, 0) = (DATA + 0x4000) | P | W | U | G;
+    store_le32(guest_ram + DATA, 0x11);
+    store_le32(guest_ram + DATA + 0x1000, 0x22);
+    store_le32(guest_ram + DATA + 0x2000, 0x33);
+    store_le32(guest_ram + DATA + 0x4000, 0x44);
+    g_assert_true(env_set_cr4(env, s->cr4 | CR4_PCIDE | CR4_PGE));
+    switch_to(ROOT, 1, false);
+    g_assert_cmphex(get(VA), ==, 0x11);
+    g_assert_cmphex(get(VA + 0x1000), ==, 0x44);
+    put(VA, 0x12);
+    /* Another space: nothing of the first is seen, but what is global. */
+    switch_to(ROOT2, 2, false);
+    g_assert_cmphex(get(VA), ==, 0x22);
+    g_assert_cmphex(get(VA + 0x1000), ==, 0x44);
+    put(VA, 0x23);
+    /* Back without a walk, and it may be written. */
+    switch_to(ROOT, 1, true);
+    fills = env->tcg->n_fills;
+    g_assert_cmphex(get(VA), ==, 0x12);
+    put(VA, 0x13);
+    g_assert_cmpuint(env->tcg->n_fills, ==, fills);
+    switch_to(ROOT2, 2, true);
+    g_assert_cmphex(get(VA), ==, 0x23);
+    g_assert_cmpuint(env->tcg->n_fills, ==, fills);
+    /* Bit 63 clear: the new one's are gone, the old one's not. */
+    *one = (DATA + 0x2000) | P | W | U;
+    switch_to(ROOT, 1, false);
+    g_assert_cmphex(get(VA), ==, 0x33);
+    switch_to(ROOT2, 2, true);
+    fills = env->tcg->n_fills;
+    g_assert_cmphex(get(VA), ==, 0x23);
+    g_assert_cmpuint(env->tcg->n_fills, ==, fills);
+    /* INVPCID of one that is not present. */
+    *one = DATA | P | W | U;
+    tlb_flush_pcid(env, 1, false);
+    switch_to(ROOT, 1, true);
+    g_assert_cmphex(get(VA), ==, 0x13);
+    /* Of all, and with the global ones: by CR4.PGE. */
+    *two = DATA | P | W | U;
+    tlb_flush(env, false);
+    switch_to(ROOT2, 2, true);
+    g_assert_cmphex(get(VA), ==, 0x13);
+    *two = (DATA + 0x1000) | P | W | U;
+    switch_to(ROOT, 1, true);
+    g_assert_true(env_set_cr4(env, s->cr4 & ~(uint64_t)CR4_PGE));
+    switch_to(ROOT2, 2, true);
+    g_assert_cmphex(get(VA), ==, 0x23);
+    /* More spaces than are kept: the oldest is walked again. */
+    for (unsigned pcid = 3; pcid < 20; pcid++) {
+        switch_to(ROOT, pcid, true);
+        g_assert_cmphex(get(VA), ==, 0x13);
+    }
+    switch_to(ROOT2, 2, true);
+    g_assert_cmphex(get(VA), ==, 0x23);
+}
+
+/* A write tag that waits in another PCID's store goes as those in use do. */
+static void test_pcid_dirty(void)
+{
+    DropRequest req = { .start = guest_ram + DATA, .len = 4096 };
+    uint64_t offset, fills;
+    RamBlock *rb = ram_from_host(guest_ram + DATA, &offset);
+
+    setup();
+    map(VA, DATA | P | W | U);
+    g_assert_true(env_set_cr4(env, s->cr4 | CR4_PCIDE));
+    switch_to(ROOT, 1, false);
+    put(VA, 1);
+    switch_to(ROOT, 2, false);
+    ram_test_clear_dirty(rb, offset, 4096, DIRTY_VGA);
+    tcg_request_drop(NULL, &req);
+    switch_to(ROOT, 1, true);
+    ram_test_clear_dirty(rb, offset, 4096, DIRTY_VGA);
+    fills = env->tcg->n_fills;
+    put(VA, 2);
+    g_assert_cmpuint(env->tcg->n_fills, ==, fills + 1);
+    g_assert_true(ram_test_clear_dirty(rb, offset, 4096, DIRTY_VGA));
+}
+
 int main(int argc, char **argv)
 {
     int status;
@@ -695,6 +805,8 @@ int main(int argc, char **argv)
     g_test_add_func("/tcg/mmu/dirty", test_dirty);
     g_test_add_func("/tcg/mmu/alignment", test_alignment);
     g_test_add_func("/tcg/mmu/a20", test_a20);
+    g_test_add_func("/tcg/mmu/pcid", test_pcid);
+    g_test_add_func("/tcg/mmu/pcid-dirty", test_pcid_dirty);
     g_test_add_func("/tcg/mmu/empty-tags", test_empty_tags);
     status = g_test_run();
     guest_free();
