@@ -41,7 +41,7 @@ static const Row rows[] = {
     { "MTRR_DEF_TYPE", 0x2ff, 0xc06, 0x02 },
     { "MTRR_DEF_TYPE, reserved", 0x2ff, 0x800, 0x100 },
     { "MTRR_PHYSBASE0", 0x200, 0xc0000000, 0x02 },
-    { "MTRR_PHYSMASK0", 0x201, 0xffc0000800, 0x01 },
+    { "MTRR_PHYSMASK0", 0x201, 0xfc0000800, 0x01 },
     { "MTRR_FIX64K", 0x250, 0x0606060606060606, 0x07 },
     { "MTRR_FIX4K_F8000", 0x26f, 0x0505050504040404, 0x0300 },
 };
