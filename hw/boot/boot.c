@@ -67,12 +67,12 @@ static void reserve_low_areas(BootImage *img)
 }
 
 static bool load_by_kind(BootImage *img, Kind kind, BootFile *kernel,
-                         BootFile *initrd, GError **err)
+                         BootFile *initrd, bool by_firmware, GError **err)
 {
     Machine *m = img->m;
     const char *cmdline = m->append ? m->append : "";
 
-    if (m->firmware) {
+    if (by_firmware) {
         return linux_offer(m, kernel, initrd, cmdline, err);
     }
     reserve_low_areas(img);
@@ -95,7 +95,7 @@ static bool load_by_kind(BootImage *img, Kind kind, BootFile *kernel,
     return false;
 }
 
-static bool load_kernel(Machine *m, GError **err)
+static bool load_kernel(Machine *m, bool by_firmware, GError **err)
 {
     g_autoptr(BootImage) img = boot_image_new(m);
     BootFile *kernel = open_file(img, "kernel", m->kernel, err);
@@ -117,18 +117,29 @@ static bool load_kernel(Machine *m, GError **err)
             return false;
         }
     }
-    if (!load_by_kind(img, kind, kernel, initrd, err)) {
+    if (!load_by_kind(img, kind, kernel, initrd, by_firmware, err)) {
         g_prefix_error(err, "could not load kernel '%s': ", m->kernel);
         return false;
     }
     booted = g_steal_pointer(&img);
-    if (!m->firmware) {
+    if (!by_firmware) {
         machine_add_reset(boot_reset, booted);
     }
     return true;
 }
 
-/* Without a kernel or firmware of the user's: what a PC has. */
+/* Only a kernel that can be read is asked; load_kernel() says what is wrong
+ * with another one. */
+static bool kernel_wants_bios(Machine *m)
+{
+    g_autoptr(BootFile) f = m->kernel ? boot_file_open(m->kernel, NULL) : NULL;
+    uint8_t first[1024];
+
+    return f && boot_file_read(f, 0, first, sizeof(first))
+           && linux_wants_bios(first, sizeof(first));
+}
+
+/* Without a firmware of the user's: what a PC has. */
 static bool load_default_firmware(Machine *m, Region *memory, GError **err)
 {
     g_autofree char *path = boot_find_data(DEFAULT_FIRMWARE);
@@ -143,17 +154,33 @@ static bool load_default_firmware(Machine *m, Region *memory, GError **err)
 
 bool boot_load(Machine *m, Region *memory, GError **err)
 {
+    bool by_firmware = false;   /* it starts the kernel */
+
     if (!m->kernel && (m->initrd || m->append)) {
         g_set_error(err, BOOT_ERROR, BOOT_ERROR_OPEN,
                     "%s is of use only with -kernel",
                     m->initrd ? "-initrd" : "-append");
         return false;
     }
-    if (m->firmware
-        ? !boot_load_firmware(m, memory, m->firmware, err)
-        : !m->kernel && !load_default_firmware(m, memory, err)) {
-        return false;
+    if (m->firmware) {
+        if (!boot_load_firmware(m, memory, m->firmware, err)) {
+            return false;
+        }
+        by_firmware = m->kernel;
+    } else if (!m->kernel) {
+        if (!load_default_firmware(m, memory, err)) {
+            return false;
+        }
+    } else if (kernel_wants_bios(m)) {
+        if (!boot_load_firmware(m, memory, DEFAULT_FIRMWARE, err)) {
+            g_prefix_error(err, "kernel '%s' can start below a BIOS only "
+                           "(Debian's package seabios has one): ", m->kernel);
+            return false;
+        }
+        by_firmware = true;
     }
+    boot_options.kernel_first = by_firmware;
     boot_fill_cmos(m);
-    return boot_fill_fw_cfg(m, err) && (!m->kernel || load_kernel(m, err));
+    return boot_fill_fw_cfg(m, err)
+           && (!m->kernel || load_kernel(m, by_firmware, err));
 }

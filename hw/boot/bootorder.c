@@ -137,8 +137,11 @@ bool boot_fill_order(Machine *m, FwCfg *s, GError **err)
     if (!check_unique(entries, err)) {
         return false;
     }
+    if (boot_options.kernel_first) {
+        g_string_append(text, "/rom@genroms/" BOOT_LINUX_ROM);
+    }
     for (unsigned i = 0; i < entries->len; i++) {
-        g_string_append_printf(text, "%s%s", i ? "\n" : "",
+        g_string_append_printf(text, "%s%s", text->len ? "\n" : "",
                                g_array_index(entries, Entry, i).path);
     }
     if (boot_options.strict) {

@@ -5,7 +5,7 @@
  *         2.15.
  * Models: relocatable and fixed kernels loaded high, initrd, command line,
  *         memory map, ACPI pointer, random seed.  Not: zImage (loaded low),
- *         the real-mode entry (it wants a BIOS), EFI handover.
+ *         EFI handover.  The real-mode entry wants a BIOS: pc-bios/linux-rom.S.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -50,6 +50,16 @@ bool linux_probe(const uint8_t *first, size_t len)
 {
     return len >= BP_VERSION + 2 && !memcmp(first + BP_MAGIC, "HdrS", 4)
            && load_le16(first + BP_BOOT_FLAG) == 0xaa55;
+}
+
+/* iPXE and memdisk have no 32-bit code at all; before 2.04 much that called
+ * itself a kernel was one of these, as GRUB's lnxboot.img is. */
+bool linux_wants_bios(const uint8_t *first, size_t len)
+{
+    return len >= BP_HEADER_END && linux_probe(first, len)
+           && first[BP_LOADFLAGS] & LOADED_HIGH
+           && (load_le16(first + BP_VERSION) < 0x204
+               || !load_le32(first + BP_CODE32_START));
 }
 
 static bool fail(GError **err, int code, const char *why)
@@ -379,5 +389,5 @@ bool linux_offer(Machine *m, BootFile *kernel, BootFile *initrd,
     fw_cfg_add_u32(s, FW_CFG_SETUP_ADDR, OFFER_SETUP_GPA);
     fw_cfg_add_u32(s, FW_CFG_SETUP_SIZE, l.kernel_at);
     fw_cfg_add_bytes(s, FW_CFG_SETUP_DATA, setup, l.kernel_at);
-    return true;
+    return boot_add_linux_rom(s, err);
 }

@@ -1,10 +1,15 @@
 #!/usr/bin/env python3
-"""Other firmware than SeaBIOS, from the reset vector to its prompt.
+"""Firmware from the reset vector to its prompt: U-Boot, OVMF; SeaBIOS, which
+starts what needs a BIOS: iPXE and GRUB.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 import functools
+import os
+import re
 import struct
+import subprocess
+import tempfile
 import zlib
 
 from guest import Guest, find, package, run_tests
@@ -49,9 +54,90 @@ def ovmf(jit):
         return f"powered off after {g.seconds():.1f} s"
 
 
+def type_slowly(g, text):
+    """Into the BIOS's keyboard buffer, which holds 15 keys."""
+    for c in text:
+        g.send(c)
+        g.expect(re.escape(c), 30)
+    g.send("\r")
+
+
+def ipxe(jit):
+    """A bzImage without 32-bit code: SeaBIOS and our option ROM start it."""
+    image = find(package("ipxe"), r"/ipxe\.lkrn$")
+    with Guest("-accel", f"tcg,jit={jit}", "-cpu", "max", "-m", "128",
+               "-no-reboot", "-kernel", image) as g:
+        g.expect("SeaBIOS", 60)
+        g.expect("iPXE initialising devices...", 60)
+        g.expect("Ctrl-B for the iPXE command line", 60)
+        g.send("\x02")
+        g.expect("iPXE> ", 30)
+        type_slowly(g, "show version")
+        g.expect(r"builtin/version:string = \d", 30)
+        type_slowly(g, "cpuid --ext 29 && echo long${}mode")
+        g.expect("longmode", 30)
+        type_slowly(g, "reboot")
+        g.wait(30)
+        return f"rebooted after {g.seconds():.1f} s"
+
+
+GRUB_CONFIG = """serial --unit=0 --speed=115200
+terminal_input serial
+terminal_output serial
+"""
+GRUB_MODULES = ("serial terminal normal ls cpuid lsmmap lspci reboot halt echo "
+                "test cmp_test setjmp_test functional_test").split()
+
+
+def grub_image(folder):
+    """GRUB with the header that makes it look like a Linux kernel."""
+    modules = os.path.dirname(find(package("grub-pc-bin"), r"/lnxboot\.img$"))
+    config = os.path.join(folder, "grub.cfg")
+    core = os.path.join(folder, "core.img")
+    image = os.path.join(folder, "grub.lnx")
+    with open(config, "w") as f:
+        f.write(GRUB_CONFIG)
+    subprocess.run(["grub-mkimage", "-O", "i386-pc", "-d", modules, "-p",
+                    "/boot/grub", "-c", config, "-o", core, *GRUB_MODULES],
+                   check=True)
+    with open(image, "wb") as out:
+        for part in (os.path.join(modules, "lnxboot.img"), core):
+            with open(part, "rb") as f:
+                out.write(f.read())
+    return image
+
+
+def grub(jit):
+    """GRUB's command line, its answers, its own tests of the processor."""
+    with tempfile.TemporaryDirectory(prefix="firmware-test-") as folder, \
+            Guest("-accel", f"tcg,jit={jit}", "-cpu", "max", "-m", "128",
+                  "-no-reboot", "-kernel", grub_image(folder)) as g:
+        g.expect("GNU GRUB", 60)
+        g.expect("grub> ", 30)
+        type_slowly(g, "if cpuid -l; then echo long$x mode; fi")
+        g.expect("long mode", 30)
+        type_slowly(g, "lsmmap")
+        g.expect("base_addr = 0x100000, length = 0x7efe000, available", 30)
+        type_slowly(g, "lspci")
+        g.expect("00:01.0 8086:7000", 30)
+        type_slowly(g, "functional_test")
+        for _ in ("cmp", "setjmp"):
+            g.expect("_test: PASS", 100)
+        g.expect("grub> ", 30)
+        if "FAIL" in g.text:
+            g.fail("a test of GRUB's failed")
+        type_slowly(g, "reboot")
+        g.wait(30)
+        return f"rebooted after {g.seconds():.1f} s"
+
+
 CASES = {
     "u_boot": functools.partial(u_boot, "x86_64", "off"),
     "u_boot_32bit": functools.partial(u_boot, "x86", "on"),
+    "ipxe": functools.partial(ipxe, "off"),
+    "ipxe_jit": functools.partial(ipxe, "on"),
+    "grub": functools.partial(grub, "off"),
+    "grub_jit": functools.partial(grub, "on"),
     "ovmf": functools.partial(ovmf, "on"),
     "ovmf_interpreted": functools.partial(ovmf, "off"),
 }

@@ -60,6 +60,8 @@ enum {
  *   -kernel                 it the kernel
  *   neither                 the default firmware, when there is one
  *
+ * A kernel that is lost without a BIOS gets the default firmware, too.
+ *
  * Firmware is mapped in `memory`, which lies behind RAM: to end at 4 GiB, and
  * its last 128K below 1 MiB.
  */
@@ -71,6 +73,7 @@ typedef struct BootOptions {
     bool strict;                /* nothing but what has a bootindex */
     int64_t splash_ms;          /* how long the menu waits; -1: not said */
     int64_t reboot_ms;          /* try again after; -1: not said */
+    bool kernel_first;          /* boot_load()'s: firmware starts -kernel */
 } BootOptions;
 extern BootOptions boot_options;
 
@@ -196,6 +199,11 @@ void boot_fill_cmos(Machine *m);
 bool linux_probe(const uint8_t *first, size_t len);
 bool linux_load(BootImage *img, BootFile *kernel, BootFile *initrd,
                 const char *cmdline, GError **err);
+/* Has it no other entry than the real-mode one, which wants a BIOS? */
+bool linux_wants_bios(const uint8_t *first, size_t len);
+/* What starts an offered kernel below SeaBIOS.  linux-rom.c */
+#define BOOT_LINUX_ROM "linux.rom"
+bool boot_add_linux_rom(struct FwCfg *s, GError **err);
 
 /* ELF: segments noted as pieces. */
 typedef struct BootElf {

@@ -5,6 +5,7 @@
  */
 #include <glib/gstdio.h>
 
+#include "hw/boot/boot.h"
 #include "hw/nvram/fw_cfg.h"
 #include "pctest.h"
 
@@ -234,6 +235,48 @@ static void test_options(void)
            "string=a", "55 characters");
 }
 
+/* --- the option ROM ----------------------------------------------------------------- */
+
+static uint8_t sum(const uint8_t *p, size_t len)
+{
+    uint8_t n = 0;
+
+    while (len--) {
+        n += *p++;
+    }
+    return n;
+}
+
+/* SeaBIOS takes it only with right checksums and a boot entry. */
+static void test_linux_rom(void)
+{
+    uint8_t dir[4 + 64 * 64], rom[512];
+    const uint8_t *pnp;
+    unsigned key = 0;
+    GError *err = NULL;
+
+    boot_add_linux_rom(s, &err);
+    g_assert_no_error(err);
+    read_port(FW_CFG_FILE_DIR, dir, sizeof(dir));
+    for (unsigned i = 0; i < load_be32(dir) && i < 64; i++) {
+        const uint8_t *e = dir + 4 + 64 * i;
+
+        if (!strcmp((const char *)e + 8, "genroms/" BOOT_LINUX_ROM)) {
+            g_assert_cmpuint(load_be32(e), ==, sizeof(rom));
+            key = load_be16(e + 4);
+        }
+    }
+    g_assert_cmpuint(key, !=, 0);
+    read_port(key, rom, sizeof(rom));
+    g_assert_cmphex(load_le16(rom), ==, 0xaa55);
+    g_assert_cmpuint(rom[2], ==, sizeof(rom) / 512);
+    g_assert_cmphex(sum(rom, sizeof(rom)), ==, 0);
+    pnp = rom + load_le16(rom + 0x1a);
+    g_assert_cmpmem(pnp, 4, "$PnP", 4);
+    g_assert_cmphex(sum(pnp, 16 * pnp[5]), ==, 0);
+    g_assert_cmphex(rom[load_le16(pnp + 0x1a)], ==, 0xfa);      /* cli */
+}
+
 int main(int argc, char **argv)
 {
     GError *err = NULL;
@@ -261,5 +304,6 @@ int main(int argc, char **argv)
     g_test_add_func("/fw_cfg/reader", test_reader);
     g_test_add_func("/fw_cfg/callbacks", test_callbacks);
     g_test_add_func("/fw_cfg/options", test_options);
+    g_test_add_func("/fw_cfg/linux-rom", test_linux_rom);
     return g_test_run();
 }

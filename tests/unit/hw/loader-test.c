@@ -56,6 +56,7 @@ static uint8_t *make_bzimage(size_t kernel_bytes, size_t *len)
     memcpy(f + 0x202, "HdrS", 4);
     store_le16(f + 0x206, 0x20f);
     f[0x211] = 1;
+    store_le32(f + 0x214, 0x100000);
     store_le32(f + 0x22c, 0x7fffffff);
     store_le32(f + 0x230, 0x200000);
     f[0x234] = 1;
@@ -143,6 +144,22 @@ static void test_bzimage_refused(void)
     refuse(k, len, "", 0, "0x1000");
     k[0x211] = 0;
     refuse(k, len, "", 0, "zImage");
+}
+
+static void test_wants_bios(void)
+{
+    size_t len;
+    g_autofree uint8_t *k = make_bzimage(0x10000, &len);
+
+    g_assert_false(linux_wants_bios(k, len));
+    g_assert_false(linux_wants_bios(k, 0x200));
+    store_le16(k + 0x206, 0x203);
+    g_assert_true(linux_wants_bios(k, len));    /* GRUB's lnxboot.img */
+    store_le16(k + 0x206, 0x207);
+    store_le32(k + 0x214, 0);
+    g_assert_true(linux_wants_bios(k, len));    /* ipxe.lkrn */
+    k[0x211] = 0;
+    g_assert_false(linux_wants_bios(k, len));   /* a zImage: refused */
 }
 
 /* --- ELF, PVH -------------------------------------------------------------------------- */
@@ -638,6 +655,7 @@ int main(int argc, char **argv)
     g_test_add_func("/loader/e820", test_e820);
     g_test_add_func("/loader/bzimage", test_bzimage);
     g_test_add_func("/loader/bzimage-refused", test_bzimage_refused);
+    g_test_add_func("/loader/wants-bios", test_wants_bios);
     g_test_add_func("/loader/pvh", test_pvh);
     g_test_add_func("/loader/elf-entry", test_elf_entry);
     g_test_add_func("/loader/elf-refused", test_elf_refused);
