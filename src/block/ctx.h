@@ -30,6 +30,15 @@ struct BlockEngine {
     void (*free)(BlockEngine *e);
     BlockEngine *next;
 };
+/* What a file does with one: in coroutines, bytes done or -errno. */
+typedef struct BlockAio {
+    bool (*probe)(BlockCtx *ctx, GError **err);         /* can it be had? */
+    int (*rw)(BlockCtx *ctx, int fd, bool write, const struct iovec *v,
+              unsigned n, uint64_t at, int rw_flags);
+    int (*flush)(BlockCtx *ctx, int fd);        /* NULL: by a thread */
+} BlockAio;
+extern const BlockAio block_io_uring, block_linux_aio;
+
 int block_ctx_event_fd(const BlockCtx *ctx);
 BlockEngine **block_ctx_engines(BlockCtx *ctx);
 

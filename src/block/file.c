@@ -27,6 +27,7 @@ enum { MAX_IOV = 1024 };        /* IOV_MAX of Linux */
 typedef struct File {
     int fd;
     BlockLock lock;
+    const BlockAio *aio;        /* (C) NULL: threads */
     bool device;
     bool no_punch, no_zero;     /* the host has said that it cannot */
     int failed_flush;           /* an error that lost data: for good */
@@ -163,6 +164,53 @@ static int do_request(void *arg)
     return -EINVAL;
 }
 
+/* --- by a queue of the kernel's ------------------------------------------------------------ */
+
+static int queued_rw(BlockNode *n, Request *r)
+{
+    const BlockAio *aio = r->f->aio;
+    g_autofree struct iovec *list = NULL;
+    struct iovec few[16], *v = few;
+    unsigned room = G_N_ELEMENTS(few);
+
+    if (r->v.n > room) {
+        room = MIN(r->v.n, MAX_IOV);
+        v = list = g_new(struct iovec, room);
+    }
+    while (r->bytes) {
+        size_t len;
+        unsigned n_v = iov_take(r->v, r->bytes, v, room, &len);
+        int done = aio->rw(n->ctx, r->f->fd, r->what == WRITE, v, n_v, r->at,
+                           r->rw_flags);
+
+        if (done == -EINTR || done == -EAGAIN) {
+            continue;
+        }
+        if (done < 0) {
+            return done;
+        }
+        if (!done) {
+            if (r->what == WRITE) {
+                return -ENOSPC;
+            }
+            iov_fill(r->v, 0, r->bytes);
+            return 0;
+        }
+        r->at += done;
+        r->bytes -= done;
+        if (r->bytes) {
+            r->v = iov_slice(r->v, done);
+        }
+    }
+    return 0;
+}
+
+static int transfer(BlockNode *n, Request *r)
+{
+    return r->f->aio ? queued_rw(n, r)
+           : block_ctx_in_thread(n->ctx, do_request, r);
+}
+
 /* --- requests ------------------------------------------------------------------------- */
 
 static int file_read(BlockNode *n, uint64_t at, uint64_t bytes, IoVec v,
@@ -170,7 +218,7 @@ static int file_read(BlockNode *n, uint64_t at, uint64_t bytes, IoVec v,
 {
     Request r = { n->state, READ, at, bytes, v, 0, 0 };
 
-    return block_ctx_in_thread(n->ctx, do_request, &r);
+    return transfer(n, &r);
 }
 
 static int file_write(BlockNode *n, uint64_t at, uint64_t bytes, IoVec v,
@@ -179,7 +227,7 @@ static int file_write(BlockNode *n, uint64_t at, uint64_t bytes, IoVec v,
     Request r = { n->state, WRITE, at, bytes, v,
                   flags & BLOCK_FUA ? RWF_DSYNC : 0, 0 };
 
-    return block_ctx_in_thread(n->ctx, do_request, &r);
+    return transfer(n, &r);
 }
 
 static int file_flush(BlockNode *n)
@@ -189,7 +237,8 @@ static int file_flush(BlockNode *n)
     int ret = f->failed_flush;
 
     if (!ret) {
-        ret = block_ctx_in_thread(n->ctx, do_request, &r);
+        ret = f->aio && f->aio->flush ? f->aio->flush(n->ctx, f->fd)
+              : block_ctx_in_thread(n->ctx, do_request, &r);
     }
     if (ret && ret != -EINTR && !n->direct) {
         /* The kernel has dropped the dirty pages: that they seem to be
@@ -438,6 +487,12 @@ static bool get_options(BlockNode *n, Opt *opts, int *locking, bool *auto_ro,
                           "cache.direct=on, as cache=none sets it");
     }
     n->filename = g_strdup(filename);
+    if (aio) {
+        File *f = n->state;
+
+        f->aio = aio == 1 ? &block_linux_aio : &block_io_uring;
+        return f->aio->probe(n->ctx, err);
+    }
     return true;
 }
 

@@ -303,6 +303,57 @@ static void test_overlapping_blocks(void)
     node_unref(base);
 }
 
+/* Each way of host I/O: slices at once, past the end, flushed. */
+static void check_aio(const char *how)
+{
+    g_autofree char *text = g_strdup_printf(
+        "raw,cache.direct=%s,file.driver=file,file.filename=%s,file.aio=%s",
+        g_str_equal(how, "native") ? "on" : "off", image, how);
+    g_autoptr(Opt) o = opt_parse_keyval(text, "driver", NULL, NULL);
+    g_autoptr(GError) err = NULL;
+    BlockNode *n = block_open(o, &err);
+    Slice s[300];
+    unsigned left = G_N_ELEMENTS(s);
+    uint8_t buf[100];
+
+    if (!n) {                   /* the host, or its file system, has it not */
+        g_test_skip(err->message);
+        return;
+    }
+    check_bytes(n, 0, IMAGE_BYTES);
+    for (unsigned i = 0; i < G_N_ELEMENTS(s); i++) {
+        s[i] = (Slice) { n, i, &left };
+        co_start(write_slice, &s[i]);
+    }
+    while (left) {
+        block_ctx_poll(node_ctx(n));
+    }
+    g_assert_cmpint(node_flush(n), ==, 0);
+    for (unsigned i = 0; i < G_N_ELEMENTS(s); i++) {
+        g_assert_cmpint(node_read_buf(n, 100 * i, buf, 100), ==, 0);
+        g_assert_cmphex(buf[0] ^ (i + 1), ==, (i + 1) & ~0xffu);
+        g_assert_cmphex(buf[99], ==, buf[0]);
+    }
+    check_bytes(n, 30000, IMAGE_BYTES - 30000);
+    node_unref(n);
+    make_image();
+}
+
+static void test_threads(void)
+{
+    check_aio("threads");
+}
+
+static void test_io_uring(void)
+{
+    check_aio("io_uring");
+}
+
+static void test_native(void)
+{
+    check_aio("native");
+}
+
 static void test_status(void)
 {
     g_autofree char *sparse = g_strconcat(image, ".sparse", NULL);
@@ -617,6 +668,9 @@ int main(int argc, char **argv)
     g_test_add_func("/node/write", test_write);
     g_test_add_func("/node/unaligned", test_unaligned);
     g_test_add_func("/node/overlapping-blocks", test_overlapping_blocks);
+    g_test_add_func("/node/aio-threads", test_threads);
+    g_test_add_func("/node/aio-io-uring", test_io_uring);
+    g_test_add_func("/node/aio-native", test_native);
     g_test_add_func("/node/status", test_status);
     g_test_add_func("/node/resize", test_resize);
     g_test_add_func("/node/mistakes", test_mistakes);

@@ -768,8 +768,7 @@ static void run(const void *data)
     settle();
 }
 
-#define ADD(name) \
-    g_test_add_data_func("/ide/" #name, (void *)(uintptr_t)test_##name, run)
+#define FN(name) ((void *)(uintptr_t)test_##name)
 
 int main(int argc, char **argv)
 {
@@ -785,13 +784,34 @@ int main(int argc, char **argv)
     }
     hd = add_drive(0, "ide-hd", hd_file, ",discard=unmap");
     cd = add_drive(1, "ide-cd", cd_file, ",media=cdrom");
-    ADD(signature); ADD(hob); ADD(missing_slave); ADD(interrupt);
-    ADD(decode); ADD(identify); ADD(aborted); ADD(set_features);
-    ADD(small_ones); ADD(smart); ADD(pio_read); ADD(chs); ADD(multiple);
-    ADD(pio_write); ADD(dma_read); ADD(dma_write); ADD(dma_short_list);
-    ADD(dma_nowhere); ADD(trim); ADD(inquiry); ADD(cd_read); ADD(cd_raw);
-    ADD(cd_dma); ADD(toc); ADD(tray); ADD(cd_others); ADD(reload);
-    ADD(reset_in_flight);
+    g_test_add_data_func("/ide/signature", FN(signature), run);
+    g_test_add_data_func("/ide/hob", FN(hob), run);
+    g_test_add_data_func("/ide/missing-slave", FN(missing_slave), run);
+    g_test_add_data_func("/ide/interrupt", FN(interrupt), run);
+    g_test_add_data_func("/ide/decode", FN(decode), run);
+    g_test_add_data_func("/ide/identify", FN(identify), run);
+    g_test_add_data_func("/ide/aborted", FN(aborted), run);
+    g_test_add_data_func("/ide/set-features", FN(set_features), run);
+    g_test_add_data_func("/ide/small-ones", FN(small_ones), run);
+    g_test_add_data_func("/ide/smart", FN(smart), run);
+    g_test_add_data_func("/ide/pio-read", FN(pio_read), run);
+    g_test_add_data_func("/ide/chs", FN(chs), run);
+    g_test_add_data_func("/ide/multiple", FN(multiple), run);
+    g_test_add_data_func("/ide/pio-write", FN(pio_write), run);
+    g_test_add_data_func("/ide/dma-read", FN(dma_read), run);
+    g_test_add_data_func("/ide/dma-write", FN(dma_write), run);
+    g_test_add_data_func("/ide/dma-short-list", FN(dma_short_list), run);
+    g_test_add_data_func("/ide/dma-nowhere", FN(dma_nowhere), run);
+    g_test_add_data_func("/ide/trim", FN(trim), run);
+    g_test_add_data_func("/ide/inquiry", FN(inquiry), run);
+    g_test_add_data_func("/ide/cd-read", FN(cd_read), run);
+    g_test_add_data_func("/ide/cd-raw", FN(cd_raw), run);
+    g_test_add_data_func("/ide/cd-dma", FN(cd_dma), run);
+    g_test_add_data_func("/ide/toc", FN(toc), run);
+    g_test_add_data_func("/ide/tray", FN(tray), run);
+    g_test_add_data_func("/ide/cd-others", FN(cd_others), run);
+    g_test_add_data_func("/ide/reload", FN(reload), run);
+    g_test_add_data_func("/ide/reset-in-flight", FN(reset_in_flight), run);
     ret = g_test_run();
     g_unlink(hd_file);
     g_unlink(cd_file);
