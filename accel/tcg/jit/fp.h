@@ -6,7 +6,7 @@
  * an instruction needs them and finds them not live; whoever is called from
  * compiled code and may touch them, or look at them in Env, says
  * jit_fp_sync() first, which puts them back.  Only objects compiled without
- * vector registers run in between; tests/build/no-vectors.py checks those.
+ * vector registers run in between; scripts/no-vectors checks those.
  *
  * Live implies usable: what CR0, CR4 and XCR0 forbid is never loaded, and
  * whoever changes those does so after a jit_fp_sync().  So no block needs to
