@@ -111,6 +111,34 @@ GUEST_CODE(k_syscall, "64",
     "1: syscall\n dec %ebx\n jnz 1b\n" GUEST_EXIT
     "5: swapgs\n swapgs\n sysretq\n");
 
+/* y = a x + y over 16 KiB, four floats at a time. */
+GUEST_CODE(k_saxpy, "64",
+    "mov $10000, %r8d\n xorps %xmm1, %xmm1\n"
+    "1: mov $0x200000, %edx\n mov $0x204000, %eax\n mov $0x208000, %ecx\n"
+    "2: movaps (%rdx), %xmm0\n add $16, %rax\n add $16, %rdx\n"
+    "mulps %xmm1, %xmm0\n addps -16(%rax), %xmm0\n"
+    "movaps %xmm0, -16(%rax)\n cmp %rax, %rcx\n jne 2b\n"
+    "dec %r8d\n jnz 1b\n" BENCH_EXIT);
+
+/* The distance of two of n-body's bodies. */
+GUEST_CODE(k_nbody, "64",
+    "mov $5000000, %r9d\n mov $0x200000, %eax\n mov $0x200040, %ebp\n"
+    "mov $0x200080, %r8d\n"
+    "1: xor %edi, %edi\n xorps %xmm1, %xmm1\n"
+    "2: movsd (%rax,%rdi,1), %xmm0\n subsd (%rbp,%rdi,1), %xmm0\n"
+    "movsd %xmm0, (%r8,%rdi,1)\n mulsd %xmm0, %xmm0\n add $8, %rdi\n"
+    "addsd %xmm0, %xmm1\n cmp $24, %rdi\n jne 2b\n"
+    "dec %r9d\n jnz 1b\n" BENCH_EXIT);
+
+GUEST_CODE(k_x87, "64",
+    "fninit\n mov $1000, %edx\n fldz\n fldz\n fld1\n"
+    "1: mov $1, %eax\n"
+    "2: mov %eax, -0x18(%rsp)\n fildl -0x18(%rsp)\n add $1, %eax\n"
+    "fdivr %st(1), %st\n fld %st(0)\n fmul %st(1), %st\n"
+    "fmul %st(1), %st\n fsubrp %st, %st(1)\n faddp %st, %st(3)\n"
+    "cmp $0x2711, %eax\n jne 2b\n"
+    "dec %edx\n jnz 1b\n" BENCH_EXIT);
+
 static const struct {
     const char *name;
     const uint8_t *code, *end;
@@ -125,6 +153,9 @@ static const struct {
     { "syscall", k_syscall, k_syscall_end },
     { "tlb", k_tlb, k_tlb_end },
     { "cr3", k_cr3, k_cr3_end },
+    { "saxpy", k_saxpy, k_saxpy_end },
+    { "nbody", k_nbody, k_nbody_end },
+    { "x87", k_x87, k_x87_end },
     { "movsb", k_movsb, k_movsb_end, UINT64_C(20000) * 65536 },
 };
 
