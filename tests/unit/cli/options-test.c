@@ -77,14 +77,15 @@ static void test_tree(void)
           "{\"base\": \"utc\", \"clock\": \"vm\"}, \"machine\": {\"boot\": "
           "{\"order\": \"d\"}}}" },
         { "-no-user-config -k de -qmp none", "{}" },
+        { "disk.img", "{\"drive\": [{\"file\": \"disk.img\", "
+          "\"index\": \"0\", \"media\": \"disk\"}]}" },
+        { "-drive file=x", "{\"drive\": [{\"file\": \"x\"}]}" },
         /* wrong */
         { "-foo", "-foo: invalid option; see -help" },
         { "-kernal k", "-kernal: invalid option; did you mean -kernel?" },
         { "--nograpic", "--nograpic: invalid option; did you mean "
           "-nographic?" },
         { "-m", "-m: requires an argument" },
-        { "disk.img", "disk.img: disk images are not implemented yet" },
-        { "-drive file=x", "-drive file=x: not implemented yet" },
         { "-usb", "-usb: not implemented yet" },
         { "-no-kvm", "-no-kvm: no longer an option; write -accel tcg" },
         { "-redir x", "-redir x: no longer an option; write -nic "
@@ -175,7 +176,7 @@ static void test_readconfig(void)
           "f:2: parse error: key = \"value\" expected" },
         { "[device]\nfoo = 1\n",
           "f:2: parse error: key = \"value\" expected" },
-        { "[drive]\n", "f:1: [drive]: not implemented yet" },
+        { "[netdev]\n", "f:1: [netdev]: not implemented yet" },
         { "[kernel]\n", "f:1: there is no option group 'kernel'" },
     };
 
