@@ -27,6 +27,8 @@
 enum {
     COMPILE_BYTES = 64 * KiB,   /* one block surely takes less */
     PLAIN_EXITS = 4,            /* interpreted before compiled */
+    FULL_AGAIN_US = 1000000,
+    PRESSURE_MAX = 1 << 14,     /* runs of a block */
 };
 
 JitSpace jit_space;
@@ -36,6 +38,7 @@ void *jit_no_code;
 
 static JitCode *codes;          /* of blocks that are not stale */
 static JitStats stats;
+static uint32_t pressure;        /* (A) added to the threshold */
 uint32_t jit_generation;
 JitFpMap *jit_fp_maps;
 static FILE *perf_map;
@@ -374,6 +377,26 @@ static void forget(TcgCpu *t, void *unused)
     jit_forget(t->env);
 }
 
+/*
+ * More code is hot than there is room for when the cache fills again soon:
+ * then what is compiled must run more often first, or compiling is all that
+ * is done.  Under the mutex.
+ */
+static void feel_pressure(void)
+{
+    static int64_t last_us;
+    int64_t now_us = g_get_monotonic_time();
+    uint32_t p = pressure;
+
+    if (last_us && now_us - last_us < FULL_AGAIN_US) {
+        p = MIN(MAX(2 * p, 32), PRESSURE_MAX);
+    } else {
+        p /= 2;
+    }
+    last_us = now_us;
+    __atomic_store_n(&pressure, p, __ATOMIC_RELAXED);
+}
+
 /* Forget all code.  Inside an instruction that has done nothing yet. */
 static void flush(Env *env)
 {
@@ -396,6 +419,7 @@ static void flush(Env *env)
     jit_fp_maps = NULL;
     stats.n_blocks = 0;
     stats.n_flushes++;
+    feel_pressure();
     jit_space.code = jit_space.rw;
     jit_space.data = jit_space.rw + jit_space.size;
     jit_make_thunks();
@@ -467,7 +491,8 @@ static const Insn *run_cold(Env *env, const Insn *insn)
     Block *b = (Block *)env->block;
     void *code;
 
-    if (b->jit_runs < jit_options.threshold || env->jit_off
+    if (b->jit_runs < jit_options.threshold
+                      + __atomic_load_n(&pressure, __ATOMIC_RELAXED) || env->jit_off
         || !jit_cpu(env)->stacks) {
         __atomic_store_n(&b->jit_runs, b->jit_runs + 1, __ATOMIC_RELAXED);
         return b->jit_fn0(env, insn);
