@@ -292,6 +292,8 @@ class Row:
         if self.has_modrm and self.enc[-2:-1] == '/' and self.enc[-1] != 'r':
             ext = self.enc[-1]
         flags = ['ENC_VEX'] if self.vex else []
+        if self.vex and self.W == [1]:
+            flags.append('ENC_W1')
         if self.size == 'SZ_Y' or self.keys.get('sz') == 'y':
             flags.append('ENC_WY')
         return (str(self.map), str(self.pfx or 0),

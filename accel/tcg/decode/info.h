@@ -74,6 +74,7 @@ const InsnInfo *insn_info(unsigned op);
 /* The opcode of an operation: of its first encoding, where it has several. */
 enum { ENC_VEX = 1 << 0,
        ENC_WY = 1 << 1,             /* W is set when Insn.size is 8 */
+       ENC_W1 = 1 << 2,
        ENC_NO_EXT = 0xff };
 
 typedef struct InsnEnc {

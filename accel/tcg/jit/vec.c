@@ -81,8 +81,10 @@ static void write_op(Ctx *c, const InsnEnc *enc, const Form *f, unsigned w,
 static void write_insn(Ctx *c, const Form *f, unsigned base, unsigned index)
 {
     const InsnEnc *enc = insn_enc(c->insn->op);
+    /* What ignores W gets the guest's, for VPCMPESTRI does not. */
     unsigned w = enc->flags & ENC_WY ? c->insn->size == 8
-                 : enc->flags & ENC_VEX ? c->insn->aux & 1 : 0;
+                 : enc->flags & ENC_VEX
+                 ? enc->flags & ENC_W1 || c->insn->aux & 1 : 0;
 
     if (t_is_mem(c)) {
         write_op(c, enc, f, w, index == H_SP ? 0 : index, base);
