@@ -64,13 +64,13 @@ void t_check_aligned(Ctx *c, unsigned ea, unsigned size, unsigned align,
     unsigned last = size - align;
 
     c->rax_group = false;
-    if (jit_options.tlb_miss) {
-        e8(e, 0xe9);
-        t_slow_site(c);
-    }
     if (!c->keep_r && !c->in_e && saving_pays(c)) {
         t_save_flags(e);
         c->in_e = true;
+    }
+    if (jit_options.tlb_miss) {
+        e8(e, 0xe9);
+        t_slow_site(c);
     }
     if (c->keep_r || !c->in_e) {
         e_pext_gs(e, H_AX, ea, OFF(jit_index_mask));
