@@ -123,7 +123,7 @@ static bool odd_alignment(unsigned op)
     switch (op) {
     case OP_VCVTPH2PS_X_XM: case OP_VCVTPS2PH_XM_X_I: case OP_PUSHA:
     case OP_RETF: case OP_RETF_I: case OP_IRET: case OP_JMPF_M:
-    case OP_CALLF_M:
+    case OP_CALLF_M: case OP_FXSAVE_M: case OP_FXRSTOR_M:
         return true;
     default:
         return false;

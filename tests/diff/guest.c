@@ -4,8 +4,8 @@
  *
  * The guest's kernel is a page of HLT: each vector's gate leads to one of them,
  * so that a run ends halted, the exception's frame on the kernel's stack.  The
- * gate at which cases end is a HLT as well, which a program may not execute:
- * #GP there is the end.
+ * gate at which cases end is the child's, and leads to where nothing is here:
+ * #PF there is the end.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -136,7 +136,7 @@ void guest_side_init(void)
     map_range(DIFF_DATA + RW_BYTES, GPA_DATA + RW_BYTES, DIFF_PAGE,
               PTE_U | PTE_NX);
     map_page(DIFF_GATE, GPA_GATE, PTE_U);
-    guest_ram[GPA_GATE] = guest_ram[GPA_GATE + GATE_32] = 0xf4;
+    native_make_gate(guest_ram + GPA_GATE);
     gen_read_only(guest_ram + GPA_DATA + RW_BYTES);
     make_tables();
 
@@ -270,11 +270,11 @@ static void store_frame(const X86State *s, DiffState *out)
     out->gpr[R_RSP] = f[3];
     out->ss = f[4];
     out->cr2 = s->cr2;
-    if (out->vector == EXC_GP && out->cs == SEL_CS64
-        && (out->rip == DIFF_GATE || out->rip == DIFF_GATE + GATE_32)) {
+    if (out->vector == EXC_PF && out->cs == SEL_CS64
+        && out->rip == native_end()) {
         out->vector = V_END;
         out->rip = DIFF_GATE;
-        out->error = 0;
+        out->error = out->cr2 = 0;
     }
 }
 

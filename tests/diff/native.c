@@ -223,11 +223,25 @@ static bool map_at(uint32_t at, size_t n, int prot, int flags, int fd)
                 fd, 0) == want;
 }
 
-static bool child_memory(int code_fd)
+uint64_t native_end(void)
+{
+    return (uintptr_t)diff_back;
+}
+
+void native_make_gate(uint8_t *page)
 {
     /* jmp *2(rip), its operand aligned: AC may be set. */
     static const uint8_t jump[8] = { 0xff, 0x25, 2, 0, 0, 0 };
-    const void *back = diff_back;
+    uint64_t end = native_end();
+
+    for (unsigned at = 0; at <= GATE_32; at += GATE_32) {
+        memcpy(page + at, jump, sizeof(jump));
+        memcpy(page + at + sizeof(jump), &end, sizeof(end));
+    }
+}
+
+static bool child_memory(int code_fd)
+{
     uint8_t *gate = (uint8_t *)(uintptr_t)DIFF_GATE;
     uint8_t *data = (uint8_t *)(uintptr_t)DIFF_DATA;
 
@@ -239,10 +253,7 @@ static bool child_memory(int code_fd)
                    MAP_PRIVATE | MAP_ANONYMOUS, -1)) {
         return false;
     }
-    for (unsigned at = 0; at <= GATE_32; at += GATE_32) {
-        memcpy(gate + at, jump, sizeof(jump));
-        memcpy(gate + at + sizeof(jump), &back, sizeof(back));
-    }
+    native_make_gate(gate);
     memcpy(data + RW_BYTES, shared->read_only, DIFF_PAGE);
     return mprotect(gate, DIFF_PAGE, PROT_READ | PROT_EXEC) == 0
            && mprotect(data + RW_BYTES, DIFF_PAGE, PROT_READ) == 0;

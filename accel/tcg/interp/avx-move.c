@@ -309,13 +309,15 @@ static bool element_gva(Env *env, const Insn *insn, uint64_t base,
                         unsigned off, unsigned bytes, bool write,
                         uint64_t *gva)
 {
-    uint64_t at = base + off;
+    uint64_t at = base;
 
     if (insn->ea & EA_A32) {
         at = (uint32_t)at;
     } else if (insn->ea & EA_A16) {
         at = (uint16_t)at;
     }
+    /* Only the operand's address wraps, not its elements'. */
+    at += off;
     *gva = at;
     return !(insn->ea & EA_SEG)
            || seg_linear(env, insn->seg, at, bytes, write, gva);

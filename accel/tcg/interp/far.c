@@ -424,14 +424,17 @@ static bool peek(Env *env, unsigned size, unsigned first, unsigned n,
 {
     for (unsigned k = 0; k < n; k++) {
         unsigned i = host_is_amd() ? k : n - 1 - k;
+        /* Of a slot with a selector only that: CS, SS. */
+        bool selector = !host_is_amd() && (first + i == 1 || first + i == 4);
+        unsigned bytes = selector ? 2 : size;
         const void *p = stack_read(env,
                                    env->s.gpr[R_RSP] + (first + i) * size,
-                                   size);
+                                   bytes);
 
         if (!p) {
             return false;
         }
-        v[i] = load(p, size * 8);
+        v[i] = load(p, bytes * 8);
     }
     return true;
 }

@@ -147,8 +147,8 @@ bool mask_store(Env *env, const Insn *insn, uint64_t lo, uint64_t hi,
         && !seg_linear(env, insn->seg, off, n, true, &gva)) {
         return false;
     }
-    /* MASKMOVQ is aligned as other stores of 64 bits are. */
-    if (unlikely(env->mode & DM_AC) && env->cpl == 3 && n == 8 && gva & 7) {
+    if (unlikely(env->mode & DM_AC) && env->cpl == 3 && gva & 7
+        && mem_canonical(env, gva)) {
         return exc_set(env, EXC_AC, true, 0);
     }
     upper = (env->mode & DM_CODE_MASK) == DM_CODE64 ? gva + 8

@@ -48,7 +48,9 @@ bool seg_check(const Env *env, unsigned seg, uint64_t off, uint64_t len,
         return off > s->limit
                && last <= (s->attr & SEGA_DB ? UINT32_MAX : UINT16_MAX);
     }
-    return last <= s->limit || s->limit == UINT32_MAX;
+    /* Beyond 4 GiB a segment with a base does not wrap on Intel's. */
+    return last <= s->limit
+           || (s->limit == UINT32_MAX && (!s->base || host_is_amd()));
 }
 
 bool seg_linear(Env *env, unsigned seg, uint64_t off, unsigned size,

@@ -43,7 +43,16 @@ static Kind fp_kind(const Insn *n)
     if (info->emit != EMIT_COPY || info->implicit) {
         return ENDS;
     }
-    if (n->op >= OP_FADD_ST0_M32 && n->op < OP_FNCLEX) {
+    /* Of the others XADD, XCHG and MULX write two registers. */
+    if (n->op < OP_FADD_ST0_M32) {
+        return ENDS;
+    }
+    switch (n->op) {
+    case OP_PCMPESTRI_X_XM_I: case OP_PCMPISTRI_X_XM_I:
+    case OP_VPCMPESTRI_X_XM_I: case OP_VPCMPISTRI_X_XM_I:
+        return ENDS;            /* write RCX */
+    }
+    if (n->op < OP_FNCLEX) {
         return READS;
     }
     for (unsigned i = 0; i < G_N_ELEMENTS(info->opnd); i++) {
