@@ -21,6 +21,10 @@ set -e
 echo rhea-disk > $1/etc/hostname
 echo root:rhea | chroot $1 chpasswd
 echo 'LABEL=root / ext4 errors=remount-ro 0 1' > $1/etc/fstab
+# A busy host is no reason to give up on a serial port.
+mkdir -p $1/etc/systemd/system.conf.d
+printf '[Manager]\nDefaultTimeoutStartSec=900\nDefaultDeviceTimeoutSec=900\n' \
+    > $1/etc/systemd/system.conf.d/patience.conf
 """
 GRUB = """serial --unit=0 --speed=115200
 terminal_input serial
@@ -67,7 +71,7 @@ def make_image(path):
 
 
 def log_in(g):
-    g.expect(r"login: ", 300)
+    g.expect(r"login: ", 900)
     g.send("root\n")
     g.expect(r"[Pp]assword: ", 60)
     g.send("rhea\n")
