@@ -31,6 +31,7 @@ import plot                                                 # noqa: E402
 from guest import busybox, cloud_kernel                     # noqa: E402
 from machines import BenchError, guest, native              # noqa: E402
 from paired import QEMU                                     # noqa: E402
+from programs import PROGRAMS, make_tree                    # noqa: E402
 
 # Name: what it is, and what Rhea must reach; None: no slower than QEMU.
 ROWS = {
@@ -60,25 +61,40 @@ ROWS = {
     "cpus2": ("2 at once, 4 vCPUs", None),
     "cpus4": ("4 at once, 4 vCPUs", None),
 }
+ROWS.update({name: (title, None) for name, (title, _) in PROGRAMS.items()})
 CLASSES = [name for name, (_, target) in ROWS.items() if target]
 MEAN_TARGET = 2.8
 NEEDS = {"avx2": 1, "fma": 3, "aes": 4, "sha": 8}
 MANY_CPUS = ("cpus2", "cpus4")
+PROGRAM_ROWS = tuple(PROGRAMS)
 
 
-def make_initramfs(folder, program, code32):
+def make_initramfs(folder, program, code32, tree=None):
     out = os.path.join(folder, "initramfs")
     subprocess.run([os.path.join(ROOT, "scripts", "make-initramfs"), "-o", out,
                     "--busybox", busybox(), "--init", program, "--file",
-                    f"/code32={code32}"], check=True)
+                    f"/code32={code32}", *(["--tree", tree] if tree else [])],
+                   check=True)
     return out
+
+
+def order(row, n):
+    """What to tell the benchmark program."""
+    return f"run {n} {PROGRAMS[row][1]}" if row in PROGRAMS else f"{row} {n}"
+
+
+def check(row, m, words):
+    if row in PROGRAMS and words[1] != "0":
+        raise BenchError(f"{row}: failed with status {words[1]}: {m.name}")
+    return words[0]
 
 
 def calibrate(machine, row, seconds):
     """How many turns the host needs for `seconds`."""
     n = 1
     while True:
-        took = machine.ask(f"{row} {n}")[0]
+        took, words = machine.ask(order(row, n))
+        check(row, machine, words)
         if took >= seconds:
             return n
         n = max(2 * n, int(n * min(seconds * 1.15 / max(took, 1e-6), 100)))
@@ -91,8 +107,8 @@ def measure(row, machines, n, pairs):
     for _ in range(pairs):
         base = None
         for m in machines:
-            took, words = m.ask(f"{row} {n}")
-            sums[m.name] = words[0]
+            took, words = m.ask(order(row, n))
+            sums[m.name] = check(row, m, words)
             if base is None:
                 base = took
             else:
@@ -193,14 +209,21 @@ def main():
     print(f"{'times native':<24}{'QEMU':>8}{'Rhea':>8}{'ratio':>8}"
           f"{'at most':>8}")
     with tempfile.TemporaryDirectory() as folder:
-        initrd = make_initramfs(folder, o.program, o.code32)
+        small = make_initramfs(folder, o.program, o.code32)
+        tree = None
         for cpus, part in (
-                (1, [r for r in rows if r not in MANY_CPUS]),
-                (4, [r for r in rows if r in MANY_CPUS])):
+                (1, [r for r in rows if r not in MANY_CPUS + PROGRAM_ROWS]),
+                (4, [r for r in rows if r in MANY_CPUS]),
+                (1, [r for r in rows if r in PROGRAM_ROWS])):
             if not part:
                 continue
+            initrd = small
+            if part[0] in PROGRAMS:
+                tree = os.path.join(folder, "tree")
+                make_tree(tree)
+                initrd = make_initramfs(folder, o.program, o.code32, tree)
             try:
-                machines.append(native(o.program, o.code32))
+                machines.append(native(o.program, o.code32, tree))
                 machines.append(guest("rhea", o.rhea, o.accel, kernel, initrd,
                                       cpus))
                 if qemu:

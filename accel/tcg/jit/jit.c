@@ -321,7 +321,8 @@ static const Insn *run_code(Env *env, void *code)
 
     set_gs(env);
     jit_set_key(env);
-    if (jc && b->mode == env->mode && !block_unsure(b)) {
+    if (jc && b->mode == env->mode && !block_unsure(b)
+        && !jit_options.no_chain) {
         jit_jump_fill(env, env->rip_base + b->off, jc);
     }
     env->cc_raw = raw_flags(env);
