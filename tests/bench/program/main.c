@@ -104,6 +104,10 @@ static int run_once(const char *command, uint64_t *sum)
         dup2(fd[0], 0);
         close(fd[0]);
         close(fd[1]);
+        clearenv();
+        setenv("PATH", "/usr/bin:/bin", 1);
+        setenv("LC_ALL", "C", 1);
+        setenv("HOME", "/tmp", 1);
         execl("/bin/sh", "sh", "-c", command, NULL);
         _exit(127);
     }
@@ -141,7 +145,6 @@ static void become_init(void)
     mount("proc", "/proc", "proc", 0, NULL);
     mount("dev", "/dev", "devtmpfs", 0, NULL);
     mount("tmp", "/tmp", "tmpfs", 0, NULL);
-    setenv("PATH", "/usr/bin:/bin:/usr/sbin:/sbin", 1);
     if (!tcgetattr(0, &t)) {
         t.c_lflag &= ~(ECHO | ISIG);
         t.c_oflag &= ~OPOST;
