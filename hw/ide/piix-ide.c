@@ -3,7 +3,7 @@
  *
  * Spec:   Intel 82371FB/82371SB (PIIX/PIIX3) datasheet 290550-002, function 1;
  *         SFF-8038i revision 1.0.
- * Models: decoding by IDETIM and COMMAND, timing registers that hold what is
+ * Models: decoding by COMMAND, timing registers that hold what is
  *         written, scatter lists read once, entry by entry.  DMA reaches RAM
  *         only: of what lies elsewhere reads give FF and writes are lost.
  * Locks:  machine lock.
@@ -15,7 +15,7 @@
 #include "base/trace.h"
 #include "hw/pci/pci.h"
 
-enum { IDETIM = 0x40, SIDETIM = 0x44, IDETIM_ENABLE = 0x80 };   /* high byte */
+enum { IDETIM = 0x40, SIDETIM = 0x44 };
 
 enum { BMICX = 0, BMISX = 2, BMIDTPX = 4, BM_BYTES = 8 };
 enum { BMIC_START = 1 << 0, BMIC_READ = 1 << 3 };
@@ -301,7 +301,8 @@ static void set_mapped(Region *r, hwaddr port, bool on)
     }
 }
 
-/* COMMAND enables I/O, IDETIM each channel. */
+/* COMMAND enables I/O.  IDETIM's enable bits are kept and change nothing: OVMF
+ * leaves them clear and waits half a minute for drives on ports that float. */
 static void update_ports(PiixIde *s)
 {
     static const hwaddr cmd[] = { 0x1f0, 0x170 }, ctl[] = { 0x3f6, 0x376 };
@@ -309,10 +310,8 @@ static void update_ports(PiixIde *s)
 
     mem_begin();
     for (unsigned i = 0; i < 2; i++) {
-        bool on = io && s->pci.config[IDETIM + 2 * i + 1] & IDETIM_ENABLE;
-
-        set_mapped(&s->ch[i].cmd_io, cmd[i], on);
-        set_mapped(&s->ch[i].ctl_io, ctl[i], on);
+        set_mapped(&s->ch[i].cmd_io, cmd[i], io);
+        set_mapped(&s->ch[i].ctl_io, ctl[i], io);
     }
     mem_commit();
 }

@@ -17,7 +17,7 @@ from guest import Guest, find, package, run_tests
 
 def firmware(jit, image, *args):
     return Guest("-accel", f"tcg,jit={jit}", "-cpu", "max", "-m", "256",
-                 "-no-reboot", "-bios", image, *args)
+                 "-no-reboot", "-vga", "none", "-bios", image, *args)
 
 
 def u_boot(width, jit):

@@ -174,9 +174,7 @@ static void test_interrupt(void)
 static void test_decode(void)
 {
     pc_conf_write(pc, IDE_DEVFN, 0x40, 0, 2);
-    g_assert_cmphex(pc_in(CTL, 1), ==, 0xff);
-    pc_conf_write(pc, IDE_DEVFN, 0x40, 0x8000, 2);
-    check_good();
+    check_good();                       /* IDETIM: OVMF leaves it clear */
     pc_conf_write(pc, IDE_DEVFN, PCI_COMMAND, 0, 2);
     g_assert_cmphex(pc_in(CTL, 1), ==, 0xff);
     reset_all();
