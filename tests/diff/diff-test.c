@@ -7,6 +7,7 @@
  *   RHEA_DIFF_ACCEL     what would follow -accel tcg, ("jit=off")
  *   RHEA_DIFF_FAILURES  how many to show
  *   RHEA_DIFF_TABLE     print the coverage of all rows
+ *   RHEA_DIFF_ANY_HOST  also on a processor on which it was never measured
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -209,8 +210,24 @@ static void run_all(X86Cpu *cpu, void *unused)
     summary((now - start) / 1e6);
 }
 
+/* Other processors differ in what manuals leave open, and nobody has looked
+ * yet how: there it is a tool, not a test. */
+static bool skip_here(void)
+{
+    bool skip = !host_is_measured() && !g_getenv("RHEA_DIFF_ANY_HOST");
+
+    if (skip) {
+        g_test_skip("never measured on this processor; RHEA_DIFF_ANY_HOST=1 "
+                    "runs it");
+    }
+    return skip;
+}
+
 static void test_random(void)
 {
+    if (skip_here()) {
+        return;
+    }
     cpu_run_work(guest_cpu(0), run_all, NULL);
 }
 
@@ -221,6 +238,9 @@ static void test_coverage(void)
     bool table = g_getenv("RHEA_DIFF_TABLE");
     unsigned n_hit = 0, n_missed = 0, n_none = 0;
 
+    if (skip_here()) {
+        return;
+    }
     if (g_getenv("RHEA_DIFF_CASE") || !have_native) {
         g_test_skip("not all ran");
         return;
