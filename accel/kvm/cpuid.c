@@ -65,6 +65,11 @@ const struct kvm_cpuid_entry2 *kvm_cpuid_find(uint32_t leaf, uint32_t subleaf)
  */
 bool kvm_is_software(void)
 {
+    return kvm.software;
+}
+
+static bool is_software(void)
+{
     const struct kvm_cpuid_entry2 *e = kvm_cpuid_find(1, 0);
     uint32_t r[4];
 
@@ -139,6 +144,7 @@ bool kvm_cpuid_init(GError **err)
     if (result < 0) {
         return kvm_fail(err, result, "cannot ask for CPUID");
     }
+    kvm.software = is_software();
     kvm_do(kvm.fd, KVM_GET_MSR_INDEX_LIST, &ask);       /* E2BIG: the number */
     list = g_malloc0(sizeof(*list) + ask.nmsrs * sizeof(list->indices[0]));
     list->nmsrs = ask.nmsrs;

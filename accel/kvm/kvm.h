@@ -35,6 +35,7 @@ typedef struct Kvm {
     uint64_t tsc_khz;           /* (A) of the first vCPU */
     unsigned slowdown;          /* (C) host ns for one of CLK_VIRTUAL */
     unsigned n_slots_max;
+    bool software;              /* (C) see kvm_is_software() */
     bool readonly_mem, xcrs, exit_on_failure, exception_payload, smm, mce,
          sync_regs, user_msrs, triple_fault_event;
     struct kvm_cpuid2 *cpuid;   /* KVM_GET_SUPPORTED_CPUID */

@@ -171,13 +171,25 @@ enum {                          /* offsets in the XSAVE area */
     XS_BV = 512,
 };
 
-/* Where the host keeps a component: CPUID leaf 0Dh. */
-static unsigned component_offset(unsigned n)
+enum { XCR0_N_CARRIED = 10 };   /* components up to PKRU, number 9 */
+
+/* Where the host keeps each component: CPUID leaf 0Dh. */
+static unsigned component_at[XCR0_N_CARRIED];  /* 0: nowhere */
+
+/* Once: CPUID costs a rescue dear where the host is itself a guest. */
+static void find_components(void)
 {
     uint32_t r[4];
 
-    return kvm_xsave_component(n, r) && r[1] + r[0] <= kvm.xsave_bytes ? r[1]
-                                                                       : 0;
+    for (unsigned n = 2; n < XCR0_N_CARRIED; n++) {
+        component_at[n] = kvm_xsave_component(n, r)
+                          && r[1] + r[0] <= kvm.xsave_bytes ? r[1] : 0;
+    }
+}
+
+static unsigned component_offset(unsigned n)
+{
+    return component_at[n];
 }
 
 /* Components that X86State keeps as XSAVE stores them. */
@@ -754,6 +766,7 @@ bool kvm_regs_init(KvmCpu *k, GError **err)
                            + N_MSRS_MAX * sizeof(struct kvm_msr_entry));
     k->xsave = g_aligned_alloc0(1, kvm.xsave_bytes, 64);
     probe_msrs(k);
+    find_components();
     return true;
 }
 

@@ -46,7 +46,7 @@ void atapi_check(IdeDrive *s, uint8_t key, uint8_t asc, uint8_t ascq)
 /* The next block of what is in the buffer: buf[buf_len..buf_have). */
 static void offer_block(IdeDrive *s)
 {
-    uint32_t at = s->buf_len, n = MIN(s->cd.limit, s->buf_have - at);
+    uint32_t at = s->buf_len, n = MIN(MAX(s->cd.limit, 2), s->buf_have - at);
 
     /* A block that is not the last must be even. */
     if (n & 1 && at + n < s->buf_have) {
