@@ -3,7 +3,8 @@
  *
  * Spec:   DMTF DSP0134, version 3.4: sections 5.2 (entry points), 7
  *         (structures), as of 2.8.
- * Models: types 0, 1, 3, 4, 16, 17, 19, 32 and 127.
+ * Models: types 0, 1, 3, 4, 16, 17, 19, 32 and 127; with -smbios 2, 8, 9, 11, 41
+ *         and whatever comes from files, which replaces ours of that type.
  * Locks:  machine lock.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -13,8 +14,12 @@
 #include "config.h"
 #include "cpu/cpu.h"
 #include "hw/boot/boot.h"
+#include "hw/pci/pci.h"
 
-enum { NO_HANDLE = 0xffff, NO_ERROR_INFO = 0xfffe, DIMM_BYTES_SHIFT = 34 };
+enum {
+    NO_HANDLE = 0xffff, NO_ERROR_INFO = 0xfffe, DIMM_BYTES_SHIFT = 34,
+    FAMILY_IS_WIDE = 0xfe,      /* look at the second family field */
+};
 
 /* Handles as type * 100h + n, as QEMU's are. */
 static uint16_t handle(unsigned type, unsigned n)
@@ -22,7 +27,11 @@ static uint16_t handle(unsigned type, unsigned n)
     return type << 8 | (n & 0xff);
 }
 
-SmbiosConfig smbios_config;
+/* Is the type for us to describe? */
+static bool is_ours(unsigned type)
+{
+    return !(smbios_config.loaded[type / 64] >> (type % 64) & 1);
+}
 
 typedef struct {
     GByteArray *out;
@@ -85,28 +94,48 @@ static void put_bios(Builder *b)
     put(b, 0, 1);               /* 64 KiB */
     put(b, 1 << 3, 8);          /* characteristics: not given */
     put(b, 0, 1);
-    put(b, 1 << 2 | 1 << 4, 1); /* targeted content; a virtual machine */
-    put(b, 0, 1);               /* release 0.0 */
-    put(b, 0, 1);
+    /* Targeted content; a virtual machine. */
+    put(b, 1 << 2 | smbios_config.bios.uefi << 3 | 1 << 4, 1);
+    put(b, smbios_config.bios.major, 1);
+    put(b, smbios_config.bios.minor, 1);
     put(b, 0xffff, 2);          /* no embedded controller */
     end(b);
 }
 
 static void put_system(Builder *b, Machine *m)
 {
+    const uint8_t *uuid = smbios_config.system.uuid ? smbios_config.system.id
+                                                    : m->uuid;
+
     begin(b, 1, handle(1, 0));
     put_string(b, smbios_config.system.manufacturer, "QEMU");
     put_string(b, smbios_config.system.product, m->type->doc);
     put_string(b, smbios_config.system.version, m->type->name);
     put_string(b, smbios_config.system.serial, NULL);
     /* The first three fields are little-endian since 2.6. */
-    put(b, load_be32(m->uuid), 4);
-    put(b, load_be16(m->uuid + 4), 2);
-    put(b, load_be16(m->uuid + 6), 2);
-    g_byte_array_append(b->out, m->uuid + 8, 8);
+    put(b, load_be32(uuid), 4);
+    put(b, load_be16(uuid + 4), 2);
+    put(b, load_be16(uuid + 6), 2);
+    g_byte_array_append(b->out, uuid + 8, 8);
     put(b, 6, 1);               /* woken by the power switch */
     put_string(b, smbios_config.system.sku, NULL);
     put_string(b, smbios_config.system.family, NULL);
+    end(b);
+}
+
+static void put_board(Builder *b, Machine *m)
+{
+    begin(b, 2, handle(2, 0));
+    put_string(b, smbios_config.board.manufacturer, "QEMU");
+    put_string(b, smbios_config.board.product, m->type->doc);
+    put_string(b, smbios_config.board.version, m->type->name);
+    put_string(b, smbios_config.board.serial, NULL);
+    put_string(b, smbios_config.board.asset, NULL);
+    put(b, 1, 1);               /* a hosting board */
+    put_string(b, smbios_config.board.location, NULL);
+    put(b, handle(3, 0), 2);    /* in that chassis */
+    put(b, 10, 1);              /* motherboard */
+    put(b, 0, 1);               /* no contained objects */
     end(b);
 }
 
@@ -145,26 +174,28 @@ static void put_processor(Builder *b, Machine *m, unsigned socket)
     begin(b, 4, handle(4, socket));
     put_string(b, name, NULL);
     put(b, 3, 1);               /* central processor */
-    put(b, 1, 1);               /* family: other */
+    put(b, MIN(smbios_config.processor.family, FAMILY_IS_WIDE), 1);
     put_string(b, smbios_config.processor.manufacturer, "QEMU");
-    put(b, id[0], 4);
-    put(b, id[3], 4);
+    put(b, smbios_config.processor.id ? smbios_config.processor.id
+           : (uint64_t)id[3] << 32 | id[0], 8);
     put_string(b, smbios_config.processor.version, m->type->name);
     put(b, 0, 1);               /* voltage */
     put(b, 0, 2);               /* external clock: unknown */
-    put(b, 2000, 2);            /* MHz, at most and now */
-    put(b, 2000, 2);
+    put(b, smbios_config.processor.max_mhz, 2);
+    put(b, smbios_config.processor.now_mhz, 2);
     put(b, 0x41, 1);            /* populated and enabled */
     put(b, 1, 1);               /* upgrade: other */
     put(b, NO_HANDLE, 2);       /* caches L1, L2, L3: not described */
     put(b, NO_HANDLE, 2);
     put(b, NO_HANDLE, 2);
-    put(b, 0, 3);               /* serial, asset, part */
+    put_string(b, smbios_config.processor.serial, NULL);
+    put_string(b, smbios_config.processor.asset, NULL);
+    put_string(b, smbios_config.processor.part, NULL);
     put(b, MIN(cores, 255), 1);
     put(b, MIN(cores, 255), 1);
     put(b, MIN(threads, 255), 1);
     put(b, 1 << 1, 2);          /* characteristics: unknown */
-    put(b, 1, 2);
+    put(b, smbios_config.processor.family, 2);
     put(b, MIN(cores, 0xfffe), 2);
     put(b, MIN(cores, 0xfffe), 2);
     put(b, MIN(threads, 0xfffe), 2);
@@ -205,12 +236,14 @@ static void put_memory_device(Builder *b, unsigned n, uint64_t bytes)
     put_string(b, smbios_config.memory.bank, NULL);
     put(b, 7, 1);               /* RAM */
     put(b, 1 << 1, 2);          /* other */
-    put(b, 0, 2);               /* speed: unknown */
+    put(b, smbios_config.memory.speed_mhz, 2);      /* 0: unknown */
     put_string(b, smbios_config.memory.manufacturer, "QEMU");
-    put(b, 0, 3);               /* serial, asset, part */
+    put_string(b, smbios_config.memory.serial, NULL);
+    put_string(b, smbios_config.memory.asset, NULL);
+    put_string(b, smbios_config.memory.part, NULL);
     put(b, 0, 1);               /* rank: unknown */
     put(b, mib < 0x7fff ? 0 : mib, 4);
-    put(b, 0, 2);               /* configured speed, */
+    put(b, smbios_config.memory.speed_mhz, 2);      /* as configured */
     put(b, 0, 6);               /* voltages: unknown */
     end(b);
 }
@@ -237,14 +270,16 @@ static void put_memory(Builder *b, Machine *m)
                  >> DIMM_BYTES_SHIFT;
     unsigned n_ranges = 0;
 
-    put_memory_array(b, m, n);
-    for (unsigned i = 0; i < n; i++) {
+    if (is_ours(16)) {
+        put_memory_array(b, m, n);
+    }
+    for (unsigned i = 0; i < n && is_ours(17); i++) {
         uint64_t at = (uint64_t)i << DIMM_BYTES_SHIFT;
 
         put_memory_device(b, i, MIN(m->ram_bytes - at,
                                     BIT64(DIMM_BYTES_SHIFT)));
     }
-    for (unsigned i = 0; i < e820->len; i++) {
+    for (unsigned i = 0; i < e820->len && is_ours(19); i++) {
         const E820Entry *e = &g_array_index(e820, E820Entry, i);
 
         /* The stretch below 1 MiB belongs to the first module as well. */
@@ -258,6 +293,105 @@ static void put_memory(Builder *b, Machine *m)
             put_mapped_range(b, n_ranges++, &whole);
         }
     }
+}
+
+/* --- what only the user knows of ------------------------------------------------------- */
+
+/* Segment, bus, device and function; all ones for a slot without a device. */
+static bool put_pci_address(Builder *b, unsigned type, const char *id,
+                            GError **err)
+{
+    Object *o = id ? object_find(id) : NULL;
+
+    if (!id) {
+        put(b, UINT32_MAX, 4);
+        return true;
+    }
+    if (!o || !type_is(o->type, &pci_device_type)) {
+        g_set_error(err, OPT_ERROR, OPT_ERROR_INVALID, "-smbios type=%u: "
+                    "there is no PCI device '%s'", type, id);
+        return false;
+    }
+    put(b, 0, 2);
+    put(b, 0, 1);               /* bus 0: the only one */
+    put(b, pci_device_of(container_of(o, Device, obj))->devfn, 1);
+    return true;
+}
+
+static void put_ports(Builder *b)
+{
+    GArray *list = smbios_config.ports;
+
+    for (unsigned i = 0; list && i < list->len; i++) {
+        const SmbiosPort *p = &g_array_index(list, SmbiosPort, i);
+
+        begin(b, 8, handle(8, i));
+        put_string(b, p->internal, NULL);
+        put(b, 0, 1);           /* internal connector: none */
+        put_string(b, p->external, NULL);
+        put(b, p->connector, 1);
+        put(b, p->port, 1);
+        end(b);
+    }
+}
+
+static bool put_slots(Builder *b, GError **err)
+{
+    GArray *list = smbios_config.slots;
+    bool ok = true;
+
+    for (unsigned i = 0; list && ok && i < list->len; i++) {
+        const SmbiosSlot *s = &g_array_index(list, SmbiosSlot, i);
+
+        begin(b, 9, handle(9, i));
+        put_string(b, s->designation, NULL);
+        put(b, s->type, 1);
+        put(b, s->width, 1);
+        put(b, s->usage, 1);
+        put(b, s->length, 1);
+        put(b, s->id, 2);
+        put(b, s->characteristics[0], 1);
+        put(b, s->characteristics[1], 1);
+        ok = put_pci_address(b, 9, s->pci_id, err);
+        put(b, 0, 1);           /* width in lanes */
+        put(b, 0, 1);           /* no peer groups */
+        end(b);
+    }
+    return ok;
+}
+
+static void put_oem_strings(Builder *b)
+{
+    GPtrArray *list = smbios_config.oem_strings;
+
+    if (list) {
+        begin(b, 11, handle(11, 0));
+        put(b, list->len, 1);
+        for (unsigned i = 0; i < list->len; i++) {
+            g_byte_array_append(b->strings, list->pdata[i],
+                                strlen(list->pdata[i]) + 1);
+            b->n_strings++;
+        }
+        end(b);
+    }
+}
+
+static bool put_onboard(Builder *b, GError **err)
+{
+    GArray *list = smbios_config.onboard;
+    bool ok = true;
+
+    for (unsigned i = 0; list && ok && i < list->len; i++) {
+        const SmbiosOnboard *o = &g_array_index(list, SmbiosOnboard, i);
+
+        begin(b, 41, handle(41, i));
+        put_string(b, o->designation, NULL);
+        put(b, 0x80 | (o->kind + 1), 1);        /* enabled */
+        put(b, o->instance, 1);
+        ok = put_pci_address(b, 41, o->pci_id, err);
+        end(b);
+    }
+    return ok;
 }
 
 /* --- entry points ----------------------------------------------------------------------- */
@@ -322,28 +456,76 @@ void smbios_free(Smbios *s)
     }
 }
 
-Smbios *smbios_build(Machine *m)
+static void put_files(Builder *b)
 {
-    Smbios *s = g_new0(Smbios, 1);
-    Builder b = { .out = g_byte_array_new() };
-
-    put_bios(&b);
-    put_system(&b, m);
-    put_chassis(&b, m);
-    for (unsigned i = 0; i < m->topo.sockets; i++) {
-        put_processor(&b, m, i);
+    if (smbios_config.files) {
+        g_byte_array_append(b->out, smbios_config.files->data,
+                            smbios_config.files->len);
+        b->n_structures = smbios_config.n_files;
+        b->max_bytes = smbios_config.max_file_bytes;
     }
-    put_memory(&b, m);
-    begin(&b, 32, handle(32, 0));
-    put(&b, 0, 6);
-    put(&b, 0, 1);              /* no error at the last boot */
-    end(&b);
-    begin(&b, 127, handle(127, 0));
-    end(&b);
+}
+
+static bool put_all(Builder *b, Machine *m, bool firmware, GError **err)
+{
+    put_files(b);
+    if (is_ours(0) && (!firmware || smbios_is_given(0))) {
+        put_bios(b);
+    }
+    if (is_ours(1)) {
+        put_system(b, m);
+    }
+    if (smbios_is_given(2)) {
+        put_board(b, m);
+    }
+    if (is_ours(3)) {
+        put_chassis(b, m);
+    }
+    for (unsigned i = 0; i < m->topo.sockets && is_ours(4); i++) {
+        put_processor(b, m, i);
+    }
+    put_ports(b);
+    if (!put_slots(b, err)) {
+        return false;
+    }
+    put_oem_strings(b);
+    put_memory(b, m);
+    if (is_ours(32)) {
+        begin(b, 32, handle(32, 0));
+        put(b, 0, 6);
+        put(b, 0, 1);           /* no error at the last boot */
+        end(b);
+    }
+    if (!put_onboard(b, err)) {
+        return false;
+    }
+    begin(b, 127, handle(127, 0));
+    end(b);
+    return true;
+}
+
+Smbios *smbios_build(Machine *m, bool firmware, GError **err)
+{
+    g_autoptr(Smbios) s = g_new0(Smbios, 1);
+    Builder b = { .out = g_byte_array_new() };
+    bool small;
 
     s->tables = b.out;
-    s->anchor = b.out->len <= UINT16_MAX && b.max_bytes <= UINT16_MAX
+    s->anchor = g_byte_array_new();
+    if (!put_all(&b, m, firmware, err)) {
+        return NULL;
+    }
+    small = b.out->len <= UINT16_MAX && b.max_bytes <= UINT16_MAX
+            && b.n_structures <= UINT16_MAX;
+    if (smbios_config.entry == SMBIOS_ENTRY_32 && !small) {
+        g_set_error(err, OPT_ERROR, OPT_ERROR_INVALID, "%u bytes of SMBIOS "
+                    "tables are too many for -machine smbios-entry-point-type"
+                    "=32; accepted: auto, 64", b.out->len);
+        return NULL;
+    }
+    g_byte_array_unref(s->anchor);
+    s->anchor = small && smbios_config.entry != SMBIOS_ENTRY_64
                 ? entry_21(&b) : entry_30(&b);
     smbios_locate(s, 0);
-    return s;
+    return g_steal_pointer(&s);
 }

@@ -22,6 +22,7 @@
 #include "core/machine.h"
 #include "cpu/lapic.h"
 #include "hw/acpi/piix4-pm.h"
+#include "hw/acpi/smbios.h"
 #include "hw/board/pc.h"
 #include "hw/boot/boot.h"
 #include "hw/ide/piix-ide.h"
@@ -36,6 +37,7 @@
 #define LOW_RAM_MAX_BYTES  (UINT64_C(0xe0000000))
 #define LOW_RAM_SPLIT_BYTES (3 * GiB)
 #define HPET_GPA 0xfed00000
+enum { KERNEL_DIRECT, KERNEL_BY_FIRMWARE };   /* kernel-boot= */
 #define MAX_CPUS 255            /* xAPIC ids; more need x2APIC and remapping */
 
 enum { SCI_IRQ = 9 };
@@ -285,10 +287,23 @@ static bool pc_done(Machine *m, GError **err)
 {
     PcMachine *pc = container_of(m, PcMachine, m);
 
+    smbios_config.entry = pc->smbios_entry;
+    boot_options.by_firmware = pc->kernel_boot == KERNEL_BY_FIRMWARE;
     return boot_load(m, i440fx_pci_memory(pc->host), err);
 }
 
 /* --- types ------------------------------------------------------------------------------ */
+
+static const char *const kernel_boots[] = { "direct", "firmware", NULL };
+
+static const Property pc_props[] = {
+    PROP_ENUM(PcMachine, smbios_entry, "smbios-entry-point-type",
+              SMBIOS_ENTRY_AUTO, smbios_entry_names,
+              "32: SMBIOS 2.8, 64: 3.0; auto: 2.8 while the tables fit"),
+    PROP_ENUM(PcMachine, kernel_boot, "kernel-boot", KERNEL_DIRECT,
+              kernel_boots, "who starts -kernel: we, or the firmware"),
+    {}
+};
 
 #define PC_TYPE(id, version, other_name)                                    \
     static const CompatProp pc_compat_##id[] = { {} };                      \
@@ -297,7 +312,7 @@ static bool pc_done(Machine *m, GError **err)
         .doc = "Standard PC (i440FX + PIIX, 1996)", .max_cpus = MAX_CPUS,   \
         .default_ram_bytes = 128 * MiB, .default_cpu = "qemu64",            \
         .compat = pc_compat_##id, .size = sizeof(PcMachine),                \
-        .init = pc_init, .done = pc_done,                                   \
+        .props = pc_props, .init = pc_init, .done = pc_done,                \
     };                                                                      \
     MACHINE_TYPE(pc_type_##id)
 

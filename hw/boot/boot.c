@@ -171,10 +171,14 @@ bool boot_load(Machine *m, Region *memory, GError **err)
         if (!load_default_firmware(m, memory, err)) {
             return false;
         }
-    } else if (kernel_wants_bios(m)) {
+    } else if (boot_options.by_firmware || kernel_wants_bios(m)) {
         if (!boot_load_firmware(m, memory, DEFAULT_FIRMWARE, err)) {
-            g_prefix_error(err, "kernel '%s' can start below a BIOS only "
-                           "(Debian's package seabios has one): ", m->kernel);
+            g_prefix_error(err, boot_options.by_firmware
+                           ? "kernel-boot=firmware for '%s' "
+                             "(Debian's package seabios has one): "
+                           : "kernel '%s' can start below a BIOS only "
+                             "(Debian's package seabios has one): ",
+                           m->kernel);
             return false;
         }
         by_firmware = true;

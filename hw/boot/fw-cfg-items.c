@@ -53,7 +53,7 @@ static bool add_e820(FwCfg *s, Machine *m, GError **err)
 static bool add_tables(FwCfg *s, Machine *m, GError **err)
 {
     g_autoptr(BiosLoader) acpi = acpi_build(m);
-    g_autoptr(Smbios) smbios = smbios_build(m);
+    g_autoptr(Smbios) smbios = smbios_build(m, true, err);
 
     for (unsigned i = 0; acpi && i < acpi->files->len; i++) {
         BiosFile *f = g_ptr_array_index(acpi->files, i);
@@ -62,8 +62,10 @@ static bool add_tables(FwCfg *s, Machine *m, GError **err)
             return false;
         }
     }
-    return (!acpi || fw_cfg_add_file(s, ACPI_LOADER_FILE, acpi->script->data,
-                                     acpi->script->len, err))
+    return smbios
+           && (!acpi
+               || fw_cfg_add_file(s, ACPI_LOADER_FILE, acpi->script->data,
+                                  acpi->script->len, err))
            && fw_cfg_add_file(s, SMBIOS_TABLES_FILE, smbios->tables->data,
                               smbios->tables->len, err)
            && fw_cfg_add_file(s, SMBIOS_ANCHOR_FILE, smbios->anchor->data,

@@ -40,10 +40,14 @@ bool boot_add_acpi(BootImage *img, GError **err)
 
 bool boot_add_smbios(BootImage *img, GError **err)
 {
-    g_autoptr(Smbios) s = smbios_build(img->m);
-    uint64_t tables = boot_place_table(img, s->tables->len, 16, false);
-    uint64_t anchor = boot_place_table(img, s->anchor->len, 16, true);
+    g_autoptr(Smbios) s = smbios_build(img->m, false, err);
+    uint64_t tables, anchor;
 
+    if (!s) {
+        return false;
+    }
+    tables = boot_place_table(img, s->tables->len, 16, false);
+    anchor = boot_place_table(img, s->anchor->len, 16, true);
     if (!tables || !anchor) {
         g_set_error(err, BOOT_ERROR, BOOT_ERROR_NO_ROOM,
                     "no room for the SMBIOS tables");

@@ -51,6 +51,8 @@ struct OptionRow {
     const char *path;           /* dotted, in the tree */
     const char *implied;        /* keyval: key of a first bare word */
     const char *value;
+    const char *const *repeats; /* keyval: keys whose values are all kept, as a
+                                 * list; of others the last one counts */
     OptionFn *fn;
     const char *args;           /* "[cpus=]n[,…]", as help shows it */
     const char *help;           /* lines; NULL: in no help */

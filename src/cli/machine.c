@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "cpu/cpu.h"
+#include "hw/acpi/smbios.h"
 #include "hw/boot/boot.h"
 #include "hw/nvram/fw_cfg.h"
 #include "loop/timer.h"
@@ -208,6 +209,18 @@ static bool setup_fw_cfg(Options *o, GError **err)
     return true;
 }
 
+static bool setup_smbios(Options *o, GError **err)
+{
+    Opt *list = options_get(o, "smbios");
+
+    for (unsigned i = 0; list && i < opt_len(list); i++) {
+        if (!smbios_add_option(opt_at(list, i), err)) {
+            return options_at(o, opt_at(list, i), err);
+        }
+    }
+    return true;
+}
+
 static bool setup_kernel(Options *o, Machine *m, GError **err)
 {
     static const char *const keys[] = { "initrd", "append", "dtb" };
@@ -230,7 +243,8 @@ static bool setup_kernel(Options *o, Machine *m, GError **err)
     for (unsigned i = 0; dirs && i < opt_len(dirs); i++) {
         boot_add_data_folder(opt_string(opt_at(dirs, i)));
     }
-    return setup_fw_cfg(o, err) && setup_boot(o, m, err);
+    return setup_fw_cfg(o, err) && setup_smbios(o, err)
+           && setup_boot(o, m, err);
 }
 
 /* --- what to do when the guest stops ------------------------------------- */
@@ -510,6 +524,7 @@ static bool has_vga(Options *o)
 {
     const char *vga = options_string(o, "vga");
     const char *type = options_string(o, "machine.type");
+    const char *boot = options_string(o, "machine.kernel-boot");
     Opt *devices = options_get(o, "device");
 
     for (unsigned i = 0; devices && i < opt_len(devices); i++) {
@@ -524,7 +539,8 @@ static bool has_vga(Options *o)
     }
     return !options_flag(o, "nodefaults") && g_strcmp0(type, "none") != 0
            && (!options_string(o, "machine.kernel")
-               || options_string(o, "machine.firmware"));
+               || options_string(o, "machine.firmware")
+               || !g_strcmp0(boot, "firmware"));
 }
 
 /* -vga std, said or by default, is a device in the place where PCs have it. */

@@ -220,13 +220,49 @@ bool options_apply_dict(Options *o, const OptionRow *row, Opt *dict,
     return merge(into, dict, err);
 }
 
+/* "value=a,value=b" as "value.0=a,value.1=b". */
+static char *number_repeats(const char *text, const char *key)
+{
+    GString *out = g_string_new(NULL);
+    size_t len = strlen(key);
+    unsigned n = 0;
+
+    while (*text) {
+        if (!strncmp(text, key, len) && text[len] == '=') {
+            g_string_append_printf(out, "%s.%u", key, n++);
+            text += len;
+        }
+        for (;; ) {             /* to a comma that is none of the value's */
+            size_t part = strcspn(text, ",");
+
+            part += text[part] && text[part + 1] == ',' ? 2 : 0;
+            g_string_append_len(out, text, part);
+            text += part;
+            if (!*text || (*text == ',' && text[1] != ',')) {
+                break;
+            }
+        }
+        if (*text) {
+            g_string_append_c(out, *text++);
+        }
+    }
+    return g_string_free(out, FALSE);
+}
+
 static bool apply_keyval(Options *o, const OptionRow *row, const char *arg,
                          const char *where, GError **err)
 {
+    g_autofree char *text = g_strdup(arg);
     bool help = false;
-    Opt *dict = opt_parse_keyval(arg, row->implied, &help, err);
-    Opt *list;
+    Opt *dict, *list;
 
+    for (unsigned i = 0; row->repeats && row->repeats[i] && *arg != '{'; i++) {
+        char *numbered = number_repeats(text, row->repeats[i]);
+
+        g_free(text);
+        text = numbered;
+    }
+    dict = opt_parse_keyval(text, row->implied, &help, err);
     if (!dict) {
         return false;
     }

@@ -102,6 +102,21 @@ static bool open_group(Config *c, char *s, GError **err)
     return true;
 }
 
+static void put_value(Config *c, const char *key, const char *val)
+{
+    Opt *list = opt_peek(c->dict, key);
+
+    if (!c->row->repeats || !g_strv_contains(c->row->repeats, key)) {
+        opt_put(c->dict, key, opt_new_string(val));
+        return;
+    }
+    if (!list) {
+        list = opt_new_list();
+        opt_put(c->dict, key, list);
+    }
+    opt_append(list, opt_new_string(val));
+}
+
 /* key = "value" */
 static bool read_pair(Config *c, char *s, GError **err)
 {
@@ -123,7 +138,7 @@ static bool read_pair(Config *c, char *s, GError **err)
         return options_fail(err, "parse error: key = \"value\" expected");
     }
     val[len - 1] = 0;
-    opt_put(c->dict, s, opt_new_string(val + 1));
+    put_value(c, s, val + 1);
     return true;
 }
 

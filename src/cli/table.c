@@ -105,6 +105,8 @@ static bool call_disk(Options *o, const OptionRow *row, const char *arg,
     return options_apply_dict(o, &list, dict, where, err);
 }
 
+static const char *const smbios_repeats[] = { "value", "path", NULL };
+
 #define NO_ARG(nm, knd, sec, ...) \
     { .name = nm, .kind = OPTION_##knd, .section = SECTION_##sec, \
       __VA_ARGS__ }
@@ -130,6 +132,8 @@ const OptionRow option_rows[] = {
         .help = "the machine ('-machine help' for a list);\n"
                 "accel=accel1[:accel2[:...]] selects the accelerator;\n"
                 "acpi=, hpet=, smm=on|off switch parts of the machine;\n"
+                "kernel-boot=firmware starts -kernel by way of the firmware;\n"
+                "smbios-entry-point-type=auto|32|64;\n"
                 "smp.*, memory.*, boot.*, kernel, initrd, append, dtb and\n"
                 "firmware are -smp, -m, -boot, -kernel and so on"),
     WITH_ARG("cpu", SET, STANDARD, .path = "cpu", .value = "",
@@ -181,7 +185,30 @@ const OptionRow option_rows[] = {
     NO_ARG("usb", NOT_YET, STANDARD),
     NOT_YET_ARG("usbdevice", STANDARD),
     NOT_YET_ARG("numa", STANDARD),
-    NOT_YET_ARG("smbios", STANDARD),
+    WITH_ARG("smbios", ADD_DICT, STANDARD, .path = "smbios",
+        .repeats = smbios_repeats,
+        .args = "file=file|type=n[,field=value][,...]",
+        .help = "what SMBIOS says: a structure from a file, or fields of\n"
+                "type 0: vendor, version, date, release=n.n, uefi=on|off;\n"
+                "type 1: manufacturer, product, version, serial, uuid, sku, "
+                "family;\n"
+                "type 2: manufacturer, product, version, serial, asset, "
+                "location;\n"
+                "type 3: manufacturer, version, serial, asset, sku;\n"
+                "type 4: sock_pfx, manufacturer, version, serial, asset, "
+                "part,\n"
+                "max-speed, current-speed, processor-family, "
+                "processor-id;\n"
+                "type 8: internal_reference, external_reference, "
+                "connector_type,\n"
+                "port_type (a port each);\n"
+                "type 9: slot_designation, slot_type, slot_data_bus_width,\n"
+                "current_usage, slot_length, slot_id,\n"
+                "slot_characteristics1, slot_characteristics2, pcidev;\n"
+                "type 11: value=text, path=file (as often as you like);\n"
+                "type 17: loc_pfx, bank, manufacturer, serial, asset, part, "
+                "speed;\n"
+                "type 41: designation, kind, instance, pcidev"),
     NOT_YET_ARG("acpitable", STANDARD),
     NO_ARG("no-hpet", SET, STANDARD, .path = "machine.hpet", .value = "off",
         .help = "the same as -machine hpet=off"),

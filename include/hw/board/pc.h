@@ -12,6 +12,8 @@
 
 typedef struct PcMachine {
     Machine m;
+    int smbios_entry;           /* properties */
+    int kernel_boot;
 
     Region ram_low, ram_high;
     Device *host, *piix3, *ide, *pm;

@@ -59,6 +59,7 @@ enum {
  *   -bios, with or without  the firmware, from the reset vector; fw_cfg offers
  *   -kernel                 it the kernel
  *   neither                 the default firmware, when there is one
+ *   kernel-boot=firmware    the same, and fw_cfg offers it the kernel
  *
  * A kernel that is lost without a BIOS gets the default firmware, too.
  *
@@ -73,6 +74,7 @@ typedef struct BootOptions {
     bool strict;                /* nothing but what has a bootindex */
     int64_t splash_ms;          /* how long the menu waits; -1: not said */
     int64_t reboot_ms;          /* try again after; -1: not said */
+    bool by_firmware;           /* -machine kernel-boot=firmware */
     bool kernel_first;          /* boot_load()'s: firmware starts -kernel */
 } BootOptions;
 extern BootOptions boot_options;

@@ -341,7 +341,7 @@ static void test_smbios(void)
     const uint8_t *p, *end;
 
     memcpy(t->m->uuid, uuid, 16);
-    s = smbios_build(t->m);
+    s = smbios_build(t->m, false, NULL);
     smbios_locate(s, 0xe1000);
     g_assert_cmpuint(s->anchor->len, ==, 0x1f);
     g_assert_cmpuint(sum_of(s->anchor->data, 0x1f), ==, 0);
