@@ -83,7 +83,10 @@ bool block_conf_realize(BlockConf *c, const BlkDevOps *ops, void *dev,
         return fail(err, "rerror=enospc: a read cannot run out of space; "
                     "accepted: auto, report, ignore, stop");
     }
-    if (!blk_attach(c->blk, ops, dev, !cdrom, c->share_rw, err)) {
+    if (!blk_attach(c->blk, ops, dev,
+                    !cdrom && !(c->may_be_read_only
+                                && blk_is_read_only(c->blk)),
+                    c->share_rw, err)) {
         return false;
     }
     if (c->on_read_error || c->on_write_error) {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "core/user-object.h"
 
 bool globals_setup(Options *o, GError **err)
 {
@@ -36,13 +37,10 @@ static bool setup_objects(Options *o, GError **err)
 
     for (unsigned i = 0; list && i < opt_len(list); i++) {
         Opt *dict = opt_at(list, i);
-        const char *type = NULL;
 
-        if (opt_get_string(dict, "qom-type", &type, err)) {
-            options_fail(err, "there is no object type '%s' yet; -object help "
-                         "lists them", type ? type : "");
+        if (!user_object_add(dict, err)) {
+            return options_at(o, dict, err);
         }
-        return options_at(o, dict, err);
     }
     return true;
 }

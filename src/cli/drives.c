@@ -50,11 +50,6 @@ static bool setup_drive(Options *o, Opt *dict, GError **err)
         return options_at(o, dict, err);
     }
     if (blk_drive_info(blk)->interface == BLOCK_IF_VIRTIO) {
-        if (!type_find("virtio-blk-pci")) {
-            options_fail(err, "if=virtio: not implemented yet; accepted: "
-                         "ide, none");
-            return options_at(o, dict, err);
-        }
         add_virtio(o, blk);
     }
     return true;

@@ -14,6 +14,7 @@
 #include "block/driver.h"
 #include "base/trace.h"
 #include "chardev/chardev.h"
+#include "core/user-object.h"
 #include "cpu/cpu.h"
 
 /* --- properties ---------------------------------------------------------- */
@@ -220,7 +221,22 @@ static bool list_chardevs(Opt *dict)
 
 static bool list_objects(Opt *dict)
 {
+    g_autoptr(GPtrArray) types = type_list(&user_object_type);
+    const char *name = dict_string(dict, "qom-type");
+    const Type *t = name ? type_find(name) : NULL;
+
+    if (name && (!t || !type_is(t, &user_object_type))) {
+        report_error("there is no object type '%s'", name);
+        return false;
+    }
+    if (t) {
+        print_type_props(t);
+        return true;
+    }
     printf("List of user creatable objects:\n");
+    for (unsigned i = 0; i < types->len; i++) {
+        printf("  %s\n", ((const Type *)types->pdata[i])->name);
+    }
     return true;
 }
 

@@ -202,8 +202,8 @@ MISTAKES = [
     ("-name foo=bar", "-name: unknown parameter 'foo'"),
     ("-sandbox on", "-sandbox on: not implemented yet"),
     ("-overcommit foo=on", "-overcommit: unknown parameter 'foo'"),
-    ("-object foo,id=a", "-object foo,id=a: there is no object type 'foo' "
-     "yet; -object help lists them"),
+    ("-object foo,id=a", "-object foo,id=a: there is no object type 'foo'; "
+     "-object help lists them"),
     ("-nographic -daemonize", "-nographic cannot be used with -daemonize"),
     ("-readconfig help", r"/-readconfig help: Could not open 'help': .*"),
 ]

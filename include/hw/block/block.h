@@ -26,6 +26,8 @@ typedef struct BlockConf {
     bool share_rw;
     int write_cache;            /* auto, on, off */
     int on_read_error, on_write_error;
+
+    bool may_be_read_only;      /* set by a device that can tell its guest */
 } BlockConf;
 
 extern const char *const block_on_off_auto_names[];

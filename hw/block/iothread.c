@@ -1,0 +1,69 @@
+/*
+ * "iothread": a thread with a loop, to which disks can be given.
+ *
+ *     -object iothread,id=io0 -device virtio-blk-pci,drive=d,iothread=io0
+ *
+ * The loop sleeps in the kernel and is woken by it; poll-max-ns and its like,
+ * which tell how long to spin before that, are accepted and not followed.
+ *
+ * Locks: machine lock; the loop's own thread takes none.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "hw/block/iothread.h"
+
+#include "block/block.h"
+#include "core/user-object.h"
+
+typedef struct IoThread {
+    Object obj;
+    Loop *loop;                 /* (C) */
+    int64_t poll_max_ns, poll_grow, poll_shrink, aio_max_batch;
+} IoThread;
+
+static IoThread *iothread_of(Object *obj)
+{
+    return container_of(obj, IoThread, obj);
+}
+
+Loop *iothread_loop(Object *iothread)
+{
+    return iothread_of(iothread)->loop;
+}
+
+static bool iothread_complete(Object *obj, GError **err)
+{
+    iothread_of(obj)->loop = loop_new_thread("iothread");
+    return true;
+}
+
+static void iothread_finalize(Object *obj)
+{
+    IoThread *s = iothread_of(obj);
+
+    if (s->loop) {
+        block_ctx_free(s->loop);
+        loop_free(s->loop);
+    }
+}
+
+static const Property iothread_props[] = {
+    PROP_I64(IoThread, poll_max_ns, "poll-max-ns", 32768,
+             "longest time to spin for events; accepted"),
+    PROP_I64(IoThread, poll_grow, "poll-grow", 0, "accepted"),
+    PROP_I64(IoThread, poll_shrink, "poll-shrink", 0, "accepted"),
+    PROP_I64(IoThread, aio_max_batch, "aio-max-batch", 0, "accepted"),
+    {}
+};
+
+static const UserObjectType iothread_type = {
+    .type = {
+        .name = "iothread", .doc = "a thread for disks",
+        .parent = &user_object_type, .size = sizeof(IoThread),
+        .props = iothread_props, .finalize = iothread_finalize,
+    },
+    .complete = iothread_complete,
+};
+USER_OBJECT_TYPE(iothread_type)
+
+const Type *const iothread_type_ptr = &iothread_type.type;

@@ -1,0 +1,74 @@
+/*
+ * Objects that the user makes.
+ *
+ * Locks: machine lock.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "core/user-object.h"
+
+#include "base/opts.h"
+
+const Type user_object_type = {
+    .name = "user-object", .doc = "an object that -object makes",
+    .parent = &object_type, .size = sizeof(Object), .abstract = true,
+};
+
+static bool fail(GError **err, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
+static bool fail(GError **err, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    if (err) {
+        *err = g_error_new_valist(OPT_ERROR, OPT_ERROR_INVALID, fmt, ap);
+    }
+    va_end(ap);
+    return false;
+}
+
+static const Type *find_type(Opt *dict, GError **err)
+{
+    const char *name = NULL;
+    const Type *t;
+
+    if (!opt_get_string(dict, "qom-type", &name, err)) {
+        return NULL;
+    }
+    t = name ? type_find(name) : NULL;
+    if (!t || t->abstract || !type_is(t, &user_object_type)) {
+        fail(err, "there is no object type '%s'; -object help lists them",
+             name ? name : "");
+        return NULL;
+    }
+    return t;
+}
+
+Object *user_object_add(Opt *dict, GError **err)
+{
+    const Type *t = find_type(dict, err);
+    const char *id = NULL;
+    const UserObjectType *ut;
+    Object *obj;
+
+    if (!t || !opt_get_string(dict, "id", &id, err)) {
+        return NULL;
+    }
+    if (!id || !*id) {
+        fail(err, "parameter 'id' is missing: it is how devices name it");
+        return NULL;
+    }
+    if (object_find(id)) {
+        fail(err, "duplicate id '%s': there is an object of that name", id);
+        return NULL;
+    }
+    obj = object_new(t);
+    ut = container_of(t, UserObjectType, type);
+    if (!prop_set_all(obj, dict, NULL, err)
+        || (ut->complete && !ut->complete(obj, err))) {
+        object_unref(obj);
+        return NULL;
+    }
+    object_add_child(object_folder("objects"), obj, id);
+    return obj;
+}
