@@ -25,7 +25,7 @@ typedef struct TcgOptions {
     bool split_wx;
     uint32_t threshold;
     bool ignore_msrs;
-    bool perf_map, tlb_miss, no_chain, small_cache, lockstep;
+    bool perf_map, tlb_miss, no_chain, small_cache, lockstep, bare_host;
     TcgTest test;
 } TcgOptions;
 
@@ -34,7 +34,7 @@ static const Property tcg_props[] = {
               "a host thread for each vCPU (single: accepted, not obeyed)"),
     PROP_U64(TcgOptions, tb_size_mib, "tb-size", 0,
              "memory for translated code in MiB; 0: chosen by us"),
-    PROP_BOOL(TcgOptions, jit, "jit", false, "translate hot code"),
+    PROP_BOOL(TcgOptions, jit, "jit", true, "translate hot code"),
     PROP_BOOL(TcgOptions, ignore_msrs, "ignore-msrs", false,
               "MSRs that do not exist read 0 and take writes, without #GP"),
     PROP_BOOL(TcgOptions, lockstep, "lockstep", false,
@@ -53,6 +53,8 @@ static const Property tcg_props[] = {
               "jit: no block jumps to another"),
     PROP_BOOL(TcgOptions, small_cache, "x-small-cache", false,
               "jit: so little memory for code that it is used up at once"),
+    PROP_BOOL(TcgOptions, bare_host, "x-bare-host", false,
+              "jit: as on a host whose processor it cannot use"),
     PROP_BOOL(TcgOptions, test.few_entries, "x-tlb-four", false,
               "a TLB that remembers four pages"),
     PROP_U32(TcgOptions, test.flush_each, "x-flush-each", 0,
@@ -149,7 +151,7 @@ static bool tcg_available(GError **err)
 
 static bool tcg_init(Machine *m, Opt *options, GError **err)
 {
-    TcgOptions o = { .jit = false, .split_wx = true, .threshold = 32 };
+    TcgOptions o = { .jit = true, .split_wx = true, .threshold = 32 };
     uint64_t threshold = o.threshold, flush_each = 0, bytes;
 
     if (options
@@ -167,6 +169,7 @@ static bool tcg_init(Machine *m, Opt *options, GError **err)
             || !opt_get_bool(options, "x-tlb-miss", &o.tlb_miss, err)
             || !opt_get_bool(options, "x-no-chain", &o.no_chain, err)
             || !opt_get_bool(options, "x-small-cache", &o.small_cache, err)
+            || !opt_get_bool(options, "x-bare-host", &o.bare_host, err)
             || !opt_get_bool(options, "x-tlb-four", &o.test.few_entries, err)
             || !opt_get_uint(options, "x-flush-each", &flush_each, UINT32_MAX,
                              err)
@@ -194,7 +197,7 @@ static bool tcg_init(Machine *m, Opt *options, GError **err)
             .max_bytes = o.small_cache ? 256 * KiB : MIN(bytes, 1 * GiB),
             .threshold = threshold, .tlb_miss = o.tlb_miss,
             .no_chain = o.no_chain || o.test.flush_each || o.lockstep,
-            .perf_map = o.perf_map,
+            .perf_map = o.perf_map, .bare_host = o.bare_host,
         };
 
         if (jit_init(&jit) && o.lockstep) {

@@ -95,8 +95,7 @@ def small_disk():
 
 
 def guest(*args):
-    accel = ",".join(filter(None, ["tcg", os.environ.get("RHEA_TEST_ACCEL",
-                                                         "jit=on")]))
+    accel = ",".join(filter(None, ["tcg", os.environ.get("RHEA_TEST_ACCEL")]))
     return Guest("-accel", accel, "-cpu", "max", "-m", "256", *args)
 
 

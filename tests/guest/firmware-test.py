@@ -132,12 +132,13 @@ def grub(jit):
 
 
 CASES = {
-    "u_boot": functools.partial(u_boot, "x86_64", "off"),
+    "u_boot": functools.partial(u_boot, "x86_64", "on"),
+    "u_boot_interpreted": functools.partial(u_boot, "x86_64", "off"),
     "u_boot_32bit": functools.partial(u_boot, "x86", "on"),
-    "ipxe": functools.partial(ipxe, "off"),
-    "ipxe_jit": functools.partial(ipxe, "on"),
-    "grub": functools.partial(grub, "off"),
-    "grub_jit": functools.partial(grub, "on"),
+    "ipxe": functools.partial(ipxe, "on"),
+    "ipxe_interpreted": functools.partial(ipxe, "off"),
+    "grub": functools.partial(grub, "on"),
+    "grub_interpreted": functools.partial(grub, "off"),
     "ovmf": functools.partial(ovmf, "on"),
     "ovmf_interpreted": functools.partial(ovmf, "off"),
 }

@@ -159,12 +159,12 @@ def gnumach(jit):
 QUICK = {
     "memtest": functools.partial(memtest_begins, "x64", "on", 2),
     "xen": functools.partial(xen, "on", 2),
-    "gnumach": functools.partial(gnumach, "off"),
+    "gnumach": functools.partial(gnumach, "on"),
     "i386_pae": functools.partial(i386, "686-pae", "on", 2),
-    "i386_no_pae": functools.partial(i386, "686", "off", 1),
+    "i386_no_pae": functools.partial(i386, "686", "on", 1),
 }
 SLOW = {
-    "gnumach_jit": functools.partial(gnumach, "on"),
+    "gnumach_interpreted": functools.partial(gnumach, "off"),
     "xen_interpreted": functools.partial(xen, "off", 1),
 }
 for jit in ("off", "on"):

@@ -43,11 +43,12 @@ def image():
     return IMAGE
 
 
-def guest(*args, append=""):
+def guest(*args, append="", accel=""):
     # RHEA_TEST_ACCEL: what follows -accel tcg,  RHEA_TEST_APPEND: words for the
     # kernel.
     append += " " + os.environ.get("RHEA_TEST_APPEND", "")
-    accel = ",".join(filter(None, ["tcg", os.environ.get("RHEA_TEST_ACCEL")]))
+    accel = ",".join(filter(None, [
+        "tcg", os.environ.get("RHEA_TEST_ACCEL"), accel]))
     return Guest("-accel", accel, "-cpu", "max", "-m", "256", "-kernel",
                  cloud_kernel(), "-initrd", image(), "-append",
                  f"console=ttyS0 panic=-1 {append}", *args)
@@ -101,6 +102,14 @@ def default_cpu_model():
     return boot(1, "-cpu", "qemu64")
 
 
+def bare_host():
+    """On a processor the translator cannot use: one line, and slower."""
+    with guest("-no-reboot", accel="x-bare-host=on") as g:
+        g.expect("accelerator 'tcg': this host's processor lacks BMI2: "
+                 "code is interpreted", 30)
+        g.expect("at init", 90)
+
+
 def reboot():
     """A reset starts the same kernel again; -no-reboot makes it the end."""
     with guest("-smp", "2", append="then-reboot") as g:
@@ -125,7 +134,7 @@ def shell():
 if __name__ == "__main__":
     try:
         run_tests([power_off_1_cpu, power_off_2_cpus, power_off_4_cpus,
-                   default_cpu_model, reboot, shell])
+                   default_cpu_model, bare_host, reboot, shell])
     finally:
         if IMAGE:
             os.unlink(IMAGE)

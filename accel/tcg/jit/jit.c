@@ -135,8 +135,9 @@ bool jit_init(const JitOptions *o)
     int fd;
     uint64_t size = ALIGN_UP(MAX(o->max_bytes, 256 * KiB), PAGE_BYTES);
 
-    if (!host_can()) {
-        warn("jit=on: this host's processor lacks BMI2: code is interpreted");
+    if (o->bare_host || !host_can()) {
+        warn("accelerator 'tcg': this host's processor lacks BMI2: code is "
+             "interpreted");
         return false;
     }
     fd = memfd_create("rhea-jit", MFD_CLOEXEC);
@@ -151,7 +152,7 @@ bool jit_init(const JitOptions *o)
     }
     if (!jit_space.rw || jit_space.rw == MAP_FAILED
         || jit_space.rx == MAP_FAILED) {
-        warn("jit=on: the host gives no memory for code: code is "
+        warn("accelerator 'tcg': the host gives no memory for code: code is "
              "interpreted");
         return false;
     }

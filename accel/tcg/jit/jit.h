@@ -17,6 +17,7 @@ typedef struct JitOptions {
     uint32_t threshold;         /* runs of a block before it is compiled */
     bool tlb_miss;              /* test: every access takes the slow path */
     bool no_chain;              /* test: no block jumps to another */
+    bool bare_host;             /* test: no BMI2 */
     bool perf_map;              /* write /tmp/perf-PID.map */
 } JitOptions;
 
