@@ -133,6 +133,11 @@ extern void (*blk_stop_machine)(BlockBackend *blk, bool is_read, int error);
 extern void (*blk_error_event)(BlockBackend *blk, bool is_read, int error,
                                BlkAction action);
 
+/* Keep to a group's limits (NULL: to none). */
+struct ThrottleGroup;
+void blk_set_throttle(BlockBackend *blk, struct ThrottleGroup *g);
+struct ThrottleGroup *blk_throttle(const BlockBackend *blk);
+
 /* The guest's view of the write cache; -drive cache= sets it at first. */
 bool blk_write_cache(const BlockBackend *blk);
 void blk_set_write_cache(BlockBackend *blk, bool on);

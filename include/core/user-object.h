@@ -20,7 +20,9 @@
 
 typedef struct UserObjectType {
     Type type;
-    /* The properties are set: begin to work.  May be NULL; its opposite is
+    /* Bring what the user wrote into the form of properties.  May be NULL. */
+    bool (*prepare)(Opt *dict, GError **err);
+    /* The properties and the id are set: begin to work.  May be NULL; its opposite is
      * type.finalize, which comes after a failure as well. */
     bool (*complete)(Object *obj, GError **err);
 } UserObjectType;

@@ -13,6 +13,7 @@
 #include <assert.h>
 #include <errno.h>
 
+#include "block/throttle.h"
 #include "ctx.h"
 #include "node.h"
 
@@ -43,6 +44,7 @@ struct BlockBackend {
     void *dev;
     bool write, share_write;    /* as it was attached */
 
+    ThrottleMember *throttle;   /* or NULL */
     unsigned in_flight, quiesced;
     BlkReq *first, **last;      /* waiting for the end of a drain */
 
@@ -93,6 +95,7 @@ void blk_unref(BlockBackend *blk)
     }
     blk->refs = 1;
     blk_eject(blk);
+    throttle_member_free(blk->throttle);
     g_ptr_array_remove(backends, blk);
     g_free(blk->name);
     g_free(blk);
@@ -228,7 +231,11 @@ static int perform(BlkReq *r)
 static void run_request(void *opaque)
 {
     BlkReq *r = opaque;
+    ThrottleMember *throttle = r->blk->throttle;
 
+    if (throttle && r->what != REQ_FLUSH && !check(r->blk, r)) {
+        throttle_wait(throttle, r->what != REQ_READ, r->bytes);
+    }
     r->ret = perform(r);
     block_ctx_call(r->blk->ctx, complete, r);
 }
@@ -328,8 +335,14 @@ static void quiesce(void *opaque)
 {
     BlockBackend *blk = opaque;
 
-    if (!blk->quiesced++ && blk->ops && blk->ops->drain_begin) {
+    if (blk->quiesced++) {
+        return;
+    }
+    if (blk->ops && blk->ops->drain_begin) {
         blk->ops->drain_begin(blk->dev);
+    }
+    if (blk->throttle) {
+        throttle_release_begin(blk->throttle);
     }
 }
 
@@ -340,6 +353,9 @@ static void unquiesce(void *opaque)
     assert(blk->quiesced);
     if (--blk->quiesced) {
         return;
+    }
+    if (blk->throttle) {
+        throttle_release_end(blk->throttle);
     }
     if (blk->ops && blk->ops->drain_end) {
         blk->ops->drain_end(blk->dev);
@@ -385,6 +401,25 @@ void blk_drain(BlockBackend *blk)
 {
     blk_drain_begin(blk);
     blk_drain_end(blk);
+}
+
+void blk_set_throttle(BlockBackend *blk, ThrottleGroup *g)
+{
+    blk_drain_begin(blk);
+    if (blk->throttle) {
+        throttle_release_end(blk->throttle);
+        throttle_member_free(blk->throttle);
+    }
+    blk->throttle = g ? throttle_member_new(g, blk->ctx) : NULL;
+    if (g) {
+        throttle_release_begin(blk->throttle);  /* as the drain has it */
+    }
+    blk_drain_end(blk);
+}
+
+ThrottleGroup *blk_throttle(const BlockBackend *blk)
+{
+    return blk->throttle ? throttle_member_group(blk->throttle) : NULL;
 }
 
 unsigned blk_in_flight(const BlockBackend *blk)
@@ -568,6 +603,9 @@ bool blk_set_loop(BlockBackend *blk, Loop *loop, GError **err)
     blk_drain_begin(blk);
     if (blk->node) {
         node_set_ctx(blk->node, ctx);
+    }
+    if (blk->throttle) {
+        throttle_member_move(blk->throttle, ctx);
     }
     blk->ctx = ctx;
     blk_drain_end(blk);

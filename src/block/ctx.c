@@ -18,6 +18,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/bits.h"
+
 enum { MAX_AT_ONCE = 256 };
 
 typedef struct Ready {
@@ -35,6 +37,8 @@ struct BlockCtx {
     GArray *ready;              /* of Ready, from `first` on */
     unsigned first;
     bool signalled;             /* fd is readable, or about to be */
+
+    BlockTimer *timers;         /* by `lock` */
 
     BlockEngine *engines;       /* in the loop */
 };
@@ -149,14 +153,77 @@ static void on_fd(int fd, GIOCondition events, void *opaque)
     run_ready(opaque);
 }
 
+/* The one that is due first, and in how long. */
+static BlockTimer *first_timer(BlockCtx *ctx, int64_t *left_ns)
+{
+    BlockTimer *first = NULL;
+
+    g_mutex_lock(&ctx->lock);
+    for (BlockTimer *t = ctx->timers; t; t = t->next) {
+        int64_t at = timer_expire_ns(&t->timer);
+        int64_t left = at == INT64_MAX ? at : at - clock_ns(t->timer.clock);
+
+        if (left != INT64_MAX && (!first || left < *left_ns)) {
+            first = t;
+            *left_ns = left;
+        }
+    }
+    g_mutex_unlock(&ctx->lock);
+    return first;
+}
+
 void block_ctx_poll(BlockCtx *ctx)
 {
     assert(!co_self());
     while (!run_ready(ctx)) {
         struct pollfd p = { .fd = ctx->fd, .events = POLLIN };
+        int64_t left_ns = 0;
+        BlockTimer *t = first_timer(ctx, &left_ns);
 
-        poll(&p, 1, -1);
+        if (t && left_ns <= 0) {
+            timer_del(&t->timer);
+            t->fn(t->opaque);
+        } else {
+            struct timespec until = { left_ns / NS_PER_SEC,
+                                      left_ns % NS_PER_SEC };
+
+            ppoll(&p, 1, t ? &until : NULL, NULL);
+        }
     }
+}
+
+void block_timer_init(BlockTimer *t, BlockCtx *ctx, ClockId clock,
+                      void (*fn)(void *opaque), void *opaque)
+{
+    *t = (BlockTimer) { .ctx = ctx, .fn = fn, .opaque = opaque };
+    timer_init(&t->timer, ctx->loop, clock, fn, opaque);
+    g_mutex_lock(&ctx->lock);
+    t->next = ctx->timers;
+    ctx->timers = t;
+    g_mutex_unlock(&ctx->lock);
+}
+
+void block_timer_destroy(BlockTimer *t)
+{
+    BlockTimer **at = &t->ctx->timers;
+
+    timer_del(&t->timer);
+    g_mutex_lock(&t->ctx->lock);
+    while (*at != t) {
+        at = &(*at)->next;
+    }
+    *at = t->next;
+    g_mutex_unlock(&t->ctx->lock);
+}
+
+void block_timer_set(BlockTimer *t, int64_t expire_ns)
+{
+    timer_mod(&t->timer, expire_ns);
+}
+
+void block_timer_stop(BlockTimer *t)
+{
+    timer_del(&t->timer);
 }
 
 void block_ctx_submit(BlockCtx *ctx)

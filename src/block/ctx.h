@@ -7,12 +7,33 @@
 #define BLOCK_CTX_H
 
 #include "block/block.h"
+#include "loop/timer.h"
 
 /* Call fn(opaque) from the loop, outside any coroutine, later. Any thread. */
 void block_ctx_call(BlockCtx *ctx, void (*fn)(void *opaque), void *opaque);
 /* Now, in the loop (from this thread when it may), and wait for its end. */
 void block_ctx_call_wait(BlockCtx *ctx, void (*fn)(void *opaque),
                          void *opaque);
+
+/*
+ * A timer of the context's loop that also runs under block_ctx_poll(), where
+ * the loop itself does not: what waits for it may be what is polled for.
+ */
+typedef struct BlockTimer BlockTimer;
+struct BlockTimer {
+    Timer timer;
+    BlockCtx *ctx;
+    void (*fn)(void *opaque);   /* in the loop, outside coroutines */
+    void *opaque;
+    BlockTimer *next;
+};
+void block_timer_init(BlockTimer *t, BlockCtx *ctx, ClockId clock,
+                      void (*fn)(void *opaque), void *opaque);
+/* It is stopped, or the caller is in its loop. */
+void block_timer_destroy(BlockTimer *t);
+/* Any thread. */
+void block_timer_set(BlockTimer *t, int64_t expire_ns);
+void block_timer_stop(BlockTimer *t);
 
 /* In the loop: requests were started, hand them to the host now. */
 void block_ctx_submit(BlockCtx *ctx);

@@ -11,6 +11,7 @@
 #include "block/drive.h"
 
 #include "base/bits.h"
+#include "block/throttle.h"
 #include "node.h"
 
 const char *const block_if_names[] = {
@@ -173,6 +174,8 @@ typedef struct Drive {
     Place place;
     const char *file, *format, *id;
     bool cdrom, snapshot, write_cache;
+    ThrottleLimits limits;
+    char *group;                /* owned; NULL: one of its own */
     int on_read_error, on_write_error;
 } Drive;
 
@@ -232,10 +235,6 @@ static bool refuse(Opt *rest, GError **err)
                               "-drive; %s", refused[i].key, refused[i].why);
         }
     }
-    if (opt_has(rest, "throttling")) {
-        return block_fail(err, "parameter 'throttling' is not implemented "
-                          "yet");
-    }
     return true;
 }
 
@@ -245,6 +244,69 @@ static bool take_bool(Opt *rest, const char *key, bool *out, GError **err)
 
     opt_remove(rest, key);
     return ok;
+}
+
+/* What throttling.* was called before. */
+static const struct { const char *old, *now; } throttle_aliases[] = {
+    { "bps", "bps-total" }, { "bps_rd", "bps-read" },
+    { "bps_wr", "bps-write" }, { "iops", "iops-total" },
+    { "iops_rd", "iops-read" }, { "iops_wr", "iops-write" },
+    { "bps_max", "bps-total-max" }, { "bps_rd_max", "bps-read-max" },
+    { "bps_wr_max", "bps-write-max" }, { "iops_max", "iops-total-max" },
+    { "iops_rd_max", "iops-read-max" }, { "iops_wr_max", "iops-write-max" },
+    { "iops_size", "iops-size" }, { "group", "group" },
+};
+
+static bool take_throttling(Opt *rest, Drive *d, GError **err)
+{
+    Opt *own = opt_peek(rest, "throttling");
+    g_autoptr(Opt) dict = NULL;
+    const char *group = NULL;
+
+    throttle_limits_init(&d->limits);
+    if (own && opt_kind(own) != OPT_DICT) {
+        return block_fail(err, "parameter 'throttling' expects "
+                          "throttling.bps-total= and the like");
+    }
+    dict = own ? opt_copy(own) : opt_new_dict();
+    opt_remove(rest, "throttling");
+    for (unsigned i = 0; i < G_N_ELEMENTS(throttle_aliases); i++) {
+        const char *old = throttle_aliases[i].old;
+        const char *now = throttle_aliases[i].now;
+        Opt *val = opt_peek(rest, old);
+
+        if (val && opt_has(dict, now)) {
+            return block_fail(err, "'throttling.%s' and its alias '%s' can't "
+                              "be used at the same time", now, old);
+        }
+        if (val) {
+            opt_put(dict, now, opt_copy(val));
+            opt_remove(rest, old);
+        }
+    }
+    if (!throttle_limits_get(&d->limits, dict, "", err)
+        || !opt_get_string(dict, "group", &group, err)
+        || !opt_all_read(dict, "throttling", NULL, err)) {
+        return false;
+    }
+    d->group = g_strdup(group);
+    return true;
+}
+
+/* The limits of a group are those that its last drive names. */
+static void set_throttling(BlockBackend *blk, const Drive *d)
+{
+    ThrottleGroup *g;
+
+    if (!d->group && !throttle_limits_any(&d->limits)) {
+        return;
+    }
+    g = throttle_group_get(d->group ? d->group : blk_name(blk));
+    if (throttle_limits_any(&d->limits)) {
+        throttle_group_set(g, &d->limits);
+    }
+    blk_set_throttle(blk, g);
+    throttle_group_unref(g);
 }
 
 static bool take_policy(Opt *o, Opt *rest, Drive *d, GError **err)
@@ -267,7 +329,8 @@ static bool take_policy(Opt *o, Opt *rest, Drive *d, GError **err)
         || !take_bool(rest, "readonly", &read_only, err)
         || !take_bool(rest, "read-only", &read_only, err)
         || !take_bool(rest, "copy-on-read", &copy_on_read, err)
-        || !take_cache(rest, &d->write_cache, err)) {
+        || !take_cache(rest, &d->write_cache, err)
+        || !take_throttling(rest, d, err)) {
         return false;
     }
     if (d->on_read_error == BLK_ON_ERROR_ENOSPC) {
@@ -333,12 +396,16 @@ BlockBackend *drive_new(Opt *opts, int default_interface, bool snapshot,
     };
     g_autoptr(Opt) rest = opt_copy(opts);
     g_autofree char *own_id = NULL;
+    g_autofree char *group = NULL;
     BlockNode *n = NULL;
     BlockBackend *blk;
     bool empty;
 
-    if (!refuse(rest, err) || !take_place(opts, rest, &d, err)
-        || !take_policy(opts, rest, &d, err)) {
+    bool ok = refuse(rest, err) && take_place(opts, rest, &d, err)
+              && take_policy(opts, rest, &d, err);
+
+    group = d.group;
+    if (!ok) {
         return NULL;
     }
     if (d.place.interface == BLOCK_IF_DEFAULT) {
@@ -371,6 +438,7 @@ BlockBackend *drive_new(Opt *opts, int default_interface, bool snapshot,
     blk = blk_new(own_id, loop_main());
     blk_set_on_error(blk, d.on_read_error, d.on_write_error);
     blk_set_write_cache(blk, d.write_cache);
+    set_throttling(blk, &d);
     *blk_drive_info(blk) = (BlkDriveInfo) {
         .interface = d.place.interface, .bus = d.place.bus,
         .unit = d.place.unit, .cdrom = d.cdrom,

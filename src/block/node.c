@@ -717,8 +717,8 @@ BlockNode *block_open_file(const char *filename, const char *format,
 
 /* --- draining ------------------------------------------------------------------------------------ */
 
-/* Below as well: those hold back what is to end. */
-static void tell_drivers(BlockNode *n, bool begin)
+/* Above and below: whoever holds requests back lets go of them. */
+static void tell_driver(BlockNode *n, bool begin)
 {
     void (*tell)(BlockNode *) = begin ? n->drv->drain_begin
                                       : n->drv->drain_end;
@@ -726,16 +726,22 @@ static void tell_drivers(BlockNode *n, bool begin)
     if (tell) {
         tell(n);
     }
+}
+
+static void tell_children(BlockNode *n, bool begin)
+{
     for (unsigned i = 0; i < n->children->len; i++) {
         BlockUse *u = g_ptr_array_index(n->children, i);
 
-        tell_drivers(u->node, begin);
+        tell_driver(u->node, begin);
+        tell_children(u->node, begin);
     }
 }
 
 static void quiesce(BlockNode *n)
 {
     n->quiesced++;
+    tell_driver(n, true);
     for (unsigned i = 0; i < n->users->len; i++) {
         BlockUse *u = g_ptr_array_index(n->users, i);
 
@@ -751,6 +757,7 @@ static void unquiesce(BlockNode *n)
 {
     assert(n->quiesced);
     n->quiesced--;
+    tell_driver(n, false);
     for (unsigned i = 0; i < n->users->len; i++) {
         BlockUse *u = g_ptr_array_index(n->users, i);
 
@@ -782,7 +789,7 @@ static void drain_begin(void *opaque)
     BlockNode *n = opaque;
 
     quiesce(n);
-    tell_drivers(n, true);
+    tell_children(n, true);
     while (is_busy(n)) {
         block_ctx_poll(n->ctx);
     }
@@ -790,7 +797,7 @@ static void drain_begin(void *opaque)
 
 static void drain_end(void *opaque)
 {
-    tell_drivers(opaque, false);
+    tell_children(opaque, false);
     unquiesce(opaque);
 }
 

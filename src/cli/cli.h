@@ -137,6 +137,7 @@ void backends_give_serials(Machine *m);
 bool monitors_setup(Options *o, GError **err);
 Machine *machine_setup(Options *o, GError **err);
 bool globals_setup(Options *o, GError **err);
+bool objects_setup(Options *o, GError **err);
 bool devices_setup(Options *o, GError **err);
 /* drives.c: before the machine; once all devices are there; at the end. */
 bool drives_setup(Options *o, GError **err);

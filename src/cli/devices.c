@@ -31,7 +31,8 @@ bool globals_setup(Options *o, GError **err)
     return true;
 }
 
-static bool setup_objects(Options *o, GError **err)
+/* Before drives and devices, which name them. */
+bool objects_setup(Options *o, GError **err)
 {
     Opt *list = options_get(o, "object");
 
@@ -49,9 +50,6 @@ bool devices_setup(Options *o, GError **err)
 {
     Opt *list = options_get(o, "device");
 
-    if (!setup_objects(o, err)) {
-        return false;
-    }
     for (unsigned i = 0; list && i < opt_len(list); i++) {
         if (!device_add(opt_at(list, i), err)) {
             return options_at(o, opt_at(list, i), err);

@@ -22,6 +22,7 @@ static bool bring_up(Options *o, GError **err)
 
     machine_lock();
     ok = backends_setup(o, err)
+        && objects_setup(o, err)
         && drives_setup(o, err)
         && (m = machine_setup(o, err))
         && devices_setup(o, err)

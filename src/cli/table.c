@@ -273,7 +273,9 @@ const OptionRow option_rows[] = {
         .help = "set a property of every such device"),
     WITH_ARG("object", ADD_DICT, DEVICE, .path = "object",
         .implied = "qom-type", .args = "type,id=id[,prop=value[,...]]",
-        .help = "add an object ('-object help' for a list)"),
+        .help = "add an object ('-object help' for a list):\n"
+                "throttle-group,limits.bps-total=n,... for drives that share\n"
+                "limits"),
     NOT_YET_ARG("set", DEVICE),
     NOT_YET_ARG("fsdev", DEVICE),
     NOT_YET_ARG("virtfs", DEVICE),
@@ -310,8 +312,13 @@ const OptionRow option_rows[] = {
                 "      [,cache=writeback|none|writethrough|directsync|unsafe]"
                 "\n      [,aio=threads|native|io_uring][,discard=ignore|unmap]"
                 "\n      [,detect-zeroes=on|off|unmap][,rerror=report|ignore"
-                "|stop]\n      [,werror=report|ignore|stop|enospc]",
-        .help = "a disk: its image, where it goes and how it is treated"),
+                "|stop]\n      [,werror=report|ignore|stop|enospc]\n"
+                "      [,throttling.bps-total=n][,throttling.iops-total=n]"
+                "[,throttling.group=id]",
+        .help = "a disk: its image, where it goes and how it is treated;\n"
+                "throttling.* are bps- and iops-total, -read, -write, each\n"
+                "with -max and -max-length for bursts, and iops-size; bps=,\n"
+                "iops_rd= and the like are older words for them"),
     WITH_ARG("blockdev", ADD_DICT, BLOCK, .path = "blockdev",
         .implied = "driver",
         .args = "[driver=]driver,node-name=name[,read-only=on|off]\n"

@@ -64,11 +64,12 @@ Object *user_object_add(Opt *dict, GError **err)
     }
     obj = object_new(t);
     ut = container_of(t, UserObjectType, type);
-    if (!prop_set_all(obj, dict, NULL, err)
+    object_add_child(object_folder("objects"), obj, id);
+    if ((ut->prepare && !ut->prepare(dict, err))
+        || !prop_set_all(obj, dict, NULL, err)
         || (ut->complete && !ut->complete(obj, err))) {
-        object_unref(obj);
+        object_unparent(obj);   /* the last reference */
         return NULL;
     }
-    object_add_child(object_folder("objects"), obj, id);
     return obj;
 }

@@ -52,6 +52,15 @@ MISTAKES = [
                           r"image"),
     ("-drive file={d},format=raw,readonly=on", r"is read-only, and the device "
                                                r"writes"),
+    ("-drive file={d},bps=1,bps_rd=1", r"bps-total and bps-read cannot be "
+                                       r"used at the same time"),
+    ("-drive file={d},throttling.iops=5", r"'iops'; did you mean 'iops-"),
+    ("-object throttle-group,id=g,x-iops-total-max=1",
+     r"iops-total-max requires iops-total"),
+    ("-object throttle-group", r"-object throttle-group: parameter 'id' is "
+                               r"missing"),
+    ("-blockdev throttle,node-name=n,throttle-group=g,file.driver=null-co",
+     r"there is no -object throttle-group,id=g"),
     ("-blockdev driver=raw,node-name=n", r"parameter 'file' is missing"),
     ("-blockdev driver=null-co", r"'node-name' is missing"),
     ("-blockdev driver=null-co,node-name=1", r"expects an identifier"),
