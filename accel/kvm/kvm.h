@@ -60,7 +60,7 @@ enum {
     PART_STEP   = PART_REGS | PART_SREGS | PART_EVENTS,
 };
 
-enum { N_EXTRA_MSRS = 64, N_EXIT_REASONS = 48 };
+enum { N_EXTRA_MSRS = 64, N_EXIT_REASONS = 48, N_HABITS = 64 };
 
 /* An instruction that KVM could not execute, by place. */
 typedef struct RescueSite {
@@ -95,6 +95,9 @@ typedef struct KvmCpu {
     uint64_t n_syscalls;        /* that KVM did by half */
     unsigned n_stuck;           /* rescues in a row that ended where they began */
     uint64_t last_good_rip;
+    int8_t ahead[N_HABITS];     /* negative: accesses until the next try */
+    int8_t *habit;              /* of the last exit's access */
+    uint64_t n_ahead;           /* instructions between accesses */
     uint64_t n_exits[N_EXIT_REASONS];
 } KvmCpu;
 
@@ -201,6 +204,10 @@ const struct kvm_cpuid_entry2 *kvm_cpuid_find(uint32_t leaf, uint32_t subleaf);
 /* KVM cannot execute the instruction at RIP: do it here.  CPU_RUN_EXIT: done,
  * go on. */
 CpuRun kvm_rescue(KvmCpu *k);
+/* After an exit for an access to a device: is it worth going on here? */
+bool kvm_may_go_ahead(KvmCpu *k);
+/* Then, with the access ended: go on as long as more of them follow. */
+CpuRun kvm_go_ahead(KvmCpu *k);
 void kvm_rescue_free(KvmCpu *k);
 void kvm_print_rescues(GString *out);
 

@@ -12,6 +12,9 @@
  * instruction stored what looks like an entry into what looks like a table,
  * KVM is made to forget its translations.
  *
+ * Where the host's kernel interprets all of the guest's, accesses to devices
+ * that follow each other closely are executed here too: see kvm_go_ahead().
+ *
  * Locks: the vCPU's thread; `mutex` for what is counted.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -29,6 +32,9 @@ enum {
     STORE_MAX = 16,             /* bytes of a store that is looked at */
     RUN_MAX = 512,              /* instructions executed in a row */
     RUN_GAP = 6,                /* of them others than x87 and vectors */
+    AHEAD_MAX = 4096,           /* instructions executed after an access */
+    AHEAD_GAP = 24,             /* of them in a row without another */
+    AHEAD_WAIT = 16,            /* accesses before it is tried again */
     PTE_PRESENT = 1, PF_USER = 1 << 2, PF_FETCH = 1 << 4,
 };
 #define PTE_RESERVED UINT64_C(0x000f000000000000)
@@ -107,7 +113,8 @@ typedef struct Watch {
 
 static void watch_begin(Watch *w, TcgSingle *t, const X86State *s)
 {
-    w->on = s->cr0 & CR0_PG && tcg_single_operand(t, &w->gpa, &w->hva);
+    w->on = s->cr0 & CR0_PG && tcg_single_operand(t, &w->gpa, &w->hva)
+            && w->hva;
     if (w->on) {
         w->gpa &= ~UINT64_C(7);
         w->hva = (uint8_t *)((uintptr_t)w->hva & ~(uintptr_t)7);
@@ -192,9 +199,11 @@ void kvm_print_rescues(GString *out)
 
         g_string_append_printf(out, "CPU %u: %" PRIu64 " rescues at %u "
                                "places, %" PRIu64 " system calls "
-                               "finished\n", i, k->n_rescues,
+                               "finished, %" PRIu64 " instructions executed "
+                               "between accesses to devices\n", i,
+                               k->n_rescues,
                                k->sites ? g_hash_table_size(k->sites) : 0,
-                               k->n_syscalls);
+                               k->n_syscalls, k->n_ahead);
     }
     g_mutex_unlock(&mutex);
 }
@@ -296,11 +305,9 @@ static CpuRun execute(KvmCpu *k, const Insn *insn)
     TcgSingle *t = k->single;
     X86State *s = k->cpu->state;
     unsigned parts = parts_of(s, insn);
-    uint64_t rip = s->rip;
     SingleResult result;
     Watch watch;
 
-    count(k, rip, insn ? insn->op : OP_UD);
     if (!kvm_get(k, parts)) {
         kvm_report(k->cpu, "an instruction that KVM cannot execute, on a "
                    "state that it does not give");
@@ -313,14 +320,26 @@ static CpuRun execute(KvmCpu *k, const Insn *insn)
     if (result == SINGLE_TRIPLE_FAULT) {
         return CPU_RUN_TRIPLE_FAULT;
     }
+    k->last_good_rip = s->rip;
+    return s->halted && !kvm_apic_in_kernel() ? CPU_RUN_HALT : CPU_RUN_EXIT;
+}
+
+/* The same for one that KVM gave up on. */
+static CpuRun rescue(KvmCpu *k, const Insn *insn)
+{
+    X86State *s = k->cpu->state;
+    uint64_t rip = s->rip;
+    CpuRun why;
+
+    count(k, rip, insn ? insn->op : OP_UD);
+    why = execute(k, insn);
     k->n_stuck = s->rip == rip ? k->n_stuck + 1 : 0;
-    if (k->n_stuck > STUCK_MAX) {
+    if (why == CPU_RUN_EXIT && k->n_stuck > STUCK_MAX) {
         kvm_report(k->cpu, "an instruction that neither KVM nor the "
                    "interpreter gets past");
         return CPU_RUN_ERROR;
     }
-    k->last_good_rip = s->rip;
-    return s->halted && !kvm_apic_in_kernel() ? CPU_RUN_HALT : CPU_RUN_EXIT;
+    return why;
 }
 
 /*
@@ -353,12 +372,83 @@ CpuRun kvm_rescue(KvmCpu *k)
     if (finish_syscall(k, insn)) {
         return CPU_RUN_EXIT;
     }
-    why = execute(k, insn);
+    why = rescue(k, insn);
     if (insn && is_fpu(insn->op)) {
         for (unsigned i = 1; i < RUN_MAX && why == CPU_RUN_EXIT
                              && goes_on(k, &insn, &gap); i++) {
-            why = execute(k, insn);
+            why = rescue(k, insn);
         }
+    }
+    return why;
+}
+
+/* --- accesses in a row ------------------------------------------------------------------------ */
+
+/*
+ * Where the host's kernel interprets the guest's, the way out and back costs as
+ * much as a hundred instructions do here, and drivers seldom touch a device
+ * once: they poll, fill FIFOs, write an index and then the data.  So, having
+ * served an access, go on here as long as another follows soon.  Where none
+ * did, the next few accesses of that kind go straight back.
+ */
+
+/* Does the instruction that was decoded reach a device? */
+static bool reaches_device(TcgSingle *t, const Insn *insn)
+{
+    uint8_t *hva;
+    hwaddr gpa;
+
+    return (insn->op >= OP_INS && insn->op <= OP_OUT_DX_R)
+           || (tcg_single_operand(t, &gpa, &hva) && !hva);
+}
+
+/* What accesses of one kind led to the last time. */
+static int8_t *habit(KvmCpu *k)
+{
+    const struct kvm_run *run = k->run;
+    uint64_t key = run->exit_reason == KVM_EXIT_IO ? run->io.port
+                   : run->mmio.phys_addr >> 2;
+
+    return &k->ahead[key % N_HABITS];
+}
+
+bool kvm_may_go_ahead(KvmCpu *k)
+{
+    int8_t *h = habit(k);
+
+    if (!kvm.software || kvm_apic_in_kernel() || !single_of(k)) {
+        return false;
+    }
+    if (*h < 0) {
+        ++*h;
+        return false;
+    }
+    *h = -AHEAD_WAIT;
+    k->habit = h;
+    return true;
+}
+
+CpuRun kvm_go_ahead(KvmCpu *k)
+{
+    X86Cpu *cpu = k->cpu;
+    CpuRun why = CPU_RUN_EXIT;
+    const Insn *insn;
+
+    if (!kvm_get(k, PART_STEP) || x86_cpl(cpu->state) == 3) {
+        return why;
+    }
+    for (unsigned n = 0, gap = 0;
+         n < AHEAD_MAX && gap < AHEAD_GAP && why == CPU_RUN_EXIT
+         && !cpu_pending(cpu)
+         && tcg_single_decode(k->single, &insn) == SINGLE_DONE && insn
+         && (touches_step_only(insn->op) || insn->op == OP_HLT);
+         n++, gap++) {
+        if (reaches_device(k->single, insn)) {
+            gap = 0;
+            *k->habit = 0;
+        }
+        why = execute(k, insn);
+        k->n_ahead++;
     }
     return why;
 }

@@ -627,6 +627,20 @@ static CpuRun run_failed(KvmCpu *k, int result)
     }
 }
 
+/* An access to a device was served: more may follow. */
+static CpuRun go_ahead(KvmCpu *k)
+{
+    CpuRun why = CPU_RUN_EXIT;
+
+    if (kvm_may_go_ahead(k)) {
+        why = finish_io(k);
+        if (why == CPU_RUN_EXIT) {
+            why = kvm_go_ahead(k);
+        }
+    }
+    return why;
+}
+
 CpuRun kvm_cpu_run(X86Cpu *cpu)
 {
     KvmCpu *k = kvm_cpu(cpu);
@@ -648,6 +662,11 @@ CpuRun kvm_cpu_run(X86Cpu *cpu)
         }
         result = enter(k);
         why = result < 0 ? run_failed(k, result) : handle_exit(k);
+        if (why == CPU_RUN_EXIT && result == 0
+            && (k->run->exit_reason == KVM_EXIT_IO
+                || k->run->exit_reason == KVM_EXIT_MMIO)) {
+            why = go_ahead(k);
+        }
     }
     if (why == CPU_RUN_TRIPLE_FAULT) {
         kvm_get(k, PART_ALL & ~PART_TSC);

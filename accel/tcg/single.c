@@ -190,10 +190,7 @@ bool tcg_single_operand(TcgSingle *t, hwaddr *gpa, uint8_t **hva)
         return false;
     }
     r = view_find(as_view(&as_memory), *gpa);
-    if (!r || !r->ram) {
-        return false;
-    }
-    *hva = r->ram->host + r->offset + (*gpa - r->start);
+    *hva = r && r->ram ? r->ram->host + r->offset + (*gpa - r->start) : NULL;
     return true;
 }
 

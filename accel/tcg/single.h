@@ -29,7 +29,7 @@ X86State *tcg_single_state(TcgSingle *t);
  * fault at the fetch) *insn is NULL.  SINGLE_DONE or SINGLE_FETCH. */
 SingleResult tcg_single_decode(TcgSingle *t, const Insn **insn);
 /* Where its memory operand is; false when it has none, or none that can be
- * read. */
+ * read.  *hva is NULL where there is no RAM. */
 bool tcg_single_operand(TcgSingle *t, hwaddr *gpa, uint8_t **hva);
 /* Execute what was decoded. */
 SingleResult tcg_single_execute(TcgSingle *t);

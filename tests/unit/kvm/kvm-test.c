@@ -40,6 +40,25 @@ GUEST_CODE(code_mmio, "32",
            "shr $24, %eax\n"
            GUEST_EXIT);
 
+/* Access after access, to ports and registers, as drivers do. */
+GUEST_CODE(code_accesses, "32",
+           "xor %esi, %esi\n"
+           "mov $500, %ecx\n"
+           "0: in $0x92, %al\n"
+           "out %al, $0xe9\n"
+           "mov %ecx, 0x60000010\n"
+           "add 0x60000010, %esi\n"
+           "push %esi\n"
+           "pop %edi\n"
+           "dec %ecx\n"
+           "jnz 0b\n"
+           "mov %ecx, 0x5000\n"                /* none for a while */
+           "mov $200, %ecx\n"
+           "1: loop 1b\n"
+           "mov %esi, %eax\n"
+           "shr $8, %eax\n"
+           GUEST_EXIT);
+
 /* What software KVMs cannot do, and a few things around it. */
 GUEST_CODE(code_cmpxchg16b, "64",
            "mov $0x5000, %rdi\n"
@@ -269,6 +288,34 @@ static void test_mmio(void)
     g_assert_cmphex(guest_run(1), ==, 0x12);
     g_assert_cmphex(guest_io_reg[4], ==, 0x12345678);
     g_assert_cmphex(guest_cpu(0)->state->gpr[R_RBX], ==, 0x12345678);
+}
+
+/* Each one is made, wherever it is executed; where the way out and back is slow
+ * few of them take it. */
+static void test_accesses(void)
+{
+    KvmCpu *k = kvm_cpu(guest_cpu(0));
+    uint64_t n_exits, n_ahead = k->n_ahead;
+
+    guest_reset();
+    n_exits = k->n_exits[KVM_EXIT_IO] + k->n_exits[KVM_EXIT_MMIO];
+    GUEST_LOAD(0x1000, code_accesses);
+    guest_protected(0, 0x1000);
+    guest_cpu(0)->state->gpr[R_RSP] = 0x7000;
+    g_assert_cmphex(guest_run(1), ==, (500 * 501 / 2) >> 8 & 0xff);
+    g_assert_cmphex(guest_cpu(0)->state->gpr[R_RSI], ==, 500 * 501 / 2);
+    g_assert_cmphex(guest_cpu(0)->state->gpr[R_RDI], ==, 500 * 501 / 2);
+    g_assert_cmphex(guest_io_reg[4], ==, 1);
+    g_assert_cmpuint(guest_log->len, ==, 500);
+    n_exits = k->n_exits[KVM_EXIT_IO] + k->n_exits[KVM_EXIT_MMIO] - n_exits;
+    n_ahead = k->n_ahead - n_ahead;
+    if (kvm.software && !kvm_apic_in_kernel()) {
+        g_assert_cmpuint(n_exits, <, 200);
+        g_assert_cmpuint(n_ahead, >, 1000);
+    } else {
+        g_assert_cmpuint(n_exits, ==, 2001);
+        g_assert_cmpuint(n_ahead, ==, 0);
+    }
 }
 
 static void test_second_cpu(void)
@@ -627,6 +674,7 @@ int main(int argc, char **argv)
     guest_init_accel(2, "kvm", options);
     g_test_add_func("/kvm/io", test_io);
     g_test_add_func("/kvm/mmio", test_mmio);
+    g_test_add_func("/kvm/accesses", test_accesses);
     g_test_add_func("/kvm/second-cpu", test_second_cpu);
     g_test_add_func("/kvm/ticks", test_ticks);
     g_test_add_func("/kvm/user", test_user);
