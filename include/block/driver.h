@@ -21,6 +21,26 @@
 #include "base/bits.h"
 #include "block/block.h"
 
+/* What tools do with image files (block/image.h).  Members may be NULL; those
+ * that return -errno run in coroutines. */
+struct BlockCheck;
+struct BlockSnapshotOps;
+struct BlockMeasure;
+typedef struct BlockImageOps {
+    uint64_t (*cluster_bytes)(BlockNode *n);
+    const char *(*backing_file)(BlockNode *n, bool format);
+    bool (*is_dirty)(BlockNode *n);
+    int (*check)(BlockNode *n, unsigned fix, struct BlockCheck *check);
+    const struct BlockSnapshotOps *snapshots;
+    int (*write_compressed)(BlockNode *n, uint64_t at, uint64_t bytes,
+                            IoVec v);
+    int (*make_empty)(BlockNode *n);
+    bool (*change_backing)(BlockNode *n, const char *file,
+                           const char *format, GError **err);
+    bool (*measure)(Opt *opts, BlockNode *from, struct BlockMeasure *m,
+                    GError **err);
+} BlockImageOps;
+
 struct BlockDriver {
     const char *name;
     const char *doc;            /* one line, for -blockdev help */
@@ -71,6 +91,7 @@ struct BlockDriver {
     bool (*create)(Opt *opts, GError **err);
     /* Append what `info` shows of this format; `json` members. */
     void (*info)(BlockNode *n, Opt *dict);
+    const BlockImageOps *image;         /* for tools; NULL: a plain one */
 };
 
 typedef struct BlockRequest BlockRequest;

@@ -11,6 +11,7 @@ const BlockDriver *const block_drivers[] = {
     &block_driver_null_co,
     &block_driver_null_aio,
     &block_driver_overlay,
+    &block_driver_qcow2,
     &block_driver_raw,
     &block_driver_throttle,
     NULL

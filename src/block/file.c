@@ -533,9 +533,11 @@ static bool file_create(Opt *opts, GError **err)
 {
     const char *filename = NULL;
     uint64_t bytes = 0;
+    bool nocow = false;
     int fd;
 
     if (!opt_get_string(opts, "filename", &filename, err)
+        || !opt_get_bool(opts, "nocow", &nocow, err)
         || !opt_get_size(opts, "size", &bytes, 1, err)) {
         return false;
     }
@@ -546,6 +548,14 @@ static bool file_create(Opt *opts, GError **err)
     if (fd < 0) {
         return block_fail_errno(err, errno, "could not create '%s'",
                                 filename);
+    }
+    if (nocow) {                /* for btrfs; others do not know it */
+        int flags;
+
+        if (ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0) {
+            flags |= FS_NOCOW_FL;
+            ioctl(fd, FS_IOC_SETFLAGS, &flags);
+        }
     }
     /* Not before the locks say that nobody uses what was there. */
     BlockLock lock = { .fd = fd, .enabled = true };

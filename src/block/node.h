@@ -44,7 +44,7 @@ enum { BLOCK_PROBE_BYTES = 2048 };
 
 extern const BlockDriver block_driver_file, block_driver_host_device,
     block_driver_raw, block_driver_null_co, block_driver_null_aio,
-    block_driver_overlay, block_driver_blkdebug, block_driver_record,
+    block_driver_overlay, block_driver_qcow2, block_driver_blkdebug, block_driver_record,
     block_driver_throttle;
 
 #endif

@@ -1,0 +1,665 @@
+/*
+ * qcow2: requests.
+ *
+ * A request goes through its range piece by piece: look up under the lock,
+ * move data without it.  Clusters that have a place of their own are written
+ * there; others get one, with what lies around the bytes copied, and come into
+ * the L2 table when their data is written.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <errno.h>
+
+#include "qcow2.h"
+
+enum {
+    MAX_ALLOC_BYTES = 8 << 20,          /* of one piece */
+    MAX_FREES = 4096,                   /* then they are applied */
+};
+#define MAX_FREED_BYTES (256 * MiB)
+
+static void leave_cluster(Qcow2 *s)
+{
+    if (!--s->n_in_place) {
+        co_queue_wake_all(&s->in_place_done);
+    }
+}
+
+/* --- reading ------------------------------------------------------------------------------ */
+
+static int unpack_cluster(Qcow2 *s, uint64_t entry, uint8_t *out)
+{
+    uint64_t at, bytes = qcow2_packed_range(s, entry, &at);
+    uint8_t *in;
+    int ret;
+
+    if (at >= s->n->file->length) {
+        return qcow2_corrupt(s, "compressed data at %#" PRIx64 " is behind "
+                             "the end of the file", at);
+    }
+    in = block_alloc(bytes);
+    if (!in) {
+        return -ENOMEM;
+    }
+    ret = node_read_buf(s->n->file, at, in, bytes);
+    if (!ret) {
+        ret = qcow2_unpack(s->n->ctx, s->compression, in, bytes, out,
+                           s->cluster);
+    }
+    block_free(in);
+    return ret;
+}
+
+/* The cluster unpacked last is kept: readers come with small pieces. */
+static int read_packed(Qcow2 *s, const Mapping *m, uint64_t at, uint64_t bytes,
+                       IoVec v)
+{
+    uint8_t *buf;
+    int ret;
+
+    if (s->z_entry == m->entry) {
+        iov_put(v, s->z_data + qcow2_in_cluster(s, at), bytes);
+        return 0;
+    }
+    buf = block_alloc(s->cluster);
+    if (!buf) {
+        return -ENOMEM;
+    }
+    ret = unpack_cluster(s, m->entry, buf);
+    if (ret < 0) {
+        block_free(buf);
+        return ret;
+    }
+    iov_put(v, buf + qcow2_in_cluster(s, at), bytes);
+    block_free(s->z_data);
+    s->z_data = buf;
+    s->z_entry = m->entry;
+    return 0;
+}
+
+int qcow2_read(BlockNode *n, uint64_t at, uint64_t bytes, IoVec v,
+               unsigned flags)
+{
+    Qcow2 *s = qcow2_of(n);
+
+    while (bytes) {
+        Mapping m;
+        int ret;
+
+        co_mutex_lock(&s->lock);
+        ret = qcow2_lookup(s, at, bytes, &m);
+        s->n_in_place++;        /* its clusters are not given away now */
+        co_mutex_unlock(&s->lock);
+        if (!ret && m.kind == MAP_DATA) {
+            ret = node_read(n->file, m.at, m.bytes, v, 0);
+        } else if (!ret && m.kind == MAP_PACKED) {
+            ret = read_packed(s, &m, at, m.bytes, v);
+        } else if (!ret && m.kind == MAP_NONE && n->backing) {
+            ret = node_read(n->backing, at, m.bytes, v, 0);
+        } else if (!ret) {
+            iov_fill(v, 0, m.bytes);
+        }
+        leave_cluster(s);
+        if (ret < 0) {
+            return ret;
+        }
+        at += m.bytes;
+        bytes -= m.bytes;
+        if (bytes) {
+            v = iov_slice(v, m.bytes);
+        }
+    }
+    return 0;
+}
+
+int qcow2_status(BlockNode *n, uint64_t at, uint64_t bytes, BlockStatus *st)
+{
+    static const unsigned flags[] = {
+        [MAP_NONE] = 0, [MAP_ZERO] = BLOCK_ZERO | BLOCK_ALLOCATED,
+        [MAP_DATA] = BLOCK_DATA | BLOCK_ALLOCATED | BLOCK_OFFSET,
+        [MAP_PACKED] = BLOCK_DATA | BLOCK_ALLOCATED | BLOCK_COMPRESSED,
+    };
+    Qcow2 *s = qcow2_of(n);
+    Mapping m;
+    int ret;
+
+    co_mutex_lock(&s->lock);
+    ret = qcow2_lookup(s, at, bytes, &m);
+    co_mutex_unlock(&s->lock);
+    if (ret < 0) {
+        return ret;
+    }
+    st->flags = flags[m.kind];
+    st->bytes = m.bytes;
+    if (m.kind == MAP_ZERO && m.at) {
+        st->flags |= BLOCK_OFFSET;
+        m.at += qcow2_in_cluster(s, at);
+    }
+    if (st->flags & BLOCK_OFFSET) {
+        st->map = m.at;
+        st->file = n->file;
+    }
+    return 0;
+}
+
+/* --- allocations that are under way ------------------------------------------------------- */
+
+static bool is_allocating(const Qcow2 *s, uint64_t first, uint64_t end)
+{
+    for (const Alloc *a = s->allocs; a; a = a->next) {
+        if (a->first < end && first < a->end) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Take the lock and hold it while nobody allocates in the range; see to what
+ * comes before any change. */
+static int lock_range(Qcow2 *s, uint64_t at, uint64_t bytes)
+{
+    uint64_t first = at >> s->cluster_bits;
+    uint64_t end = qcow2_clusters(s, at + bytes);
+    int ret;
+
+    co_mutex_lock(&s->lock);
+    while (is_allocating(s, first, end)) {
+        co_mutex_unlock(&s->lock);      /* others may run: look again */
+        if (is_allocating(s, first, end)) {
+            co_queue_wait(&s->alloc_done);
+        }
+        co_mutex_lock(&s->lock);
+    }
+    ret = qcow2_begin_writing(s);
+    if (!ret && (s->frees->len > MAX_FREES
+                 || s->freed_bytes > MAX_FREED_BYTES)) {
+        ret = qcow2_sync(s);
+    }
+    if (ret < 0) {
+        co_mutex_unlock(&s->lock);
+    }
+    return ret;
+}
+
+static void begin_alloc(Qcow2 *s, Alloc *a, uint64_t at, uint64_t n)
+{
+    a->first = at >> s->cluster_bits;
+    a->end = a->first + n;
+    a->next = s->allocs;
+    s->allocs = a;
+}
+
+/* Releases the lock. */
+static void end_alloc(Qcow2 *s, Alloc *a)
+{
+    Alloc **link = &s->allocs;
+
+    while (*link != a) {
+        link = &(*link)->next;
+    }
+    *link = a->next;
+    co_mutex_unlock(&s->lock);
+    co_queue_wake_all(&s->alloc_done);
+}
+
+/* --- writing ------------------------------------------------------------------------------- */
+
+/* Does the guest's range read as zeroes whatever the backing file holds? */
+static int is_zero_range(Qcow2 *s, uint64_t at, uint64_t bytes)
+{
+    while (bytes) {
+        Mapping m;
+        int ret = qcow2_lookup(s, at, bytes, &m);
+
+        if (ret < 0) {
+            return ret;
+        }
+        if (m.kind != MAP_ZERO
+            && !(m.kind == MAP_NONE
+                 && (!s->n->backing || at >= s->n->backing->length))) {
+            return 0;
+        }
+        at += m.bytes;
+        bytes -= m.bytes;
+    }
+    return 1;
+}
+
+/* Behind everything that was ever in it, the file reads as zeroes. */
+static bool end_is_zero(BlockNode *file)
+{
+    while (file->drv->filter && file->file) {
+        file = file->file;
+    }
+    return file->drv->grows;
+}
+
+/* A piece that gets clusters: where, and what is around it. */
+typedef struct Piece {
+    uint64_t at, bytes;         /* of the guest */
+    uint64_t host, n;           /* clusters for it */
+    bool reused;                /* they were there: preallocated zeroes */
+    uint64_t head, tail;        /* bytes to be copied before and after */
+} Piece;
+
+/* How many clusters from `at` on need a place; a run of preallocated zero
+ * clusters is one of its own. */
+static int plan_piece(Qcow2 *s, Piece *p, const Mapping *m)
+{
+    uint64_t head = qcow2_in_cluster(s, p->at);
+    uint64_t most = qcow2_clusters(s, head + MIN(p->bytes, MAX_ALLOC_BYTES));
+    uint64_t left = BIT64(s->l2_bits)
+                    - ((p->at >> s->cluster_bits) & (BIT64(s->l2_bits) - 1));
+    uint64_t start = p->at - head;
+
+    p->reused = m->kind == MAP_ZERO && m->at && m->entry & ENTRY_COPIED;
+    p->host = p->reused ? m->at : 0;
+    most = MIN(most, left);
+    for (p->n = 1; p->n < most; p->n++) {
+        Mapping next;
+        int ret = qcow2_lookup(s, start + (p->n << s->cluster_bits), 1,
+                               &next);
+        bool keeps = next.kind == MAP_ZERO && next.at
+                     && next.entry & ENTRY_COPIED;
+
+        if (ret < 0) {
+            return ret;
+        }
+        if (next.writable || keeps != p->reused
+            || (keeps && next.at != p->host + (p->n << s->cluster_bits))) {
+            break;
+        }
+    }
+    return 0;
+}
+
+static int give_clusters(Qcow2 *s, Piece *p)
+{
+    uint64_t water = s->high_water, head = qcow2_in_cluster(s, p->at);
+    uint64_t start = p->at - head, end, disk_end;
+    bool fresh;
+    int ret = 0;
+
+    if (!p->reused) {
+        ret = qcow2_alloc(s, p->n, &p->host, &p->n);
+    } else if (qcow2_is_metadata(s, p->host, p->n << s->cluster_bits)) {
+        ret = qcow2_corrupt(s, "data of the guest at %#" PRIx64 " would "
+                            "overwrite tables", p->host);
+    }
+    if (ret < 0) {
+        return ret;
+    }
+    end = start + (p->n << s->cluster_bits);
+    p->bytes = MIN(p->bytes, end - p->at);
+    p->head = head;
+    p->tail = end - p->at - p->bytes;
+    fresh = !p->reused && p->host >= water && end_is_zero(s->n->file);
+    disk_end = MAX(s->n->length, p->at + p->bytes);
+    if (fresh) {
+        ret = is_zero_range(s, start, head);
+        p->head = ret > 0 ? 0 : p->head;
+        if (ret >= 0 && p->tail) {
+            uint64_t last = p->at + p->bytes;
+
+            ret = last < disk_end ? is_zero_range(s, last, MIN(disk_end, end)
+                                                  - last) : 1;
+            p->tail = ret > 0 ? 0 : p->tail;
+        }
+    }
+    if (ret < 0) {              /* `fresh`: nothing points there */
+        qcow2_change_refcounts(s, p->host, p->n << s->cluster_bits, -1);
+        return ret;
+    }
+    return 0;
+}
+
+/* The piece's bytes with what is around them, in one write. */
+static int write_piece(Qcow2 *s, const Piece *p, IoVec v)
+{
+    uint64_t around = p->head + p->tail;
+    g_autofree struct iovec *all = NULL;
+    uint8_t *buf;
+    unsigned n = 0;
+    size_t got;
+    int ret = 0;
+
+    if (!around) {
+        return node_write(s->n->file, p->host + qcow2_in_cluster(s, p->at),
+                          p->bytes, v, 0);
+    }
+    buf = block_alloc(around);
+    if (!buf) {
+        return -ENOMEM;
+    }
+    all = g_new(struct iovec, v.n + 2);
+    if (p->head) {
+        struct iovec *head = &all[n++];
+
+        *head = (struct iovec) { buf, p->head };
+        ret = qcow2_read(s->n, p->at - p->head, p->head, iov_all(head, 1), 0);
+    }
+    n += iov_take(v, p->bytes, all + n, v.n, &got);
+    if (p->tail && !ret) {
+        uint64_t from = p->at + p->bytes;
+        uint64_t there = from < s->n->length
+                         ? MIN(p->tail, s->n->length - from) : 0;
+        struct iovec *tail = &all[n++];
+
+        *tail = (struct iovec) { buf + p->head, p->tail };
+        memset(buf + p->head + there, 0, p->tail - there);
+        if (there) {
+            ret = qcow2_read(s->n, from, there, iov_all(tail, 1), 0);
+        }
+    }
+    if (!ret) {
+        ret = node_write(s->n->file, p->host + qcow2_in_cluster(s, p->at)
+                         - p->head, p->head + p->bytes + p->tail,
+                         iov_all(all, n), 0);
+    }
+    block_free(buf);
+    return ret;
+}
+
+/* The lock is held, and released.  p->bytes becomes what was written. */
+static int write_new(Qcow2 *s, Piece *p, const Mapping *m, IoVec v)
+{
+    uint64_t index;
+    Alloc a;
+    Table *t;
+    int ret = plan_piece(s, p, m);
+
+    if (!ret) {
+        ret = give_clusters(s, p);
+    }
+    if (ret < 0) {
+        co_mutex_unlock(&s->lock);
+        return ret;
+    }
+    begin_alloc(s, &a, p->at, p->n);
+    co_mutex_unlock(&s->lock);
+
+    ret = write_piece(s, p, v);
+
+    co_mutex_lock(&s->lock);
+    if (!ret) {
+        ret = qcow2_l2_for_write(s, p->at, &t, &index);
+    }
+    if (!ret) {
+        s->barrier = true;
+        ret = qcow2_set_entries(s, t, index, p->n, p->host | ENTRY_COPIED,
+                                s->cluster, false);
+    } else if (!p->reused) {    /* nothing points there */
+        qcow2_change_refcounts(s, p->host, p->n << s->cluster_bits, -1);
+    }
+    end_alloc(s, &a);
+    return ret;
+}
+
+/* The lock is held, and released. */
+static int write_in_place(Qcow2 *s, const Mapping *m, IoVec v)
+{
+    int ret;
+
+    if (qcow2_is_metadata(s, m->at, m->bytes)) {
+        ret = qcow2_corrupt(s, "data of the guest at %#" PRIx64 " would "
+                            "overwrite tables", m->at);
+        co_mutex_unlock(&s->lock);
+        return ret;
+    }
+    s->n_in_place++;
+    co_mutex_unlock(&s->lock);
+    ret = node_write(s->n->file, m->at, m->bytes, v, 0);
+    leave_cluster(s);
+    return ret;
+}
+
+int qcow2_write(BlockNode *n, uint64_t at, uint64_t bytes, IoVec v,
+                unsigned flags)
+{
+    Qcow2 *s = qcow2_of(n);
+
+    while (bytes) {
+        Piece p = { .at = at, .bytes = bytes };
+        Mapping m;
+        int ret = lock_range(s, at, bytes);
+
+        if (ret < 0) {
+            return ret;
+        }
+        ret = qcow2_lookup(s, at, bytes, &m);
+        if (ret < 0) {
+            co_mutex_unlock(&s->lock);
+            return ret;
+        }
+        if (m.writable) {
+            p.bytes = m.bytes;
+            ret = write_in_place(s, &m, v);
+        } else {
+            ret = write_new(s, &p, &m, v);
+        }
+        if (ret < 0) {
+            return ret;
+        }
+        at += p.bytes;
+        bytes -= p.bytes;
+        if (bytes) {
+            v = iov_slice(v, p.bytes);
+        }
+    }
+    return 0;
+}
+
+/* --- compressed ------------------------------------------------------------------------------ */
+
+/* The lock is held.  Bytes get a place and an entry. */
+static int store_packed(Qcow2 *s, uint64_t at, const uint8_t *packed,
+                        uint64_t len)
+{
+    unsigned x = 62 - (s->cluster_bits - 8);
+    uint64_t host, sectors, index;
+    Alloc a;
+    Table *t;
+    int ret = qcow2_alloc_packed(s, len, &host);
+
+    if (!ret && host + len > BIT64(MIN(x, 56))) {
+        qcow2_change_refcounts(s, host, len, -1);
+        ret = -EFBIG;
+    }
+    if (ret < 0) {
+        co_mutex_unlock(&s->lock);
+        return ret;
+    }
+    begin_alloc(s, &a, at, 1);
+    co_mutex_unlock(&s->lock);
+
+    ret = node_write_buf(s->n->file, host, packed, len);
+
+    co_mutex_lock(&s->lock);
+    if (!ret) {
+        ret = qcow2_l2_for_write(s, at, &t, &index);
+    }
+    if (!ret) {
+        sectors = ((host + len - 1) >> 9) - (host >> 9);
+        s->barrier = true;
+        ret = qcow2_set_entries(s, t, index, 1, host | sectors << x
+                                | ENTRY_COMPRESSED, 0, false);
+    } else {
+        qcow2_change_refcounts(s, host, len, -1);
+    }
+    end_alloc(s, &a);
+    return ret;
+}
+
+int qcow2_write_compressed(BlockNode *n, uint64_t at, uint64_t bytes, IoVec v)
+{
+    Qcow2 *s = qcow2_of(n);
+    uint8_t *plain, *packed;
+    int len, ret;
+
+    if (qcow2_in_cluster(s, at) || bytes > s->cluster
+        || (bytes < s->cluster && at + bytes != n->length)) {
+        return -EINVAL;
+    }
+    plain = block_alloc(2 * s->cluster);
+    if (!plain) {
+        return -ENOMEM;
+    }
+    packed = plain + s->cluster;
+    iov_get(v, plain, bytes);
+    memset(plain + bytes, 0, s->cluster - bytes);
+    len = qcow2_pack(n->ctx, s->compression, plain, s->cluster, packed,
+                     s->cluster - 1);
+    if (len == -ENOSPC) {
+        ret = qcow2_write(n, at, bytes, v, 0);
+    } else {
+        ret = len < 0 ? len : lock_range(s, at, bytes);
+        if (!ret) {
+            ret = store_packed(s, at, packed, len);
+        }
+    }
+    block_free(plain);
+    return ret;
+}
+
+/* --- zeroes and discards --------------------------------------------------------------------- */
+
+/* The lock is held.  Whole clusters of one L2 table get entries of zero. */
+static int zero_clusters(Qcow2 *s, uint64_t at, uint64_t n, bool unmap)
+{
+    uint64_t index;
+    Table *t;
+    int ret = qcow2_l2_for_write(s, at, &t, &index);
+
+    for (uint64_t i = 0; !ret && i < n; i++) {
+        uint64_t old = qcow2_l2_entry(t, index + i), now = ENTRY_ZERO;
+
+        if (old & ENTRY_ZERO && !(old & ENTRY_COMPRESSED)
+            && (!unmap || !(old & ENTRY_OFFSET))) {
+            continue;
+        }
+        if (s->version < 3) {
+            now = 0;
+        } else if (!unmap && !(old & ENTRY_COMPRESSED)) {
+            now |= old & (ENTRY_OFFSET | ENTRY_COPIED);
+        }
+        ret = qcow2_set_entries(s, t, index + i, 1, now, 0, unmap);
+    }
+    return ret;
+}
+
+/* Zeroes as data, for part of a cluster or where no entry says zero. */
+static int write_plain_zeroes(BlockNode *n, uint64_t at, uint64_t bytes)
+{
+    size_t len = MIN(bytes, MiB);
+    uint8_t *zeroes = block_alloc(len);
+    int ret = zeroes ? 0 : -ENOMEM;
+
+    if (zeroes) {
+        memset(zeroes, 0, len);
+    }
+    while (!ret && bytes) {
+        struct iovec v = { zeroes, MIN(bytes, len) };
+
+        ret = qcow2_write(n, at, v.iov_len, iov_all(&v, 1), 0);
+        at += v.iov_len;
+        bytes -= v.iov_len;
+    }
+    block_free(zeroes);
+    return ret;
+}
+
+/* The next run of clusters in one table: [*at, + *run) of [at, end). */
+static uint64_t table_run(const Qcow2 *s, uint64_t at, uint64_t end)
+{
+    uint64_t covered = BIT64(s->cluster_bits + s->l2_bits);
+
+    return MIN(end - at, covered - (at & (covered - 1)));
+}
+
+/* One step of write_zeroes: how much it did is in *done. */
+static int zero_step(BlockNode *n, uint64_t at, uint64_t end, unsigned flags,
+                     uint64_t *done)
+{
+    Qcow2 *s = qcow2_of(n);
+    uint64_t in_cluster = qcow2_in_cluster(s, at);
+    uint64_t whole = end == n->length ? end : ALIGN_DOWN(end, s->cluster);
+    int ret;
+
+    if (in_cluster || at >= whole) {    /* a part of a cluster */
+        *done = MIN(end - at, s->cluster - in_cluster);
+        ret = lock_range(s, at, *done);
+        if (ret < 0) {
+            return ret;
+        }
+        ret = is_zero_range(s, at, *done);
+        co_mutex_unlock(&s->lock);
+        return ret < 0 ? ret : ret > 0 ? 0
+               : flags & BLOCK_NO_FALLBACK ? -ENOTSUP
+               : write_plain_zeroes(n, at, *done);
+    }
+    *done = table_run(s, at, whole);
+    if (s->version < 3 && n->backing) {
+        *done = MIN(*done, MiB);
+        return flags & BLOCK_NO_FALLBACK ? -ENOTSUP
+               : write_plain_zeroes(n, at, *done);
+    }
+    ret = lock_range(s, at, *done);
+    if (ret < 0) {
+        return ret;
+    }
+    ret = n->backing ? 0 : is_zero_range(s, at, *done);
+    if (!ret) {
+        ret = zero_clusters(s, at, qcow2_clusters(s, *done),
+                            flags & BLOCK_MAY_UNMAP);
+    }
+    co_mutex_unlock(&s->lock);
+    return MIN(ret, 0);
+}
+
+int qcow2_write_zeroes(BlockNode *n, uint64_t at, uint64_t bytes,
+                       unsigned flags)
+{
+    uint64_t end = at + bytes, done;
+
+    for (; at < end; at += done) {
+        int ret = zero_step(n, at, end, flags, &done);
+
+        if (ret < 0) {
+            return ret;
+        }
+    }
+    return 0;
+}
+
+/* Whole clusters alone; what is in none stays so. */
+int qcow2_discard(BlockNode *n, uint64_t at, uint64_t bytes)
+{
+    Qcow2 *s = qcow2_of(n);
+    uint64_t end = at + bytes;
+
+    end = end == n->length ? end : ALIGN_DOWN(end, s->cluster);
+    at = ALIGN_UP(at, s->cluster);
+    if (s->version < 3 && n->backing) {
+        return 0;               /* the backing file would show again */
+    }
+    while (at < end) {
+        uint64_t run = table_run(s, at, end);
+        Mapping m;
+        int ret = lock_range(s, at, run);
+
+        if (ret < 0) {
+            return ret;
+        }
+        ret = qcow2_lookup(s, at, run, &m);
+        if (!ret && (m.kind == MAP_DATA || m.kind == MAP_PACKED
+                     || (m.kind == MAP_ZERO && m.at))) {
+            ret = zero_clusters(s, at, qcow2_clusters(s, m.bytes), true);
+        }
+        co_mutex_unlock(&s->lock);
+        if (ret < 0) {
+            return ret;
+        }
+        at += m.bytes;
+    }
+    return 0;
+}
