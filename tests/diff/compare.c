@@ -187,8 +187,8 @@ char *compare_results(const DiffCase *c, const DiffResult *want,
         }
         if (x->vector != EXC_PF) {
             x->cr2 = 0;
-        } else if (x->cr2 >> 47) {
-            x->error |= 1;      /* Linux says so of its own half */
+        } else if (x->cr2 >= UINT64_C(0x7ffffffff000)) {
+            x->error |= 1;      /* Linux says so of all that is not a user's */
         }
         /* Outside 64-bit mode the upper halves do not exist. */
         for (unsigned r = 0; c->mode == MODE_32 && r < 16; r++) {

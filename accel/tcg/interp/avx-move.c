@@ -267,10 +267,9 @@ DEFINE_REG(VZEROALL, vzero, true)
         unsigned bad = 1, odd;                                              \
                                                                             \
         NEED_AVX(env, insn);                                                \
-        if (insn->flags & INSN_MEM                                          \
+        if (insn->flags & INSN_MEM && host_is_amd()                         \
             && (!area_gva(env, insn, n, true, 1, &env->ea)                  \
-                || (host_is_amd()                                           \
-                    && !mem_probe_write(env, env->ea, n)))) {               \
+                || !mem_probe_write(env, env->ea, n))) {                    \
             return insn_fault(env, insn);                                   \
         }                                                                   \
         FP_ENTER(env, insn, slow, odd);                                     \
@@ -287,7 +286,8 @@ DEFINE_REG(VZEROALL, vzero, true)
             set_halves(S(env, insn), lo, hi);                               \
             NEXT(env, insn);                                                \
         }                                                                   \
-        p = mem_write(env, env->ea, n);                                     \
+        p = area_gva(env, insn, n, true, 1, &env->ea)                       \
+            ? mem_write(env, env->ea, n) : NULL;                            \
         if (unlikely(!p)) {                                                 \
             return insn_fault(env, insn);                                   \
         }                                                                   \

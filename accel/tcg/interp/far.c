@@ -10,6 +10,8 @@
  */
 #include "accel/tcg/interp/far.h"
 
+#include "accel/tcg/interp/host.h"
+
 /* --- common ------------------------------------------------------------------------ */
 
 /* The new mode, CS and RIP are set: to the dispatcher. */
@@ -32,6 +34,12 @@ static bool rip_ok(Env *env, uint64_t cs, uint64_t rip)
 static uint64_t rip_popped(Env *env, uint64_t cs, uint64_t rip)
 {
     return long_mode(env) && desc_l(cs) ? rip : (uint32_t)rip;
+}
+
+/* So are 64-bit pointers to it, by Intel's. */
+static uint64_t rip_cut(Env *env, uint64_t cs, uint64_t rip)
+{
+    return host_is_amd() ? rip : rip_popped(env, cs, rip);
 }
 
 static bool gp(Env *env, uint16_t selector)
@@ -215,6 +223,7 @@ static const Insn *jmp_far(Env *env, const Insn *insn)
             return insn_raise_err(env, insn, EXC_GP, selector & 0xfffc);
         }
     }
+    rip = rip_cut(env, cs.lo, rip);
     if (!rip_ok(env, cs.lo, rip)) {
         return insn_raise_err(env, insn, EXC_GP, 0);
     }
@@ -399,10 +408,22 @@ static const Insn *call_far(Env *env, const Insn *insn)
             return insn_raise_err(env, insn, EXC_GP, selector & 0xfffc);
         }
     }
+    /* Intel's push as the new code would, and then look where they go. */
+    if (!host_is_amd() && long_mode(env)) {
+        st.is64 = desc_l(cs.lo);
+        st.sp = st.is64 ? env->s.gpr[R_RSP] : st.sp;
+    }
+    rip = rip_cut(env, cs.lo, rip);
+    if (host_is_amd() && !rip_ok(env, cs.lo, rip)) {
+        return insn_raise_err(env, insn, EXC_GP, 0);
+    }
+    if (!push_return(env, insn, &st, size)) {
+        return insn_fault(env, insn);
+    }
     if (!rip_ok(env, cs.lo, rip)) {
         return insn_raise_err(env, insn, EXC_GP, 0);
     }
-    if (!push_return(env, insn, &st, size) || !desc_set_accessed(env, &cs)) {
+    if (!desc_set_accessed(env, &cs)) {
         return insn_fault(env, insn);
     }
     if (st.is64) {

@@ -151,11 +151,14 @@ bool mask_store(Env *env, const Insn *insn, uint64_t lo, uint64_t hi,
         && mem_canonical(env, gva)) {
         return exc_set(env, EXC_AC, true, 0);
     }
-    upper = (env->mode & DM_CODE_MASK) == DM_CODE64 ? gva + 8
-            : (uint32_t)(gva + 8);
+    upper = insn->flags & INSN_A16 ? gva - off + (uint16_t)(off + 8) : gva + 8;
+    if ((env->mode & DM_CODE_MASK) != DM_CODE64) {
+        upper = (uint32_t)upper;
+    }
     /* Intel's look at the upper half first. */
     if ((n == 16 && !host_is_amd() && !mem_probe_write(env, upper, 8))
-        || !mem_probe_write(env, gva, n)) {
+        || !mem_probe_write(env, gva, 8)
+        || (n == 16 && !mem_probe_write(env, upper, 8))) {
         return false;
     }
     for (unsigned i = 0; i < n; i++) {
@@ -164,7 +167,7 @@ bool mask_store(Env *env, const Insn *insn, uint64_t lo, uint64_t hi,
         if (!(mask >> i & 1)) {
             continue;
         }
-        p = mem_write(env, gva + i, 1);
+        p = mem_write(env, i < 8 ? gva + i : upper + i - 8, 1);
         if (!p) {
             return false;
         }
