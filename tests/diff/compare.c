@@ -194,6 +194,9 @@ char *compare_results(const DiffCase *c, const DiffResult *want,
         for (unsigned r = 0; c->mode == MODE_32 && r < 16; r++) {
             x->gpr[r] = r < 8 ? (uint32_t)x->gpr[r] : 0;
         }
+        if (x->cs == SEL_CS32) {
+            x->gpr[4] = (uint32_t)x->gpr[4];    /* so it was pushed */
+        }
         memset(x->pad, 0, sizeof(x->pad));
         memset(x->xs + XS_BV, 0, 64);
         memset(x->xs + 416, 0, 96);

@@ -124,6 +124,8 @@ unsigned gen_mode_bits(unsigned mode);
 /* The page at DIFF_GATE, and where it leads. */
 void native_make_gate(uint8_t *page);
 uint64_t native_end(void);
+/* The only processor that the child runs on. */
+unsigned native_cpu(void);
 /* Before there are threads.  False: not on this host, with a reason. */
 bool native_start(const char **why);
 void native_stop(void);

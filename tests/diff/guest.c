@@ -72,8 +72,8 @@ static void make_tables(void)
     gdt[4] = UINT64_C(0x00cffb000000ffff);      /* 23h */
     gdt[5] = UINT64_C(0x00cff3000000ffff);      /* 2Bh */
     gdt[6] = UINT64_C(0x00affb000000ffff);      /* 33h */
-    gdt[15] = UINT64_C(0x0040f50000000000);     /* 7Bh: its limit tells which
-                                                 * processor this is */
+    gdt[15] = UINT64_C(0x0040f50000000000)      /* 7Bh: its limit tells which */
+              | native_cpu();                   /* processor this is */
     for (unsigned v = 0; v < 256; v++) {
         uint64_t to = KERNEL + K_HLT + v;
         uint16_t *g = idt + 8 * v;

@@ -19,6 +19,7 @@
 #include <linux/filter.h>
 #include <linux/futex.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <sys/auxv.h>
@@ -240,6 +241,29 @@ void native_make_gate(uint8_t *page)
     }
 }
 
+unsigned native_cpu(void)
+{
+    static int cpu = -1;
+    cpu_set_t set;
+
+    if (cpu < 0) {
+        for (cpu = 0; sched_getaffinity(0, sizeof(set), &set) == 0
+                      && cpu < CPU_SETSIZE - 1 && !CPU_ISSET(cpu, &set);) {
+            cpu++;
+        }
+    }
+    return cpu;
+}
+
+static void stay_there(void)
+{
+    cpu_set_t set;
+
+    CPU_ZERO(&set);
+    CPU_SET(native_cpu(), &set);
+    sched_setaffinity(0, sizeof(set), &set);
+}
+
 static bool child_memory(int code_fd)
 {
     uint8_t *gate = (uint8_t *)(uintptr_t)DIFF_GATE;
@@ -270,6 +294,7 @@ static G_NORETURN void child_main(int code_fd, pid_t parent)
 
     sa.sa_sigaction = (void (*)(int, siginfo_t *, void *))diff_signal;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    stay_there();
     if (getppid() != parent || !child_memory(code_fd)) {
         _exit(1);
     }

@@ -332,6 +332,7 @@ static bool masked(const X86Vec *mask, unsigned bytes, unsigned i)
 static bool element_read(Env *env, uint64_t gva, void *to, unsigned bytes)
 {
     unsigned step = unlikely(env->mode & DM_AC) ? 1 : bytes;
+    uint8_t whole[8];
 
     for (unsigned i = 0; i < bytes; i += step) {
         const void *p = mem_read(env, gva + i, step);
@@ -339,8 +340,9 @@ static bool element_read(Env *env, uint64_t gva, void *to, unsigned bytes)
         if (!p) {
             return false;
         }
-        memcpy((uint8_t *)to + i, p, step);
+        memcpy(whole + i, p, step);
     }
+    memcpy(to, whole, bytes);
     return true;
 }
 

@@ -215,8 +215,11 @@ static bool deliver_vme(Env *env, const Event *ev)
 static bool push_frame(Env *env, const Event *ev, NewStack *st, unsigned size,
                        bool with_stack)
 {
-    uint64_t flags = pushed_flags(env, ev);
+    uint64_t flags = pushed_flags(env, ev), sp = env->s.gpr[R_RSP];
 
+    if (!in_code64(env)) {
+        sp = (uint32_t)sp;
+    }
     if (env->mode & DM_VM86) {
         static const uint8_t order[] = { SEG_GS, SEG_FS, SEG_DS, SEG_ES };
 
@@ -229,7 +232,7 @@ static bool push_frame(Env *env, const Event *ev, NewStack *st, unsigned size,
     }
     if (with_stack
         && (!new_stack_push(env, st, env->s.seg[SEG_SS].selector, size)
-            || !new_stack_push(env, st, env->s.gpr[R_RSP], size))) {
+            || !new_stack_push(env, st, sp, size))) {
         return false;
     }
     return new_stack_push(env, st, flags, size)

@@ -82,7 +82,9 @@ bool area_gva(Env *env, const Insn *insn, unsigned n, bool write,
         && !seg_linear(env, insn->seg, *gva, n, write, gva)) {
         return false;
     }
-    return !(*gva & (align - 1)) || exc_set(env, EXC_GP, true, 0);
+    /* An address that is not canonical comes first: it may be #SS. */
+    return !(*gva & (align - 1)) || !mem_canonical(env, *gva)
+           || exc_set(env, EXC_GP, true, 0);
 }
 
 const void *op_read_aligned(Env *env, const Insn *insn, unsigned size)
@@ -151,7 +153,9 @@ bool mask_store(Env *env, const Insn *insn, uint64_t lo, uint64_t hi,
         && mem_canonical(env, gva)) {
         return exc_set(env, EXC_AC, true, 0);
     }
-    upper = insn->flags & INSN_A16 ? gva - off + (uint16_t)(off + 8) : gva + 8;
+    upper = insn->flags & INSN_A16 ? gva - off + (uint16_t)(off + 8)
+            : insn->flags & INSN_A32 ? gva - off + (uint32_t)(off + 8)
+            : gva + 8;
     if ((env->mode & DM_CODE_MASK) != DM_CODE64) {
         upper = (uint32_t)upper;
     }

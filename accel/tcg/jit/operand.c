@@ -148,8 +148,9 @@ unsigned t_offset_to(Ctx *c, unsigned to, bool must)
     return to;
 }
 
-/* The segment has no limit and can be written, or the slow path is taken. */
-static void whole_segment(Ctx *c)
+/* The segment has no limit and can be written, and offset `r` is not where an
+ * access could pass its end, or the slow path is taken. */
+static void whole_segment(Ctx *c, unsigned r)
 {
     uint32_t seg = OFF(s.seg) + c->insn->seg * sizeof(X86Seg);
 
@@ -163,6 +164,9 @@ static void whole_segment(Ctx *c)
     e_gs(&c->e, 4, 0x83, 7, seg + offsetof(X86Seg, limit));
     e8(&c->e, -1);
     t_jcc_slow(c, 5);
+    e_rr(&c->e, 4, 0x83, 7, r);
+    e8(&c->e, -64);
+    t_jcc_slow(c, 7);
 }
 
 unsigned t_address(Ctx *c)
@@ -171,7 +175,7 @@ unsigned t_address(Ctx *c)
 
     if (c->insn->ea & EA_SEG) {
         if (c->word == 4) {
-            whole_segment(c);
+            whole_segment(c, r);
         }
         e_gs(&c->e, 8, 0x8b, H_AX,
              OFF(s.seg) + c->insn->seg * sizeof(X86Seg)
