@@ -11,6 +11,8 @@
  */
 #include "hw/acpi/acpi.h"
 
+#include <assert.h>
+
 #include "cpu/cpu.h"
 #include "hw/boot/boot.h"
 #include "hw/pci/i440fx.h"
@@ -388,6 +390,7 @@ BiosLoader *acpi_build(Machine *m)
         bios_loader_allocate(b.loader, ACPI_TABLES_FILE, b.out, 64,
                              BIOS_ZONE_HIGH);
         facs = build_facs(&b);
+        assert(facs == ACPI_FACS_AT);
         dsdt = build_dsdt(&b);
         build_fadt(&b, facs, dsdt);
         build_madt(&b);

@@ -7,8 +7,9 @@
  *         button, global lock doorbells, two GPE bytes at AFE0h (QEMU's place:
  *         the tables and other guests' habits name it), APM ports with the
  *         ACPI enable and disable commands, a reset SMBus host that has no
- *         slaves.  Not: throttling, device monitors and traps (registers
- *         hold what is written); wake-up from S3 comes with migration.
+ *         slaves; suspend to RAM, from which the RTC's alarm and the button
+ *         wake.  Not: throttling, device monitors and traps (registers hold
+ *         what is written).
  * Locks:  machine lock.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -131,7 +132,24 @@ static void set_status(Piix4Pm *s, uint16_t status)
 
 static void power_button(void *opaque)
 {
-    set_status(opaque, PM_PWRBTN);
+    if (machine_suspended()) {
+        machine_request_wakeup(WAKE_BUTTON);
+    } else {
+        set_status(opaque, PM_PWRBTN);
+    }
+}
+
+/* The RTC's alarm; whether it may wake is said before it sleeps. */
+static void pm_input(void *dev, int n, int level)
+{
+    Piix4Pm *s = pm_of(dev);
+
+    if (level) {
+        set_status(s, PM_RTC);
+        if (machine_suspended() && s->pmen & PM_RTC) {
+            machine_request_wakeup(WAKE_RTC);
+        }
+    }
 }
 
 void piix4_pm_gpe(Device *dev, unsigned n)
@@ -158,6 +176,8 @@ static void enter_sleep(Piix4Pm *s)
     trace("piix4-pm-sleep", "type %u", type);
     if (type == SUS_SOFT_OFF) {
         machine_request_shutdown(SHUTDOWN_GUEST_SHUTDOWN);
+    } else if (type == SUS_TO_RAM && !s->disable_s3) {
+        machine_request_suspend();
     } else if (type == s->s4_val && !s->disable_s4) {
         /* Suspend to disk: the guest has saved itself; off it goes. */
         machine_request_shutdown(SHUTDOWN_GUEST_SHUTDOWN);
@@ -474,7 +494,10 @@ static void pm_reset(Device *dev)
     /* Without SMM: tell firmware (SeaBIOS) that it has set SMIs up already,
      * or it waits for its own handler. */
     pci->config[DEVACTB + 3] = s->smm_enabled ? 0 : DEVACTB_APMC_EN;
-    s->pmsts = s->pmen = s->pmcntrl = s->glbsts = s->glben = 0;
+    s->pmsts = machine_waking() == WAKE_RTC ? PM_WAK | PM_RTC
+               : machine_waking() == WAKE_BUTTON ? PM_WAK | PM_PWRBTN
+               : machine_waking() ? PM_WAK : 0;
+    s->pmen = s->pmcntrl = s->glbsts = s->glben = 0;
     s->pcntrl = s->devsts = s->glbctl = s->devctl = 0;
     s->gporeg = 0x7fffbfff;
     memset(s->gpe_sts, 0, sizeof(s->gpe_sts));
@@ -504,8 +527,7 @@ void piix4_pm_info(Device *dev, Piix4PmInfo *info)
 static const Property pm_props[] = {
     PROP_U32(Piix4Pm, smb_io_base, "smb_io_base", 0,
              "SMBus host's ports from reset on, 0: as firmware says"),
-    /* Until a wake-up exists, S3 would be a one-way street. */
-    PROP_BOOL(Piix4Pm, disable_s3, "disable_s3", true, "no suspend to RAM"),
+    PROP_BOOL(Piix4Pm, disable_s3, "disable_s3", false, "no suspend to RAM"),
     PROP_BOOL(Piix4Pm, disable_s4, "disable_s4", false, "no suspend to disk"),
     PROP_U8(Piix4Pm, s4_val, "s4_val", 2, "sleep type of S4"),
     PROP_BOOL(Piix4Pm, smm_enabled, "smm-enabled", false,
@@ -536,6 +558,7 @@ const DeviceType piix4_pm_type = {
     .name = "PIIX4_PM", .doc = "Intel 82371AB power management",
     .parent = &pci_device_type, .size = sizeof(Piix4Pm), .internal = true,
     .props = pm_props, .outputs = pm_outputs, .state = &pm_state,
+    .input = pm_input, .n_inputs = 1,
     .realize = pm_realize, .unrealize = pm_unrealize, .reset = pm_reset,
     .update = pm_update,
 };

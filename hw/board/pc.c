@@ -268,6 +268,7 @@ static bool make_power_management(PcMachine *pc, GError **err)
     }
     device_connect(pc->pm, "sci", 0, isa_bus_irq(pc->isa, SCI_IRQ));
     device_connect(pc->pm, "smi", 0, (Irq) { smi_line, pc, 0 });
+    device_connect(pc->rtc, "alarm", 0, device_in(pc->pm, 0));
     return true;
 }
 

@@ -21,6 +21,9 @@ static void boot_reset(void *opaque)
     BootImage *img = opaque;
 
     boot_platform_setup(img->m);
+    if (machine_waking() && boot_resume(img)) {
+        return;
+    }
     if (!boot_image_write(img)) {
         machine_request_shutdown(SHUTDOWN_ERROR);
         return;
@@ -185,6 +188,7 @@ bool boot_load(Machine *m, Region *memory, GError **err)
     }
     boot_options.kernel_first = by_firmware;
     boot_fill_cmos(m);
+    boot_tell_resume();
     return boot_fill_fw_cfg(m, err)
            && (!m->kernel || load_kernel(m, by_firmware, err));
 }

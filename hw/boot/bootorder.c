@@ -120,7 +120,7 @@ static void after_first_boot(void *opaque)
     static unsigned n_resets;
     Machine *m = opaque;
 
-    if (n_resets++ == 1) {
+    if (!machine_waking() && n_resets++ == 1) {
         g_clear_pointer(&boot_options.once, g_free);
         boot_fill_cmos(m);
     }

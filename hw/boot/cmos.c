@@ -14,12 +14,14 @@
 #include "hw/rtc/mc146818.h"
 
 enum {
+    SHUTDOWN_STATUS = 0x0f,
     DISK_TYPES = 0x12, DISK_TYPE_0 = 0x19, DISK_TYPE_1 = 0x1a,
     DISK_0 = 0x1b, DISK_1 = 0x24, DISK_TRANSLATION = 0x39,
     EQUIPMENT = 0x14, BASE_MEMORY = 0x15, EXTENDED_MEMORY = 0x17,
     EXTENDED_MEMORY_ACTUAL = 0x30, MEMORY_OVER_16M = 0x34, BOOT_3RD = 0x38,
     BOOT_1ST_2ND = 0x3d, MEMORY_OVER_4G = 0x5b, N_CPUS = 0x5f,
 };
+enum { SHUTDOWN_RESUME = 0xfe };        /* as SeaBIOS has it */
 enum { HAS_FPU = 1 << 1, HAS_MOUSE = 1 << 2 };
 
 static void find_rtc(Device *dev, void *opaque)
@@ -96,6 +98,22 @@ static void fill_disks(Device *dev, void *opaque)
                  rtc_cmos_get(rtc, DISK_TRANSLATION)
                  | (s->conf.cyls <= 1024 ? TRANSLATE_NONE : TRANSLATE_LBA)
                    << 2 * n);
+}
+
+/* Why there was a reset: after a suspend, to go on. */
+static void tell_resume(void *unused)
+{
+    Device *rtc = NULL;
+
+    device_foreach(NULL, find_rtc, &rtc);
+    if (rtc && machine_waking()) {
+        rtc_cmos_set(rtc, SHUTDOWN_STATUS, SHUTDOWN_RESUME);
+    }
+}
+
+void boot_tell_resume(void)
+{
+    machine_add_reset(tell_resume, NULL);
 }
 
 void boot_fill_cmos(Machine *m)

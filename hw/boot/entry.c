@@ -2,7 +2,8 @@
  * The boot CPU's state at a kernel's entry.
  *
  * Spec:   Linux Documentation/arch/x86/boot.rst, "32-bit boot protocol" and
- *         "64-bit boot protocol"; Xen docs/misc/pvh; Multiboot 0.6.96, 3.2.
+ *         "64-bit boot protocol"; Xen docs/misc/pvh; Multiboot 0.6.96, 3.2;
+ *         ACPI 6.4, 5.2.10 (the waking vector) and 16.3.
  * Locks:  machine lock, vCPUs stopped.
  *
  * One GDT serves all protocols: 10h code, 18h data, both flat.
@@ -55,10 +56,15 @@ static void write_pages(void)
     as_write(&as_memory, BOOT_PAGES_GPA, t, 6 * 4096);
 }
 
+static X86Cpu *boot_cpu(const BootImage *img)
+{
+    return img->m->cpus && img->m->cpus->len
+           ? g_ptr_array_index(img->m->cpus, 0) : NULL;
+}
+
 void boot_enter(const BootImage *img)
 {
-    X86Cpu *cpu = img->m->cpus && img->m->cpus->len
-                  ? g_ptr_array_index(img->m->cpus, 0) : NULL;
+    X86Cpu *cpu = boot_cpu(img);
     bool wide = img->mode == BOOT_ENTRY_LONG64;
     X86State *s = cpu ? cpu->state : NULL;
     uint16_t code = FLAT_CODE | (wide ? SEGA_L : SEGA_DB);
@@ -96,4 +102,32 @@ void boot_enter(const BootImage *img)
     if (cpu->accel && cpu->accel->put_state) {
         cpu->accel->put_state(cpu);
     }
+}
+
+enum { FACS_WAKING_VECTOR = 12 };
+
+bool boot_resume(const BootImage *img)
+{
+    X86Cpu *cpu = boot_cpu(img);
+    X86Seg *cs;
+    uint8_t raw[4];
+    uint32_t vector;
+
+    if (!cpu || !img->facs_gpa
+        || as_read(&as_memory, img->facs_gpa + FACS_WAKING_VECTOR, raw,
+                   sizeof(raw)) != MEM_OK) {
+        return false;
+    }
+    vector = load_le32(raw);
+    if (!vector || vector >= MiB) {
+        return false;           /* real mode does not reach it */
+    }
+    cs = &cpu->state->seg[SEG_CS];
+    cs->selector = vector >> 4;
+    cs->base = vector & ~15u;
+    cpu->state->rip = vector & 15;
+    if (cpu->accel && cpu->accel->put_state) {
+        cpu->accel->put_state(cpu);
+    }
+    return true;
 }

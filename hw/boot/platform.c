@@ -272,6 +272,8 @@ void boot_platform_setup(Machine *m)
     }
     mem_commit();
     setup_cpus(m, e820);
-    boot_write_ivt();
-    set_bios_data_area();
+    if (!machine_waking()) {
+        boot_write_ivt();
+        set_bios_data_area();
+    }
 }

@@ -35,6 +35,8 @@ bool boot_add_acpi(BootImage *img, GError **err)
         boot_add_table(img, f->gpa, f->data->data, f->data->len);
     }
     img->rsdp_gpa = bios_loader_file(l, ACPI_RSDP_FILE)->gpa;
+    img->facs_gpa = bios_loader_file(l, ACPI_TABLES_FILE)->gpa
+                    + ACPI_FACS_AT;
     return true;
 }
 

@@ -83,6 +83,7 @@ typedef struct {
     IsaDevice isa;
     Region io;
     Irq irq;                    /* out: IRQ 8 */
+    Irq alarm;                  /* out: the alarm's part of it, for wake-up */
     int32_t base_year;          /* property: the year of year register 0 */
     uint8_t irq_line;           /* property */
     int lost_tick_policy;       /* property */
@@ -333,6 +334,7 @@ static void drive(Mc146818 *s)
 
     *c = (*c & C_FLAGS) | (*c & b & C_FLAGS ? C_IRQF : 0);
     irq_set(&s->irq, *c & C_IRQF ? 1 : 0);
+    irq_set(&s->alarm, *c & b & C_AF ? 1 : 0);
 
     if ((b & B_PIE) && period
         && (!(*c & C_PF) || s->lost_tick_policy == LOST_TICK_SLEW)) {
@@ -643,7 +645,9 @@ static const Property rtc_props[] = {
     {}
 };
 
-static const Output rtc_outputs[] = { OUTPUT(Mc146818, irq, "irq"), {} };
+static const Output rtc_outputs[] = {
+    OUTPUT(Mc146818, irq, "irq"), OUTPUT(Mc146818, alarm, "alarm"), {}
+};
 
 static const State rtc_state = {
     .name = "mc146818rtc", .version = 1, .post_load = rtc_post_load,

@@ -53,7 +53,7 @@ GPtrArray *machine_type_list(void);     /* sorted; free the array */
 typedef enum {
     RUN_STATE_PRELAUNCH, RUN_STATE_RUNNING, RUN_STATE_PAUSED,
     RUN_STATE_SHUTDOWN, RUN_STATE_GUEST_PANICKED, RUN_STATE_INTERNAL_ERROR,
-    RUN_STATE_DEBUG, RUN_STATE_IO_ERROR,
+    RUN_STATE_DEBUG, RUN_STATE_IO_ERROR, RUN_STATE_SUSPENDED,
 } RunState;
 const char *run_state_name(RunState s);         /* QEMU's names */
 
@@ -62,6 +62,9 @@ typedef enum {
     SHUTDOWN_GUEST_SHUTDOWN, SHUTDOWN_GUEST_RESET, SHUTDOWN_GUEST_PANIC,
     SHUTDOWN_TRIPLE_FAULT, SHUTDOWN_HOST_RESET, SHUTDOWN_ERROR,
 } ShutdownCause;
+
+/* What ended a suspend to RAM. */
+typedef enum { WAKE_NONE, WAKE_RTC, WAKE_BUTTON, WAKE_OTHER } WakeCause;
 
 /* -action panic=: what to do when the guest says that it panicked. */
 typedef enum {
@@ -93,6 +96,8 @@ struct Machine {
     GPtrArray *cpus;            /* of X86Cpu *, in order of index */
 
     RunState state;
+    bool suspended;             /* to RAM; what is paused meanwhile stays so */
+    WakeCause waking;           /* during the reset that ends that */
 };
 
 /* The switches that every type has, into Machine. */
@@ -133,6 +138,17 @@ void machine_request_reset(ShutdownCause why);
 void machine_request_shutdown(ShutdownCause why);
 /* The exit status to leave with (isa-debug-exit); then a shutdown. */
 void machine_request_exit(int status);
+/*
+ * Suspend to RAM.  A vCPU that asks runs nothing more; the others stop soon.
+ * Clocks go on, and so do devices; a wake-up resets all but RAM, and whoever
+ * stands for the firmware (or it, by CMOS 0Fh) finds where to resume.
+ */
+void machine_request_suspend(void);
+void machine_request_wakeup(WakeCause why);
+bool machine_suspended(void);
+WakeCause machine_waking(void); /* WAKE_NONE but inside of that reset */
+/* Set by src/cpu: the calling vCPU, if it is one, stops. */
+extern void (*machine_stop_this_cpu)(void);
 /* The guest asked to power off by ACPI or to be woken by the button. */
 void machine_powerdown(void);                   /* press the power button */
 void machine_add_powerdown_hook(void (*fn)(void *opaque), void *opaque);

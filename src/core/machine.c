@@ -21,6 +21,7 @@ void (*machine_set_ferr)(bool level);
 void (*machine_pause_cpus)(void);
 void (*machine_resume_cpus)(void);
 void (*machine_reset_cpus)(void);
+void (*machine_stop_this_cpu)(void);
 
 static Machine *the_machine;
 static int exit_status;
@@ -150,6 +151,7 @@ const char *run_state_name(RunState s)
         [RUN_STATE_INTERNAL_ERROR] = "internal-error",
         [RUN_STATE_DEBUG] = "debug",
         [RUN_STATE_IO_ERROR] = "io-error",
+        [RUN_STATE_SUSPENDED] = "suspended",
     };
 
     return names[s];
@@ -197,6 +199,13 @@ void machine_start(Machine *m)
     if (machine_running(m)) {
         return;
     }
+    if (m->suspended) {
+        if (m->state != RUN_STATE_SUSPENDED) {
+            clock_start();
+            machine_set_state(m, RUN_STATE_SUSPENDED);
+        }
+        return;
+    }
     clock_start();
     machine_set_state(m, RUN_STATE_RUNNING);
     if (machine_resume_cpus) {
@@ -210,6 +219,8 @@ void machine_stop(Machine *m, RunState why)
         if (machine_pause_cpus) {
             machine_pause_cpus();
         }
+        clock_stop();
+    } else if (m->state == RUN_STATE_SUSPENDED) {
         clock_stop();
     }
     machine_set_state(m, why);
@@ -276,6 +287,8 @@ void machine_reset(Machine *m)
 /* --- requests ---------------------------------------------------------------------------- */
 
 static int requested_reset, requested_shutdown;     /* (A) a ShutdownCause */
+static int requested_suspend;                       /* (A) bool */
+static int requested_wakeup;                        /* (A) a WakeCause */
 static int request_pending;                         /* (A) handler queued */
 
 static void do_shutdown(Machine *m, ShutdownCause why)
@@ -300,6 +313,17 @@ static void do_shutdown(Machine *m, ShutdownCause why)
     }
 }
 
+static void leave_suspend(Machine *m)
+{
+    m->suspended = false;
+    if (m->state == RUN_STATE_SUSPENDED) {
+        machine_set_state(m, RUN_STATE_RUNNING);
+        if (machine_resume_cpus) {
+            machine_resume_cpus();
+        }
+    }
+}
+
 static void do_reset(Machine *m, ShutdownCause why)
 {
     bool running = machine_running(m);
@@ -312,8 +336,33 @@ static void do_reset(Machine *m, ShutdownCause why)
         machine_pause_cpus();
     }
     machine_reset(m);
-    if (running && machine_resume_cpus) {
+    if (m->suspended) {
+        leave_suspend(m);
+    } else if (running && machine_resume_cpus) {
         machine_resume_cpus();
+    }
+}
+
+static void do_suspend(Machine *m)
+{
+    if (!m->suspended) {
+        m->suspended = true;
+        if (machine_running(m)) {
+            if (machine_pause_cpus) {
+                machine_pause_cpus();
+            }
+            machine_set_state(m, RUN_STATE_SUSPENDED);
+        }
+    }
+}
+
+static void do_wakeup(Machine *m, WakeCause why)
+{
+    if (m->suspended) {
+        m->waking = why;
+        machine_reset(m);
+        m->waking = WAKE_NONE;
+        leave_suspend(m);
     }
 }
 
@@ -321,16 +370,34 @@ static void serve_requests(void *opaque)
 {
     Machine *m = machine();
     ShutdownCause shutdown, reset;
+    WakeCause wakeup;
+    bool suspend;
 
     __atomic_store_n(&request_pending, 0, __ATOMIC_SEQ_CST);
     shutdown = __atomic_exchange_n(&requested_shutdown, SHUTDOWN_NONE,
                                    __ATOMIC_ACQ_REL);
     reset = __atomic_exchange_n(&requested_reset, SHUTDOWN_NONE,
                                 __ATOMIC_ACQ_REL);
+    suspend = __atomic_exchange_n(&requested_suspend, 0, __ATOMIC_ACQ_REL);
+    wakeup = __atomic_exchange_n(&requested_wakeup, WAKE_NONE,
+                                 __ATOMIC_ACQ_REL);
+    if (suspend) {
+        do_suspend(m);
+    }
+    if (wakeup != WAKE_NONE) {
+        do_wakeup(m, wakeup);
+    }
     if (shutdown != SHUTDOWN_NONE) {
         do_shutdown(m, shutdown);
     } else if (reset != SHUTDOWN_NONE) {
         do_reset(m, reset);
+    }
+}
+
+static void queue_requests(void)
+{
+    if (!__atomic_exchange_n(&request_pending, 1, __ATOMIC_SEQ_CST)) {
+        loop_call(loop_main(), serve_requests, NULL);
     }
 }
 
@@ -346,9 +413,7 @@ static void request(int *word, ShutdownCause why)
         __atomic_compare_exchange_n(word, &none, (int)why, false,
                                     __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
     }
-    if (!__atomic_exchange_n(&request_pending, 1, __ATOMIC_SEQ_CST)) {
-        loop_call(loop_main(), serve_requests, NULL);
-    }
+    queue_requests();
 }
 
 void machine_request_reset(ShutdownCause why)
@@ -359,6 +424,31 @@ void machine_request_reset(ShutdownCause why)
 void machine_request_shutdown(ShutdownCause why)
 {
     request(&requested_shutdown, why);
+}
+
+void machine_request_suspend(void)
+{
+    __atomic_store_n(&requested_suspend, 1, __ATOMIC_RELEASE);
+    if (machine_stop_this_cpu) {
+        machine_stop_this_cpu();
+    }
+    queue_requests();
+}
+
+void machine_request_wakeup(WakeCause why)
+{
+    __atomic_store_n(&requested_wakeup, (int)why, __ATOMIC_RELEASE);
+    queue_requests();
+}
+
+bool machine_suspended(void)
+{
+    return machine() && machine()->suspended;
+}
+
+WakeCause machine_waking(void)
+{
+    return machine() ? machine()->waking : WAKE_NONE;
 }
 
 void machine_request_exit(int status)

@@ -358,6 +358,13 @@ static void pause_cpus(void)
     }
 }
 
+static void stop_this_cpu(void)
+{
+    if (current) {
+        request_stop(current, true);
+    }
+}
+
 static void resume_cpus(void)
 {
     GPtrArray *cpus = machine()->cpus;
@@ -502,6 +509,7 @@ bool cpus_create(Machine *m, GError **err)
 {
     machine_pause_cpus = pause_cpus;
     machine_resume_cpus = resume_cpus;
+    machine_stop_this_cpu = stop_this_cpu;
     machine_reset_cpus = reset_cpus;
     machine_set_a20 = set_a20;
     machine_raise_smi = raise_smi;

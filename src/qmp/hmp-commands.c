@@ -127,6 +127,19 @@ static void cmd_reset(Hmp *mon, unsigned argc, char **argv)
     }
 }
 
+static void cmd_wakeup(Hmp *mon, unsigned argc, char **argv)
+{
+    if (!need_machine(mon)) {
+        return;
+    }
+    if (!machine_suspended()) {
+        hmp_puts(mon, "Error: Unable to wake up: guest is not in suspended "
+                 "state\n");
+        return;
+    }
+    machine_request_wakeup(WAKE_OTHER);
+}
+
 static void cmd_powerdown(Hmp *mon, unsigned argc, char **argv)
 {
     if (need_machine(mon)) {
@@ -221,6 +234,7 @@ static const HmpCommand basics[] = {
     { "cont|c", "", "let the guest run", 0, 0, cmd_cont },
     { "system_reset", "", "reset the machine", 0, 0, cmd_reset },
     { "system_powerdown", "", "press the power button", 0, 0, cmd_powerdown },
+    { "system_wakeup", "", "end a suspend to RAM", 0, 0, cmd_wakeup },
     { "nmi", "", "send an NMI to every CPU", 0, 0, cmd_nmi },
     { "cpu", "index", "choose the CPU that commands are about", 1, 1,
       cmd_cpu },

@@ -14,6 +14,7 @@
 
 #define ACPI_TABLES_FILE "etc/acpi/tables"
 #define ACPI_RSDP_FILE   "etc/acpi/rsdp"
+#define ACPI_FACS_AT     0      /* in the tables' file */
 #define ACPI_LOADER_FILE "etc/table-loader"
 
 /* Fixed ports kept free for hot plug. */

@@ -1,7 +1,7 @@
 /*
  * "PIIX4_PM": ACPI registers, power button, SMBus host, APM ports.
  *
- * Outputs: "sci", for ISA line 9; "smi".
+ * Outputs: "sci", for ISA line 9; "smi".  Input 0: the RTC's alarm.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -147,6 +147,7 @@ typedef struct BootImage {
     uint64_t tables_end;        /* next free byte at BOOT_TABLES_GPA */
     uint64_t fseg_end;          /* next free byte at BOOT_FSEG_GPA */
     uint64_t rsdp_gpa;          /* 0: no ACPI tables */
+    uint64_t facs_gpa;          /* likewise */
 
     BootEntryMode mode;
     uint64_t entry;
@@ -196,6 +197,10 @@ struct FwCfg;
 bool boot_fill_order(Machine *m, struct FwCfg *s, GError **err);
 /* And in the RTC's CMOS RAM.  hw/boot/cmos.c */
 void boot_fill_cmos(Machine *m);
+void boot_tell_resume(void);
+/* At the reset that ends a suspend, without firmware: on at the waking vector
+ * that the guest left in the FACS.  False: it left none.  entry.c */
+bool boot_resume(const BootImage *img);
 
 /* Loaders; each fails with "reason" only.  `first` is the file's start. */
 bool linux_probe(const uint8_t *first, size_t len);
