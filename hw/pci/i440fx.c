@@ -66,6 +66,7 @@ typedef struct I440fxHost {
     Region pci_mem;
     AddressSpace pci_as, ram_as;
     Pam pam[N_PAM];
+    uint8_t pam_regs[PAM6 - PAM0 + 1];  /* as they were last looked at */
     Region smram;               /* A0000h: PCI's, over the RAM below it */
     Region smm_ram;             /* A0000h in system management mode: RAM */
     Region hole;                /* PCI below 1 MiB where nothing answers */
@@ -107,6 +108,7 @@ static const IoOps split_ops = {
 
 static void pam_update(I440fxHost *s)
 {
+    memcpy(s->pam_regs, s->pmc->pci.config + PAM0, sizeof(s->pam_regs));
     mem_begin();
     for (unsigned i = 0; i < N_PAM && s->ram; i++) {
         Pam *p = &s->pam[i];
@@ -252,6 +254,11 @@ static void pmc_reset(Device *dev)
     pci->wmask[SMRAM] = SMRAM_G_SMRAME | SMRAM_D_LCK | SMRAM_D_CLS
                         | SMRAM_D_OPEN;
     set_row_boundaries(pmc);
+    if (machine_waking()) {
+        /* Firmware resumes in its shadow, which is RAM that was kept. */
+        memcpy(pci->config + PAM0, pmc->host->pam_regs,
+               sizeof(pmc->host->pam_regs));
+    }
     pam_update(pmc->host);
     smram_update(pmc->host);
 }

@@ -28,6 +28,14 @@ echo "sums done"
 case "$(cat /proc/cmdline)" in
 *then-shell*)  setsid cttyhack sh ;;
 *then-reboot*) reboot -f ;;
+*then-sleep*)
+    cat /sys/power/mem_sleep
+    echo +1 > /sys/class/rtc/rtc0/wakealarm
+    echo mem > /sys/power/state
+    echo "status $?"
+    echo "sum: $(yes rhea | dd bs=4096 count=64 iflag=fullblock 2>/dev/null |
+        sha1sum)"
+    dmesg | grep Waking ;;
 esac
 poweroff -f
 """
@@ -121,6 +129,22 @@ def reboot():
         g.wait(60)
 
 
+def sleep(*args):
+    with guest(*args, append="then-sleep") as g:
+        g.expect(r"\[deep\]", 120)
+        g.expect("status 0", 30)
+        g.expect("sum: " + hashlib.sha1(DATA).hexdigest(), 60)
+        if "Waking up from system sleep state S3" not in g.text:
+            g.fail("it did not sleep")
+        g.wait(60)
+
+
+def suspend():
+    """To RAM; the RTC wakes.  Without firmware, and through SeaBIOS."""
+    sleep("-smp", "2")
+    sleep("-bios", "bios-256k.bin")
+
+
 def shell():
     with guest(append="then-shell quiet") as g:
         g.expect("# ", 120)
@@ -134,7 +158,7 @@ def shell():
 if __name__ == "__main__":
     try:
         run_tests([power_off_1_cpu, power_off_2_cpus, power_off_4_cpus,
-                   default_cpu_model, bare_host, reboot, shell])
+                   default_cpu_model, bare_host, reboot, suspend, shell])
     finally:
         if IMAGE:
             os.unlink(IMAGE)

@@ -82,8 +82,12 @@ bool area_gva(Env *env, const Insn *insn, unsigned n, bool write,
         && !seg_linear(env, insn->seg, *gva, n, write, gva)) {
         return false;
     }
-    /* An address that is not canonical comes first: it may be #SS. */
-    return !(*gva & (align - 1)) || !mem_canonical(env, *gva)
+    if (!(*gva & (align - 1))) {
+        return true;
+    }
+    /* Of FXSAVE and XSAVE an address that is not canonical comes first: it may
+     * be #SS. */
+    return (n > 32 && !mem_canonical(env, *gva))
            || exc_set(env, EXC_GP, true, 0);
 }
 
