@@ -351,12 +351,13 @@ static void report(Env *env, const Block *b, const Outcome *before,
 
 /* --- running ---------------------------------------------------------------------- */
 
-static void run_once(Env *env, const Block *b, bool interpret)
+/* From instruction `first` on, where RIP is. */
+static void run_once(Env *env, const Block *b, unsigned first, bool interpret)
 {
-    const Insn *insn = b->insns;
+    const Insn *insn = &b->insns[first];
 
     env->block = b;
-    env->rip_base = env->s.rip - b->off;
+    env->rip_base = env->s.rip - insn->off;
     env->budget = 0;            /* leave at the end of the block */
     env->poll_mask = 0;         /* no interrupt inside of REP in one run only */
     env->jit_off = interpret;
@@ -366,6 +367,28 @@ static void run_once(Env *env, const Block *b, bool interpret)
     } while (insn);
 }
 
+/*
+ * Translated code goes back to the dispatcher behind an instruction that it
+ * found out not to be for it (WAIT, when x87 may not be used).  Then the rest of
+ * the block is interpreted.
+ */
+static void finish_block(Env *env, const Block *b, const Outcome *before,
+                         const Outcome *want)
+{
+    uint64_t off = env->s.rip - before->s.rip + b->off;
+
+    if (env->exc_vector >= 0 || env->exit
+        || (want->vector == (uint32_t)-1 && env->s.rip == want->s.rip)) {
+        return;
+    }
+    for (unsigned i = 1; i < b->n_insns; i++) {
+        if (b->insns[i].off == off) {
+            run_once(env, b, i, true);
+            return;
+        }
+    }
+}
+
 void lockstep_run(Env *env, const Block *b)
 {
     g_autoptr(GString) out = NULL;
@@ -373,7 +396,7 @@ void lockstep_run(Env *env, const Block *b)
     static Outcome before, want, got;
 
     if (!comparable(b)) {
-        run_once(env, b, true);
+        run_once(env, b, 0, true);
         stats.n_interpreted++;
         return;
     }
@@ -382,7 +405,7 @@ void lockstep_run(Env *env, const Block *b)
     tainted = false;
     lockstep_store_hook = note_store;
     env->tlb = tlb_none;
-    run_once(env, b, true);
+    run_once(env, b, 0, true);
     lockstep_store_hook = NULL;
     mmu_update_mode(env);
     if (tainted || env->exclusive || env->exit || env->jump_tag != jump_tag
@@ -396,7 +419,8 @@ void lockstep_run(Env *env, const Block *b)
     /* No jump table, no returns: the block leaves at its end. */
     jit_stop(env);
     jit_cpu(env)->returns[0].tag = jit_cpu(env)->returns[1].tag = 0;
-    run_once(env, b, false);
+    run_once(env, b, 0, false);
+    finish_block(env, b, &before, &want);
     outcome_get(env, &got);
     stats.n_compared++;
     out = differences(b, &want, &got);

@@ -398,6 +398,65 @@ static void test_soft_off(void)
     g_assert_true(pc_was_shut_down(t));
 }
 
+static void serve(void)
+{
+    pc_was_reset(t);
+}
+
+/* RAM and shadowing stay, the rest is reset, and PMSTS says what woke it. */
+static void test_suspend(void)
+{
+    static const struct { WakeCause why; uint16_t status; } rows[] = {
+        { WAKE_RTC, 0x8400 }, { WAKE_BUTTON, 0x8100 }, { WAKE_OTHER, 0x8000 },
+    };
+
+    Irq alarm = device_in(pm, 0);
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        pm_setup();
+        machine_start(t->m);
+        pc_out(0x602, 2, 0x0400);
+        pc_out(0xb2, 1, 0xf1);
+        pc_out(0x604, 2, 1 << 10 | 1 << 13);
+        serve();
+        g_assert_true(machine_suspended());
+        g_assert_cmpint(t->m->state, ==, RUN_STATE_SUSPENDED);
+        /* Paused meanwhile, it still sleeps. */
+        machine_stop(t->m, RUN_STATE_PAUSED);
+        machine_start(t->m);
+        g_assert_cmpint(t->m->state, ==, RUN_STATE_SUSPENDED);
+        if (rows[i].why == WAKE_RTC) {
+            irq_pulse(&alarm);
+        } else if (rows[i].why == WAKE_BUTTON) {
+            machine_powerdown();
+        } else {
+            machine_request_wakeup(WAKE_OTHER);
+        }
+        serve();
+        g_assert_false(machine_suspended());
+        g_assert_true(machine_running(t->m));
+        g_assert_cmphex(pc_conf_read(t, PM, 0x80, 1), ==, 0);
+        pc_conf_write(t, PM, 0x40, 0x601, 4);
+        pc_conf_write(t, PM, 0x80, 1, 1);
+        g_assert_cmphex(pc_in(0x600, 2), ==, rows[i].status);
+        g_assert_cmphex(pc_in(0x604, 2), ==, 0);
+        machine_stop(t->m, RUN_STATE_PRELAUNCH);
+    }
+    /* An alarm that may not wake; a reset does, from the start. */
+    pm_setup();
+    machine_start(t->m);
+    pc_out(0x604, 2, 1 << 10 | 1 << 13);
+    serve();
+    irq_pulse(&alarm);
+    serve();
+    g_assert_true(machine_suspended());
+    machine_request_reset(SHUTDOWN_HOST_RESET);
+    serve();
+    g_assert_true(machine_running(t->m));
+    g_assert_cmpint(machine_waking(), ==, WAKE_NONE);
+    machine_stop(t->m, RUN_STATE_PRELAUNCH);
+}
+
 static void test_gpe(void)
 {
     pm_setup();
@@ -571,6 +630,7 @@ int main(int argc, char **argv)
     g_test_add_func("/piix4/overflow", test_pm_overflow);
     g_test_add_func("/piix4/power-button", test_power_button);
     g_test_add_func("/piix4/soft-off", test_soft_off);
+    g_test_add_func("/piix4/suspend", test_suspend);
     g_test_add_func("/piix4/gpe", test_gpe);
     g_test_add_func("/piix4/global-lock", test_global_lock);
     g_test_add_func("/piix4/block", test_pm_block);

@@ -265,7 +265,7 @@ static void test_completion(void)
     type("sys\t");
     expect_shown("system_");
     type("\t");
-    expect_shown("\r\nsystem_powerdown system_reset\r\n" PROMPT
+    expect_shown("\r\nsystem_powerdown system_reset system_wakeup\r\n" PROMPT
                         "system_");
     type("\025info ech\t");
     g_free(shown());
