@@ -233,8 +233,6 @@ static bool tcg_cpu_init(X86Cpu *cpu, GError **err)
     env->jit_self = env;
     env->jit_index_mask = (uint64_t)(TLB_SIZE - 1) << 12;
     env->jit_page_mask = ~(PAGE_BYTES - 1);
-    env->jit_align_mask[0] = ~(PAGE_BYTES - 16);
-    env->jit_align_mask[1] = ~(PAGE_BYTES - 32);
     for (unsigned i = 0; i < G_N_ELEMENTS(env->fp_off); i++) {
         env->fp_off[i] = 1;
     }

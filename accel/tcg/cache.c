@@ -89,7 +89,8 @@ static uint64_t line_mask(unsigned offset, unsigned len)
 
 static size_t block_bytes(unsigned n_insns, unsigned len)
 {
-    return sizeof(Block) + (n_insns + 1) * sizeof(Insn) + len;
+    return sizeof(Block) + (n_insns + 1) * sizeof(Insn)
+           + n_insns * sizeof(uint32_t) + len;
 }
 
 /* --- instructions of our own ---------------------------------------------------- */
@@ -412,7 +413,9 @@ static Block *block_new(const Draft *d, CodePage *p, unsigned off,
         .n_insns = d->n, .off = off, .len = d->len,
         .ram_addr = p->ram_addr + off, .mode = mode, .page = p,
     };
-    b->bytes = (uint8_t *)&b->insns[d->n + 1];
+    b->jit_samples = memset(&b->insns[d->n + 1], 0,
+                            d->n * sizeof(uint32_t));
+    b->bytes = (uint8_t *)&b->jit_samples[d->n];
     memcpy(b->insns, d->insns, d->n * sizeof(Insn));
     make_end(&b->insns[d->n], &d->insns[d->n - 1]);
     memcpy(b->bytes, d->bytes, d->len);

@@ -99,7 +99,6 @@ struct Env {
     struct JumpEntry *jit_jump; /* the jump cache */
     uint64_t jit_index_mask;    /* of a linear address: index of the TLB */
     uint64_t jit_page_mask;
-    uint64_t jit_align_mask[2]; /* the same, and multiples of 16, 32 */
     uint32_t fp_off[3];         /* 0: live in host registers; jit/fp.h */
     uint32_t fp_live;           /* the same as bits */
     uint32_t x87_note;          /* the last x87 instruction, X87_NOTE_* */

@@ -319,6 +319,8 @@ typedef struct Block {
     void *jit_code;             /* (A) where jumps enter it, never NULL */
     InsnFn *jit_fn0;            /* handler of the first instruction */
     uint32_t jit_runs;
+    uint8_t jit_n_samples;      /* (A) */
+    uint32_t *jit_samples;      /* (A) for each instruction: slot.c */
 
     Insn insns[];               /* n_insns and the end */
 } Block;

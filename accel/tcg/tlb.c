@@ -195,6 +195,7 @@ static void flush_present(Env *env, bool global)
     TcgCpu *t = env->tcg;
 
     t->n_drops++;
+    jit_slots_clear(env);
     for (unsigned who = 0; who < N_MMU; who++) {
         flush_journal(t->tlb[who], false);
         if (global) {
@@ -302,6 +303,7 @@ void tlb_flush_page(Env *env, uint64_t gva)
     unsigned i = page >> 12 & (TLB_SIZE - 1);
 
     t->n_drops++;
+    jit_slots_clear(env);
     new_walk_gen(t);
     for (unsigned who = 0; who < N_MMU; who++) {
         TlbEntry *e = &t->tlb[who]->e[i];
@@ -348,6 +350,7 @@ static void drop_write(TlbEntry *e, unsigned i, const void *opaque)
 void mmu_drop_writes(TcgCpu *t, const DropRequest *req)
 {
     t->n_drops++;
+    jit_slots_clear(t->env);
     pcid_foreach(t, drop_write, req);
     for (unsigned who = 0; who < N_MMU; who++) {
         Tlb *tlb = t->tlb[who];

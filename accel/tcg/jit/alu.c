@@ -16,9 +16,8 @@ static void op_rm_r(Ctx *c, uint32_t opc, bool write)
 
     opc = t_sized(opc, n->size);
     if (t_is_mem(c)) {
-        unsigned ea = t_address(c);
+        unsigned ea = t_operand(c, n->size, write);
 
-        t_check(c, ea, n->size, write);
         t_mem_op(c, n->size, opc, t_src(c, n->reg, n->size, H_CX), ea);
     } else {
         unsigned s = t_src(c, n->reg, n->size, H_CX);
@@ -38,11 +37,10 @@ static void op_r_rm(Ctx *c, uint32_t opc, bool write)
     unsigned d;
 
     if (t_is_mem(c)) {
-        unsigned ea = t_address(c);
+        unsigned ea = t_operand(c, n->size, false);
 
-        t_check(c, ea, n->size, false);
         d = t_src(c, n->reg, n->size, H_CX);
-        e_rm(&c->e, n->size, opc, d, H_AX, ea, 0, 0);
+        t_mem_insn(c, n->size, opc, d, ea);
     } else {
         unsigned s = t_src(c, n->rm, n->size, H_CX);
 
@@ -61,11 +59,10 @@ static void bit_scan(Ctx *c, uint32_t opc)
     unsigned whole = n->size == 4 ? 8 : n->size, d;
 
     if (t_is_mem(c)) {
-        unsigned ea = t_address(c);
+        unsigned ea = t_operand(c, n->size, false);
 
-        t_check(c, ea, n->size, false);
         d = t_src(c, n->reg, whole, H_CX);
-        e_rm(&c->e, n->size, opc, d, H_AX, ea, 0, 0);
+        t_mem_insn(c, n->size, opc, d, ea);
     } else {
         unsigned s = t_src(c, n->rm, n->size, H_CX);
 
@@ -82,9 +79,8 @@ static void op_rm_x(Ctx *c, uint32_t opc, unsigned ext, bool write,
     const Insn *n = c->insn;
 
     if (t_is_mem(c)) {
-        unsigned ea = t_address(c);
+        unsigned ea = t_operand(c, n->size, write);
 
-        t_check(c, ea, n->size, write);
         t_mem_op(c, n->size, opc, ext, ea);
         if (imm_size) {
             t_imm(c, imm_size, n->imm);
@@ -122,8 +118,7 @@ static void shift_cl(Ctx *c, unsigned k)
     unsigned ea = 0, d;
 
     if (t_is_mem(c)) {
-        ea = t_address(c);
-        t_check(c, ea, n->size, true);
+        ea = t_operand(c, n->size, true);
         e_mov(&c->e, 4, H_CX, jit_host_reg[R_RCX]);
         t_mem_op(c, n->size, opc, k, ea);
     } else {

@@ -59,6 +59,18 @@ static uint32_t no_flags(const Insn *n)
     return (f.read | f.set | f.may | f.undef) & IF_ARITH ? 0 : JIT_NO_FLAGS;
 }
 
+static void add_site(Ctx *c, bool flags_live)
+{
+    c->fp_sites[c->n_fp_sites++] = (JitFpSite) {
+        .end = c->e.p - c->start, .insn = c->i, .flags_live = flags_live,
+    };
+}
+
+void t_fp_site(Ctx *c)
+{
+    add_site(c, !c->in_e);
+}
+
 /* False: not even the first instruction can be compiled. */
 static bool one(Ctx *c)
 {
@@ -77,7 +89,8 @@ static bool one(Ctx *c)
     n_stubs = c->n_stubs;
     in_r = c->in_r;
     in_e = c->in_e;
-    c->n_sites = 0;
+    c->n_sites = c->n_misses = 0;
+    c->mem_site = false;
     c->rax_keep = false;
     c->keep_r = need;
     c->slow_exits = false;
@@ -85,12 +98,15 @@ static bool one(Ctx *c)
         t_need_r(c);
     }
     if (template(c)) {
-        c->rax_group &= c->rax_keep && !c->n_sites;
+        c->rax_group &= c->rax_keep && !c->n_sites && !c->n_misses;
+        if (c->mem_site) {
+            add_site(c, c->mem_flags);
+        }
         if (w && !c->done) {
             c->in_r = true;
             c->in_e = false;
         }
-        if (c->n_sites) {
+        if (c->n_sites || c->n_misses) {
             Stub *s = c->slow_exits ? t_add_exit(c, EXIT_INTERP, 0)
                                     : t_add_stub(c);
 
@@ -100,6 +116,7 @@ static bool one(Ctx *c)
             s->reload = c->in_r;
             s->live = c->live;
             s->back = c->e.p;
+            t_misses_to(c, s);
         }
         return true;
     }
@@ -135,12 +152,16 @@ static bool one(Ctx *c)
 
 /* --- a block ----------------------------------------------------------- */
 
-static void emit_stub(Ctx *c, const Stub *s)
+static void emit_stub(Ctx *c, Stub *s)
 {
     Emit *e = &c->e;
 
     for (unsigned i = 0; i < s->n_sites; i++) {
         e_rel32(s->site[i], e->p);
+    }
+    if (s->miss) {
+        t_slot_miss(c, s);
+        return;
     }
     if (s->edge) {
         s->edge->stub = e->p;
@@ -264,6 +285,7 @@ static Ctx *begin(Block *b, JitCode *jc, bool plain)
     c->n_stubs = c->n_fp_sites = 0;
     c->live = 0;
     c->x87_seg = 0;
+    c->who = who;
     c->tlb = tcg_tlb_offset(who);
     c->word = (b->mode & DM_CODE_MASK) == DM_CODE64 ? 8 : 4;
     c->plain = plain;
@@ -272,7 +294,7 @@ static Ctx *begin(Block *b, JitCode *jc, bool plain)
     return c;
 }
 
-/* For jit.c to find the instruction of a SIGFPE. */
+/* For jit.c to find the instruction of a signal. */
 static void add_fp_map(const Ctx *c)
 {
     JitFpMap *m;

@@ -17,6 +17,16 @@ Stub *t_add_stub(Ctx *c)
     return s;
 }
 
+void t_misses_to(Ctx *c, const Stub *s)
+{
+    for (Stub *m = c->stubs + c->n_stubs; c->n_misses; ) {
+        if ((--m)->miss) {
+            m->slow = s - c->stubs;
+            c->n_misses--;
+        }
+    }
+}
+
 Stub *t_add_exit(Ctx *c, unsigned kind, unsigned off)
 {
     Stub *s = t_add_stub(c);
@@ -246,10 +256,9 @@ static bool jmp_rm(Ctx *c)
     }
     c->done = true;
     if (t_is_mem(c)) {
-        unsigned ea = t_address(c);
+        unsigned ea = t_operand(c, c->word, false);
 
-        t_check(c, ea, c->word, false);
-        e_rm(&c->e, c->word, 0x8b, H_DX, H_AX, ea, 0, 0);
+        t_mem_insn(c, c->word, 0x8b, H_DX, ea);
     } else {
         t_src_copy(c, n->rm, c->word, H_DX);
     }

@@ -8,8 +8,8 @@
  * the rest of the block runs in a second translation that checks each access,
  * or in the interpreter (EXIT_PLAIN).  So faults come where they belong.
  *
- * The addend stays in JitCpu.group_addend.  It is good until the group's last
- * access, since a call of the interpreter that changes the TLB (other than by
+ * The addend stays in the group's slot, or in JitCpu.group_addend.  It is good
+ * until the group's last access, since a call of the interpreter that changes the TLB (other than by
  * filling it) does not come back into the block.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -256,6 +256,7 @@ void t_group_begin(Ctx *c)
     unsigned end = c->i, i;
     int64_t delta = 0;
     Span s = { 0 }, present;
+    Access a;
     bool more = true;
     Stub *stub;
 
@@ -278,16 +279,33 @@ void t_group_begin(Ctx *c)
         s.lo -= (s.lo - s.aligned) & (s.align - 1);
         s.hi += (s.aligned - s.hi) & (s.align - 1);
     }
-    e_rm(&c->e, c->word, 0x8d, H_DX, t_src(c, base, 8, H_DX), H_SP, 0, s.lo);
-    c->n_sites = 0;
+    a = (Access) {
+        .ea = t_src(c, base, 8, H_DX), .disp = s.lo, .size = s.hi - s.lo,
+        .align = MAX(s.align, 1), .write = s.write,
+        .slot = jit_options.tlb_miss ? -1
+                : jit_slot_choose(b, c->i, c->who, base == R_RSP, s.write),
+    };
+    if (a.slot < 0 || c->word == 4) {
+        e_rm(&c->e, c->word, 0x8d, H_DX, a.ea, H_SP, 0, a.disp);
+        a.ea = H_DX;
+        a.disp = 0;
+    }
+    c->n_sites = c->n_misses = 0;
     c->keep_r = false;
     c->group_end = 0;
-    t_check_aligned(c, H_DX, s.hi - s.lo, MAX(s.align, 1), s.write);
+    t_check_access(c, &a);
     stub = t_add_exit(c, EXIT_PLAIN, 0);
     memcpy(stub->site, c->site, sizeof(stub->site));
     stub->n_sites = c->n_sites;
     stub->save = c->site_save;
-    e_gs(&c->e, 8, 0x89, H_AX, JOFF(group_addend));
+    t_misses_to(c, stub);
+    if (a.slot < 0) {
+        c->group_addend = JOFF(group_addend);
+        e_gs(&c->e, 8, 0x89, H_AX, c->group_addend);
+    } else {
+        c->group_addend = JOFF(slots) + a.slot * sizeof(JitSlot)
+                          + offsetof(JitSlot, addend);
+    }
     c->rax_group = true;
     c->group_base = base;
     c->group_end = end;
@@ -308,7 +326,7 @@ bool t_grouped_stack(const Ctx *c)
 void t_group_addend(Ctx *c)
 {
     if (!c->rax_group) {
-        e_gs(&c->e, 8, 0x8b, H_AX, JOFF(group_addend));
+        e_gs(&c->e, 8, 0x8b, H_AX, c->group_addend);
         c->rax_group = true;
     }
 }

@@ -14,6 +14,7 @@
 #include "accel/tcg/jit/jit.h"
 
 #include <asm/prctl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -61,15 +62,15 @@ static void *executable(const uint8_t *rw)
     return jit_space.rx + (rw - jit_space.rw);
 }
 
-/* --- SIGFPE -------------------------------------------------------------- */
+/* --- signals ------------------------------------------------------------- */
 
 static const JitEdge at_fault = { .kind = EXIT_FAULT };
 
 /*
- * Code has done an unmasked floating-point exception: it leaves at once, with
- * all registers as they are.
+ * Code has done an unmasked floating-point exception, or an access through an
+ * empty slot: it leaves at once, with all registers as they are.
  */
-static bool fpe_in_code(ucontext_t *uc)
+static bool signal_in_code(ucontext_t *uc)
 {
     greg_t *r = uc->uc_mcontext.gregs;
     uint8_t *rip = (uint8_t *)r[REG_RIP];
@@ -85,6 +86,41 @@ static bool fpe_in_code(ucontext_t *uc)
     r[REG_RAX] = (greg_t)&at_fault;
     r[REG_RIP] = (greg_t)executable(jit_space.leave);
     return true;
+}
+
+static struct sigaction other_segv;
+
+static void on_segv(int sig, siginfo_t *info, void *opaque)
+{
+    if (jit_slots_guard(info->si_addr) && signal_in_code(opaque)) {
+        return;
+    }
+    /* A bug: as if we were not here. */
+    if (other_segv.sa_flags & SA_SIGINFO) {
+        other_segv.sa_sigaction(sig, info, opaque);
+    } else {
+        sigaction(SIGSEGV, &other_segv, NULL);
+    }
+}
+
+static void catch_segv(void)
+{
+    struct sigaction sa = {
+        .sa_sigaction = on_segv, .sa_flags = SA_SIGINFO | SA_ONSTACK,
+    };
+
+    sigemptyset(&sa.sa_mask);
+    sigaction(SIGSEGV, &sa, &other_segv);
+}
+
+/* In this thread. */
+static void let_segv(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGSEGV);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
 /* The instruction that has raised it is the interpreter's. */
@@ -151,7 +187,7 @@ bool jit_init(const JitOptions *o)
         close(fd);
     }
     if (!jit_space.rw || jit_space.rw == MAP_FAILED
-        || jit_space.rx == MAP_FAILED) {
+        || jit_space.rx == MAP_FAILED || !jit_slots_init()) {
         warn("accelerator 'tcg': the host gives no memory for code: code is "
              "interpreted");
         return false;
@@ -167,7 +203,8 @@ bool jit_init(const JitOptions *o)
 
         perf_map = fopen(name, "w");
     }
-    fp_other_code = fpe_in_code;
+    fp_other_code = signal_in_code;
+    catch_segv();
     jit_enabled = true;
     return true;
 }
@@ -309,6 +346,7 @@ static void set_gs(Env *env)
 
     if (present != env) {
         present = env;
+        let_segv();
         syscall(SYS_arch_prctl, ARCH_SET_GS, env);
     }
 }
@@ -491,11 +529,15 @@ static void *compile(Env *env, Block *b)
 static const Insn *run_cold(Env *env, const Insn *insn)
 {
     Block *b = (Block *)env->block;
+    uint32_t enough;
     void *code;
 
-    if (b->jit_runs < jit_options.threshold
-                      + __atomic_load_n(&pressure, __ATOMIC_RELAXED) || env->jit_off
-        || !jit_cpu(env)->stacks) {
+    enough = jit_options.threshold
+             + __atomic_load_n(&pressure, __ATOMIC_RELAXED);
+    if (b->jit_runs < enough || env->jit_off || !jit_cpu(env)->stacks) {
+        if (enough - b->jit_runs <= JIT_SAMPLES) {
+            jit_slots_sample(env, b);
+        }
         __atomic_store_n(&b->jit_runs, b->jit_runs + 1, __ATOMIC_RELAXED);
         return b->jit_fn0(env, insn);
     }

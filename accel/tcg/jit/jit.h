@@ -38,6 +38,22 @@ typedef struct JitReturns {
     uint32_t generation;        /* of the code cache */
 } JitReturns;
 
+/*
+ * Slots: what an access has found in the TLB, kept for the next accesses of the
+ * same instruction.  slot.c
+ */
+enum {
+    JIT_SLOTS = 256,            /* for each table of the TLB */
+    JIT_SLOTS_PIECE = 16,       /* forgotten together */
+    JIT_SAMPLES = 16,           /* runs of a block that are looked at */
+    JIT_SLOT_PIECES = N_MMU * JIT_SLOTS / JIT_SLOTS_PIECE,
+};
+
+typedef struct JitSlot {
+    uint64_t tag;               /* as TlbEntry.nrpage or nwpage */
+    uint64_t addend;
+} JitSlot;
+
 enum { JIT_JUMP_BITS = 13, JIT_JUMPS = 1 << JIT_JUMP_BITS, JIT_TAGS = 8 };
 #define JIT_STOP (UINT64_C(1) << 48)
 
@@ -50,6 +66,9 @@ typedef struct JitCpu {
     uint64_t sp, c_sp;
     uint64_t neg_bottom;        /* minus where sp starts */
     uint64_t group_addend;      /* group.c */
+    uint64_t align_mask[6];     /* of a page and multiples of 1, 2 ... 32 */
+    uint64_t slots_used[JIT_SLOT_PIECES / 8];   /* a byte for each piece */
+    JitSlot slots[N_MMU * JIT_SLOTS];
     JitReturns returns[2];      /* by CPL == 3 */
     void *stacks;               /* what they are in; NULL: cannot compile */
     size_t stacks_bytes;
@@ -106,6 +125,8 @@ static inline bool jit_mode(uint32_t mode)
                    && (mode & flat) == flat));
 }
 
+/* Entries of the TLB were dropped: so are all slots. */
+void jit_slots_clear(Env *env);
 /* A new block is about to be published. */
 void jit_block_new(Block *b);
 /* It has become stale. */
@@ -119,7 +140,7 @@ enum {
     EXIT_EDGE,                  /* to a block of the same page */
     EXIT_INTERP,                /* this instruction is to be interpreted */
     EXIT_PLAIN,                 /* from here on without groups: group.c */
-    EXIT_FAULT,                 /* SIGFPE: env->jit_fault_* */
+    EXIT_FAULT,                 /* a signal: env->jit_fault_* */
 };
 
 /* A way out of compiled code; in the code cache's data. */
@@ -136,7 +157,7 @@ struct JitEdge {
     uint8_t live;               /* FP_* that are */
 };
 
-/* Instructions of a piece of code that may raise SIGFPE. */
+/* Instructions of a piece of code that may raise SIGFPE or SIGSEGV. */
 typedef struct JitFpSite {
     uint32_t end;               /* of its code, from `start` */
     uint8_t insn;
@@ -178,6 +199,18 @@ typedef struct JitSpace {
 
 extern JitSpace jit_space;
 extern JitOptions jit_options;
+
+/* slot.c: where accesses through an empty slot end. */
+bool jit_slots_init(void);
+bool jit_slots_guard(const void *hva);
+void jit_slots_new(Env *env);
+/* The block is about to run in the interpreter: what its accesses would be. */
+void jit_slots_sample(Env *env, Block *b);
+/* A slot for an access of instruction `i`, as an index; -1: better none. */
+int jit_slot_choose(const Block *b, unsigned i, unsigned who, bool stack,
+                    bool write);
+/* Are its addresses multiples of the operand's size? */
+bool jit_slot_aligned(const Block *b, unsigned i);
 
 void *jit_alloc(size_t n);
 /* NULL: not worth it. */

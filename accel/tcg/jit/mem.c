@@ -1,5 +1,5 @@
 /*
- * Guest memory: the check of the TLB in line.
+ * Guest memory: the check of a slot (slot.c) or of the TLB in line.
  *
  * Spec: Intel SDM volume 2.
  *
@@ -48,20 +48,174 @@ static bool saving_pays(const Ctx *c)
     return n >= 3;
 }
 
+static uint32_t tag_of(const Ctx *c, const Access *a)
+{
+    return c->tlb + (a->write ? offsetof(TlbEntry, nwpage)
+                              : offsetof(TlbEntry, nrpage));
+}
+
+static void jrcxz_or_slow(Ctx *c)
+{
+    e8(&c->e, 0xe3);                                /* jrcxz over the jump */
+    e8(&c->e, 5);
+    e8(&c->e, 0xe9);
+    t_slow_site(c);
+}
+
+static uint32_t mask_of(unsigned align)
+{
+    return align == 1 ? OFF(jit_page_mask)
+                      : JOFF(align_mask) + 8 * __builtin_ctz(align);
+}
+
 /*
- * With an alignment, `size` is a multiple of it.  Then the access cannot cross
- * a page but between such pieces, and the low bits must be right besides.
+ * RCX is the tag of an entry that the address has led to: with the last byte's
+ * address it is an offset in a page, or the slow path is taken.  With an
+ * alignment, `size` is a multiple of it.  Then the access cannot cross a page
+ * but between such pieces, and the low bits must be right besides.
  */
-void t_check_aligned(Ctx *c, unsigned ea, unsigned size, unsigned align,
-                     bool write)
+static void compare_tag(Ctx *c, const Access *a, bool clobber)
 {
     Emit *e = &c->e;
-    uint32_t tag = c->tlb + (write ? offsetof(TlbEntry, nwpage)
-                                   : offsetof(TlbEntry, nrpage));
-    uint32_t addend = c->tlb + offsetof(TlbEntry, addend);
-    uint32_t mask = align == 1 ? OFF(jit_page_mask)
-                    : OFF(jit_align_mask) + (align == 32 ? 8 : 0);
-    unsigned last = size - align;
+
+    e_rm(e, 8, 0x8d, H_CX, H_CX, a->ea, 0, a->disp + a->size - a->align);
+    if (!clobber) {
+        e_pext_gs(e, H_CX, H_CX, mask_of(a->align));
+        jrcxz_or_slow(c);
+    } else if (a->align == 1) {
+        e_rr(e, 8, 0x81, 7, H_CX);                  /* cmp rcx, 4095 */
+        e32(e, 4095);
+        t_jcc_slow(c, 7);
+    } else {
+        e_rr(e, 8, 0xf7, 0, H_CX);                  /* test rcx, imm32 */
+        e32(e, -4096 | (a->align - 1));
+        t_jcc_slow(c, 5);
+    }
+}
+
+/*
+ * RCX is the tag of a slot: its page may be the one after the address's, so the
+ * first byte must be in it too.  `natural`: an access that is no multiple of
+ * its size may take the slow path.
+ */
+static void compare_slot(Ctx *c, const Access *a, bool clobber)
+{
+    Emit *e = &c->e;
+    unsigned align = a->natural && !clobber ? a->size : a->align;
+    unsigned last = a->size - align;
+
+    if (!clobber && last) {
+        e_rm(e, 8, 0x8d, H_AX, H_CX, a->ea, 0, a->disp + last);
+        e_pext_gs(e, H_AX, H_AX, mask_of(align));
+    }
+    e_rm(e, 8, 0x8d, H_CX, H_CX, a->ea, 0, a->disp);
+    if (!clobber) {
+        e_pext_gs(e, H_CX, H_CX, mask_of(align));
+        if (last) {
+            e_rm(e, 8, 0x8d, H_CX, H_CX, H_AX, 0, 0);
+        }
+        jrcxz_or_slow(c);
+        return;
+    }
+    if (last || align == 1) {
+        e_rr(e, 8, 0x81, 7, H_CX);                  /* cmp rcx, imm32 */
+        e32(e, PAGE_BYTES - a->size);
+        t_jcc_slow(c, 7);
+    }
+    if (align > 1) {
+        e_rr(e, 8, 0xf7, 0, H_CX);                  /* test rcx, imm32 */
+        e32(e, -4096 | (align - 1));
+        t_jcc_slow(c, 5);
+    }
+}
+
+/* The TLB has the access, or the slow path is taken.  RAX: see from_tlb(). */
+static void check_tlb(Ctx *c, const Access *a, bool clobber)
+{
+    Emit *e = &c->e;
+    unsigned ea = a->ea;
+
+    if (a->disp) {
+        e_rm(e, 8, 0x8d, H_AX, ea, H_SP, 0, a->disp);
+        ea = H_AX;
+    }
+    if (clobber) {
+        e_rorx(e, H_AX, ea, 7);
+        e8(e, 0x25);                                /* and eax, imm32 */
+        e32(e, (TLB_SIZE - 1) << 5);
+        e_gsx(e, 8, 0x8b, H_CX, H_AX, 0, tag_of(c, a));
+    } else {
+        e_pext_gs(e, H_AX, ea, OFF(jit_index_mask));
+        e_op(e, 4, 0x8d, H_AX, H_AX, 0);            /* lea eax, [rax*8] */
+        e8(e, H_AX << 3 | 4);
+        e8(e, 3 << 6 | H_AX << 3 | 5);
+        e32(e, 0);
+        e_gsx(e, 8, 0x8b, H_CX, H_AX, 2, tag_of(c, a));
+    }
+    compare_tag(c, a, clobber);
+}
+G_STATIC_ASSERT(sizeof(TlbEntry) == 32);
+
+/* A field of the entry that check_tlb() has found. */
+static void from_tlb(Ctx *c, unsigned to, uint32_t field, bool clobber)
+{
+    e_gsx(&c->e, 8, 0x8b, to, H_AX, clobber ? 0 : 2, field);
+}
+
+static uint32_t slot_at(const Access *a)
+{
+    return JOFF(slots) + a->slot * sizeof(JitSlot);
+}
+
+void t_slot_miss(Ctx *c, Stub *s)
+{
+    Emit *e = &c->e;
+    const Access *a = &s->access;
+    Stub *slow = &c->stubs[s->slow];
+
+    c->n_sites = 0;
+    check_tlb(c, a, s->clobber);
+    g_assert(slow->n_sites + c->n_sites <= MAX_SITES);
+    for (unsigned i = 0; i < c->n_sites; i++) {
+        slow->site[slow->n_sites++] = c->site[i];
+    }
+    from_tlb(c, H_CX, tag_of(c, a), s->clobber);
+    e_gs(e, 8, 0x89, H_CX, slot_at(a) + offsetof(JitSlot, tag));
+    from_tlb(c, H_CX, c->tlb + offsetof(TlbEntry, addend), s->clobber);
+    e_gs(e, 8, 0x89, H_CX, slot_at(a) + offsetof(JitSlot, addend));
+    e_gs(e, 1, 0xc6, 0, JOFF(slots_used) + a->slot / JIT_SLOTS_PIECE);
+    e8(e, 1);
+    e8(e, 0xe9);
+    e_rel32(e->p, s->back);
+    e->p += 4;
+}
+
+/* By the access's slot, whose miss is out of the way. */
+static void check_slot(Ctx *c, const Access *a, bool clobber)
+{
+    Emit *e = &c->e;
+    unsigned sites = c->n_sites;
+    Stub *s;
+
+    e_gs(e, 8, 0x8b, H_CX, slot_at(a) + offsetof(JitSlot, tag));
+    compare_slot(c, a, clobber);
+    s = t_add_stub(c);
+    s->miss = true;
+    s->access = *a;
+    s->clobber = clobber;
+    for (unsigned i = sites; i < c->n_sites; i++) {
+        s->site[s->n_sites++] = c->site[i];
+    }
+    s->back = e->p;
+    c->n_sites = sites;
+    c->n_misses++;
+    e_gs(e, 8, 0x8b, H_AX, slot_at(a) + offsetof(JitSlot, addend));
+}
+
+void t_check_access(Ctx *c, const Access *a)
+{
+    Emit *e = &c->e;
+    bool clobber;
 
     c->rax_group = false;
     if (!c->keep_r && !c->in_e && saving_pays(c)) {
@@ -72,64 +226,87 @@ void t_check_aligned(Ctx *c, unsigned ea, unsigned size, unsigned align,
         e8(e, 0xe9);
         t_slow_site(c);
     }
-    if (c->keep_r || !c->in_e) {
-        e_pext_gs(e, H_AX, ea, OFF(jit_index_mask));
-        e_op(e, 4, 0x8d, H_AX, H_AX, 0);            /* lea eax, [rax*8] */
-        e8(e, H_AX << 3 | 4);
-        e8(e, 3 << 6 | H_AX << 3 | 5);
-        e32(e, 0);
-        e_gsx(e, 8, 0x8b, H_CX, H_AX, 2, tag);
-        e_rm(e, 8, 0x8d, H_CX, H_CX, ea, 0, last);
-        e_pext_gs(e, H_CX, H_CX, mask);
-        e8(e, 0xe3);                                /* jrcxz over the jump */
-        e8(e, 5);
-        e8(e, 0xe9);
-        t_slow_site(c);
-        e_gsx(e, 8, 0x8b, H_AX, H_AX, 2, addend);
-    } else {
+    clobber = !c->keep_r && c->in_e;
+    if (clobber) {
         c->in_r = false;
-        e_rorx(e, H_AX, ea, 7);
-        e8(e, 0x25);                                /* and eax, imm32 */
-        e32(e, (TLB_SIZE - 1) << 5);
-        e_gsx(e, 8, 0x8b, H_CX, H_AX, 0, tag);
-        e_rm(e, 8, 0x8d, H_CX, H_CX, ea, 0, last);
-        if (align == 1) {
-            e_rr(e, 8, 0x81, 7, H_CX);              /* cmp rcx, 4095 */
-            e32(e, 4095);
-            t_jcc_slow(c, 7);
-        } else {
-            e_rr(e, 8, 0xf7, 0, H_CX);              /* test rcx, imm32 */
-            e32(e, -4096 | (align - 1));
-            t_jcc_slow(c, 5);
-        }
-        e_gsx(e, 8, 0x8b, H_AX, H_AX, 0, addend);
+    }
+    if (a->slot >= 0) {
+        check_slot(c, a, clobber);
+    } else {
+        check_tlb(c, a, clobber);
+        from_tlb(c, H_AX, c->tlb + offsetof(TlbEntry, addend), clobber);
     }
 }
-G_STATIC_ASSERT(sizeof(TlbEntry) == 32);
 
-void t_check(Ctx *c, unsigned ea, unsigned size, bool write)
+/* This instruction's access goes where its slot says. */
+static void note_site(Ctx *c)
 {
+    c->mem_site = true;
+    c->mem_flags = !c->in_e;
+}
+
+unsigned t_operand_aligned(Ctx *c, unsigned size, unsigned align, bool write)
+{
+    Access a = { .size = size, .align = align, .write = write, .slot = -1 };
+    const Insn *n = c->insn;
+
+    c->disp = 0;
     if (t_grouped(c)) {
+        a.ea = t_address_disp(c, &c->disp);
         t_group_addend(c);
-    } else {
-        t_check_aligned(c, ea, size, 1, write);
+        note_site(c);
+        return a.ea;
     }
+    if (!jit_options.tlb_miss) {
+        a.slot = jit_slot_choose(c->b, c->i, c->who,
+                                 n->base == R_RSP && n->index >= R_ZERO,
+                                 write);
+    }
+    if (a.slot < 0) {
+        a.ea = t_address(c);
+        t_check_access(c, &a);
+        return a.ea;
+    }
+    a.natural = size <= 32 && !(size & (size - 1))
+                && jit_slot_aligned(c->b, c->i);
+    a.ea = t_address_disp(c, &c->disp);
+    a.disp = c->disp;
+    t_check_access(c, &a);
+    note_site(c);
+    return a.ea;
+}
+
+unsigned t_operand(Ctx *c, unsigned size, bool write)
+{
+    return t_operand_aligned(c, size, 1, write);
 }
 
 void t_check_stack(Ctx *c, unsigned ea, unsigned size, bool write)
 {
+    Access a = { .ea = ea, .size = size, .align = 1, .write = write,
+                 .natural = true, .slot = -1 };
+
+    c->disp = 0;
     if (t_grouped_stack(c)) {
         t_group_addend(c);
     } else {
-        t_check_aligned(c, ea, size, 1, write);
+        if (!jit_options.tlb_miss) {
+            a.slot = jit_slot_choose(c->b, c->i, c->who, true, write);
+        }
+        t_check_access(c, &a);
     }
+    note_site(c);
 }
 
-void t_mem_op(Ctx *c, unsigned size, uint32_t opc, unsigned reg,
-                   unsigned ea)
+void t_mem_insn(Ctx *c, unsigned size, uint32_t opc, unsigned reg, unsigned ea)
+{
+    e_rm(&c->e, size, opc, reg, H_AX, ea, 0, c->disp);
+}
+
+void t_mem_op(Ctx *c, unsigned size, uint32_t opc, unsigned reg, unsigned ea)
 {
     if (c->insn->flags & INSN_LOCK) {
         e8(&c->e, 0xf0);
     }
-    e_rm(&c->e, size, opc, reg, H_AX, ea, 0, 0);
+    t_mem_insn(c, size, opc, reg, ea);
 }

@@ -15,9 +15,8 @@ static void mov_rm_i(Ctx *c)
     unsigned d;
 
     if (t_is_mem(c)) {
-        unsigned ea = t_address(c);
+        unsigned ea = t_operand(c, n->size, true);
 
-        t_check(c, ea, n->size, true);
         t_mem_op(c, n->size, t_sized(0xc6, n->size), 0, ea);
         t_imm(c, n->size, n->imm);
         return;
@@ -50,16 +49,15 @@ static void mov_r_rm(Ctx *c, bool to_rm)
         }
         return;
     }
-    unsigned ea = t_address(c);
+    unsigned ea = t_operand(c, n->size, to_rm);
 
-    t_check(c, ea, n->size, to_rm);
     if (to_rm) {
         t_mem_op(c, n->size, t_sized(0x88, n->size),
                t_src(c, from, n->size, H_CX), ea);
     } else {
         unsigned d = t_out(c, to, n->size, H_CX);
 
-        e_rm(&c->e, n->size, t_sized(0x8a, n->size), d, H_AX, ea, 0, 0);
+        t_mem_insn(c, n->size, t_sized(0x8a, n->size), d, ea);
         t_dst(c, to, n->size, d);
     }
 }
@@ -72,10 +70,9 @@ static void mov_ext(Ctx *c, uint32_t opc, unsigned from)
 
     c->rax_keep = !(n->ea & EA_SEG);
     if (t_is_mem(c)) {
-        unsigned ea = t_address(c);
+        unsigned ea = t_operand(c, from, false);
 
-        t_check(c, ea, from, false);
-        e_rm(&c->e, n->size, opc, d, H_AX, ea, 0, 0);
+        t_mem_insn(c, n->size, opc, d, ea);
     } else {
         unsigned s = t_src(c, n->rm, from, H_CX);
 
@@ -106,10 +103,9 @@ static void setcc(Ctx *c)
     const Insn *n = c->insn;
 
     if (t_is_mem(c)) {
-        unsigned ea = t_address(c);
+        unsigned ea = t_operand(c, 1, true);
 
-        t_check(c, ea, 1, true);
-        e_rm(&c->e, 1, 0x0f90 | n->aux, 0, H_AX, ea, 0, 0);
+        t_mem_insn(c, 1, 0x0f90 | n->aux, 0, ea);
     } else {
         unsigned d = t_out(c, n->rm, 1, H_AX);
 
@@ -123,11 +119,10 @@ static void xchg(Ctx *c)
     const Insn *n = c->insn;
 
     if (t_is_mem(c)) {
-        unsigned ea = t_address(c);
+        unsigned ea = t_operand(c, n->size, true);
 
-        t_check(c, ea, n->size, true);
         t_src_copy(c, n->reg, n->size, H_CX);
-        e_rm(&c->e, n->size, t_sized(0x86, n->size), H_CX, H_AX, ea, 0, 0);
+        t_mem_insn(c, n->size, t_sized(0x86, n->size), H_CX, ea);
         t_dst(c, n->reg, n->size, H_CX);
     } else {
         t_src_copy(c, n->reg, n->size, H_CX);
@@ -145,8 +140,7 @@ static bool xadd(Ctx *c)
     if (!t_is_mem(c)) {
         return false;
     }
-    ea = t_address(c);
-    t_check(c, ea, n->size, true);
+    ea = t_operand(c, n->size, true);
     t_src_copy(c, n->reg, n->size, H_CX);
     t_mem_op(c, n->size, t_sized(0x0fc0, n->size), H_CX, ea);
     t_dst(c, n->reg, n->size, H_CX);
@@ -161,9 +155,8 @@ static bool cmpxchg(Ctx *c)
     if (!t_is_mem(c)) {
         return false;
     }
-    ea = t_address(c);
-    t_check(c, ea, n->size, true);
-    e_rm(&c->e, 8, 0x8d, H_DX, H_AX, ea, 0, 0);
+    ea = t_operand(c, n->size, true);
+    e_rm(&c->e, 8, 0x8d, H_DX, H_AX, ea, 0, c->disp);
     s = t_src(c, n->reg, n->size, H_CX);
     e_mov(&c->e, 8, H_AX, jit_host_reg[R_RAX]);
     if (n->flags & INSN_LOCK) {

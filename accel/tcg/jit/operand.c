@@ -185,6 +185,28 @@ unsigned t_address(Ctx *c)
     }
     return r;
 }
+
+unsigned t_address_disp(Ctx *c, int32_t *disp)
+{
+    const Insn *n = c->insn;
+    unsigned r;
+
+    if (n->ea & (EA_SEG | EA_A32) || n->index < R_ZERO
+        || (n->base >= R_ZERO && !(n->ea & EA_RIP))
+        || n->disp > INT32_MAX - 2 * (int)PAGE_BYTES) {
+        return t_address(c);
+    }
+    if (n->ea & EA_RIP) {
+        e_gs(&c->e, 8, 0x8b, H_DX, OFF(rip_base));
+        r = H_DX;
+        *disp += n->off + n->len;
+    } else {
+        r = t_src(c, n->base, 8, H_DX);
+    }
+    *disp += n->disp;
+    return r;
+}
+
 /* --- operands ---------------------------------------------------------- */
 
 void t_imm(Ctx *c, unsigned size, int64_t v)
@@ -204,10 +226,9 @@ unsigned t_rm_value(Ctx *c)
     const Insn *n = c->insn;
 
     if (t_is_mem(c)) {
-        unsigned ea = t_address(c);
+        unsigned ea = t_operand(c, n->size, false);
 
-        t_check(c, ea, n->size, false);
-        e_rm(&c->e, n->size, t_sized(0x8a, n->size), H_CX, H_AX, ea, 0, 0);
+        t_mem_insn(c, n->size, t_sized(0x8a, n->size), H_CX, ea);
         return H_CX;
     }
     return t_src(c, n->rm, n->size, H_CX);

@@ -60,6 +60,10 @@ void jit_cpu_init(Env *env)
         bottom[1] = 0;
     }
     j->jump_mask = (JIT_JUMPS - 1) << 2;
+    for (unsigned i = 0; i < G_N_ELEMENTS(j->align_mask); i++) {
+        j->align_mask[i] = -(uint64_t)PAGE_BYTES | ((1 << i) - 1);
+    }
+    jit_slots_new(env);
 }
 
 void jit_cpu_free(Env *env)

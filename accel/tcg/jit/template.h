@@ -18,9 +18,19 @@
 #define GPR(n) ((uint32_t)(offsetof(Env, s.gpr) + 8 * (n)))
 #define SP ((unsigned)jit_host_reg[R_RSP])
 
-enum { MAX_STUBS = 4 * BLOCK_MAX_INSNS + 8, MAX_SITES = 6 };
+enum { MAX_STUBS = 6 * BLOCK_MAX_INSNS + 8, MAX_SITES = 6 };
 
-/* Code out of the way: a slow path, or an exit. */
+/* `size` bytes at [ea] + disp of the guest's memory; see t_check_aligned(). */
+typedef struct Access {
+    unsigned ea;                /* host register */
+    int32_t disp;
+    unsigned size, align;
+    bool write;
+    bool natural;               /* a multiple of `size`, most likely */
+    int slot;                   /* -1: none */
+} Access;
+
+/* Code out of the way: a slow path, an exit, or a slot's miss. */
 typedef struct Stub {
     uint8_t *site[MAX_SITES];   /* rel32 that lead here */
     unsigned n_sites;
@@ -31,6 +41,10 @@ typedef struct Stub {
     bool save, reload;          /* flags */
     uint8_t live;               /* FP_* that must be live at `back` */
     bool load_fp;               /* only that */
+    bool miss;                  /* of a slot: */
+    bool clobber;               /* flags are in cc_raw */
+    unsigned slow;              /* the stub for when the TLB misses too */
+    Access access;
 } Stub;
 
 typedef struct Ctx {
@@ -39,7 +53,8 @@ typedef struct Ctx {
     JitCode *jc;
     const Insn *insn;
     unsigned i;
-    uint32_t tlb;               /* offset of the table from GS */
+    unsigned who;               /* MMU_* of the block */
+    uint32_t tlb;               /* offset of its table from GS */
     unsigned word;              /* bytes of RIP and of stack slots: 8 or 4 */
     bool in_r, in_e;
     bool keep_r;                /* the instruction needs flags in RFLAGS */
@@ -47,9 +62,13 @@ typedef struct Ctx {
     uint8_t *site[MAX_SITES];   /* of this instruction's slow path */
     unsigned n_sites;
     bool site_save;
+    unsigned n_misses;          /* its stubs of slots */
+    bool mem_site, mem_flags;   /* it may go through an empty slot */
+    int32_t disp;               /* of the operand: t_operand() */
     bool slow_exits;            /* its slow path is the interpreter */
     bool plain;                 /* no groups */
     unsigned group_base, group_end;     /* group.c: up to this instruction */
+    uint32_t group_addend;      /* where that is, from GS */
     bool rax_group;             /* RAX is group_addend ... */
     bool rax_keep;              /* ... and this instruction leaves it alone */
     Stub stubs[MAX_STUBS];
@@ -57,7 +76,7 @@ typedef struct Ctx {
     uint8_t live;               /* FP_* known to be live */
     uint8_t x87_seg;            /* what env->x87_seg is known to be; or 0 */
     uint8_t *start;             /* of this piece of code */
-    JitFpSite fp_sites[BLOCK_MAX_INSNS];
+    JitFpSite fp_sites[2 * BLOCK_MAX_INSNS];
     unsigned n_fp_sites;
 } Ctx;
 
@@ -105,6 +124,8 @@ unsigned t_offset_to(Ctx *c, unsigned to, bool must);
 /* The linear address of the memory operand; outside 64-bit code, in FS or GS,
  * first the slow path for what is not all of the address space. */
 unsigned t_address(Ctx *c);
+/* The same less a constant, which is added to *disp. */
+unsigned t_address_disp(Ctx *c, int32_t *disp);
 /* RDX = RIP of `off` of the page, which may be outside of it. */
 void t_rip_to(Ctx *c, unsigned to, int32_t off);
 /* The rm operand in a register, RCX if it has to be loaded. */
@@ -124,17 +145,23 @@ static inline uint32_t t_sized(uint32_t opc, unsigned size)
 void t_slow_site(Ctx *c);
 void t_jcc_slow(Ctx *c, unsigned cond);
 /*
- * `size` bytes at the address in `ea` hit the TLB, or the slow path is taken.
- * The host address is then [RAX + ea].  Uses RCX.
+ * `size` bytes of the memory operand hit the TLB, or the slow path is taken.
+ * The host address is then [RAX + result + c->disp].  Uses RCX.
  */
-void t_check(Ctx *c, unsigned ea, unsigned size, bool write);
-/* The same for an operand of the stack that the instruction implies. */
+unsigned t_operand(Ctx *c, unsigned size, bool write);
+unsigned t_operand_aligned(Ctx *c, unsigned size, unsigned align, bool write);
+/* The same for an operand of the stack that the instruction implies, at the
+ * address in `ea`; c->disp is 0. */
 void t_check_stack(Ctx *c, unsigned ea, unsigned size, bool write);
 /* The same; the slow path too unless the address is a multiple of `align`:
  * `size`, 16 or 32, or 1. */
-void t_check_aligned(Ctx *c, unsigned ea, unsigned size, unsigned align,
-                     bool write);
-/* An operation on the operand of the last t_check(). */
+void t_check_access(Ctx *c, const Access *a);
+/* Behind the block: a slot did not have it. */
+void t_slot_miss(Ctx *c, Stub *s);
+/* An operation on the operand of the last t_operand(). */
+void t_mem_insn(Ctx *c, unsigned size, uint32_t opc, unsigned reg,
+                unsigned ea);
+/* The same, LOCKed if it is so. */
 void t_mem_op(Ctx *c, unsigned size, uint32_t opc, unsigned reg, unsigned ea);
 
 /* --- group.c ----------------------------------------------------------- */
@@ -150,6 +177,8 @@ void t_group_addend(Ctx *c);
 /* --- flow.c ------------------------------------------------------------ */
 
 Stub *t_add_stub(Ctx *c);
+/* Slots of this instruction that miss go on to `s` when the TLB misses too. */
+void t_misses_to(Ctx *c, const Stub *s);
 Stub *t_add_exit(Ctx *c, unsigned kind, unsigned off);
 /* A rel32 here leads to the stub. */
 void t_stub_site(Ctx *c, Stub *s);

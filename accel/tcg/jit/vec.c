@@ -43,14 +43,6 @@ bool t_live(Ctx *c, unsigned need)
     return true;
 }
 
-void t_fp_site(Ctx *c)
-{
-    c->fp_sites[c->n_fp_sites++] = (JitFpSite) {
-        .end = c->e.p - c->start, .insn = c->i,
-        .flags_live = !c->in_e,
-    };
-}
-
 /* --- one instruction --------------------------------------------------- */
 
 /* What the operands say. */
@@ -88,7 +80,7 @@ static void write_insn(Ctx *c, const Form *f, unsigned base, unsigned index)
 
     if (t_is_mem(c)) {
         write_op(c, enc, f, w, index == H_SP ? 0 : index, base);
-        e_modrm(&c->e, f->reg, base, index, 0, 0);
+        e_modrm(&c->e, f->reg, base, index, 0, c->disp);
     } else {
         write_op(c, enc, f, w, 0, f->rm);
         e8(&c->e, 0xc0 | (f->reg & 7) << 3 | (f->rm & 7));
@@ -171,13 +163,9 @@ static bool copy(Ctx *c)
         unsigned size = insn_mem_size(n);
         unsigned align = info->align == AL_SIZE ? size : info->align;
 
-        ea = t_address(c);
-        if (t_grouped(c)) {
-            t_group_addend(c);
-        } else {
-            t_check_aligned(c, ea, size, align >= 16 ? align : 1,
-                            info->mem == MEM_STORE || info->mem == MEM_RMW);
-        }
+        ea = t_operand_aligned(c, size, align >= 16 ? align : 1,
+                               info->mem == MEM_STORE
+                               || info->mem == MEM_RMW);
     }
     c->rax_keep = true;
     if (f.gpr_out >= 0) {
@@ -239,10 +227,10 @@ static bool compare_strings(Ctx *c)
         return false;
     }
     if (t_is_mem(c)) {
-        unsigned ea = t_address(c);
+        unsigned ea = t_operand(c, 16, false);
 
-        t_check(c, ea, 16, false);
-        e_rm(&c->e, 8, 0x8d, H_CX, H_AX, ea, 0, 0);
+        e_rm(&c->e, 8, 0x8d, H_CX, H_AX, ea, 0, c->disp);
+        c->disp = 0;
     }
     if (lengths) {
         e_mov(&c->e, 8, H_AX, jit_host_reg[R_RAX]);
@@ -263,9 +251,8 @@ static bool ldmxcsr(Ctx *c)
     if (!t_live(c, FP_SSE)) {
         return false;
     }
-    ea = t_address(c);
-    t_check(c, ea, 4, false);
-    e_rm(&c->e, 4, 0x8b, H_CX, H_AX, ea, 0, 0);
+    ea = t_operand(c, 4, false);
+    t_mem_insn(c, 4, 0x8b, H_CX, ea);
     e_gs(&c->e, 4, 0x89, H_CX, OFF(jit_tmp));
     e_rorx(&c->e, H_CX, H_CX, 16);
     e_rr(&c->e, 4, 0x0fb7, H_CX, H_CX);             /* movzx ecx, cx */
@@ -284,9 +271,8 @@ static bool stmxcsr(Ctx *c)
     if (!t_live(c, FP_SSE)) {
         return false;
     }
-    ea = t_address(c);
-    t_check(c, ea, 4, true);
-    e_rm(&c->e, 4, 0x0fae, 3, H_AX, ea, 0, 0);
+    ea = t_operand(c, 4, true);
+    t_mem_insn(c, 4, 0x0fae, 3, ea);
     return true;
 }
 

@@ -55,6 +55,10 @@ static void note(Ctx *c, unsigned ea)
 
     t_x87_base(c);
     if (t_is_mem(c)) {
+        if (c->disp) {
+            e_rm(&c->e, 8, 0x8d, H_CX, ea, H_SP, 0, c->disp);
+            ea = H_CX;
+        }
         e_gs(&c->e, 8, 0x89, ea, OFF(s.fdp));
         if (c->x87_seg != n->seg + 1) {
             c->x87_seg = n->seg + 1;
@@ -100,9 +104,9 @@ bool t_x87(Ctx *c)
         return true;
     }
     if (t_is_mem(c)) {
-        ea = t_address(c);
-        t_check(c, ea, insn_mem_size(n), insn_info(n->op)->mem == MEM_STORE);
-        e_rm(&c->e, 4, opc, n->imm >> 3 & 7, H_AX, ea, 0, 0);
+        ea = t_operand(c, insn_mem_size(n),
+                       insn_info(n->op)->mem == MEM_STORE);
+        t_mem_insn(c, 4, opc, n->imm >> 3 & 7, ea);
     } else {
         e8(&c->e, opc);
         e8(&c->e, n->imm & 0xff);

@@ -525,6 +525,44 @@ static void test_stack_32(void)
     code32 = false;
 }
 
+/*
+ * Accesses to the page that empty slots name: each is a #GP at its place, with
+ * registers and flags as they were.  RCX counts faults, R8 what went wrong.
+ */
+GUEST_CODE(slot_main, "64",
+    "mov %cr4, %rax\n or $0x600, %eax\n mov %rax, %cr4\n"
+    "movabs $0x8000000000000800, %rbx\n lea 0x100(%rbx), %rsi\n"
+    "lea -0x800(%rbx), %rdi\n xor %ecx, %ecx\n xor %r8d, %r8d\n"
+    "mov $40, %ebp\n"
+    "1: mov %cr3, %rax\n mov %rax, %cr3\n"
+    "mov $5, %edx\n mov $7, %eax\n cmp $6, %edx\n"       /* CF */
+    "mov 8(%rbx), %rdx\n mov %rdx, 8(%rsi)\n"
+    "movups 16(%rdi), %xmm0\n mov 16(%rbx), %rax\n"
+    "adc %ecx, -4(%rdi)\n .byte 0x90\n adc $0, %r9d\n"
+    "cmp $5, %edx\n setne %r10b\n add %r10b, %r8b\n"
+    "cmp $7, %eax\n setne %r10b\n add %r10b, %r8b\n"
+    "dec %ebp\n jnz 1b\n"
+    "sub %ecx, %r9d\n mov %r9d, %eax\n or %r8d, %eax\n" GUEST_EXIT);
+GUEST_CODE(slot_gp, "64",
+    "inc %ecx\n addq $4, 8(%rsp)\n add $8, %rsp\n iretq\n");
+
+static void test_empty_slot(void)
+{
+    enum { GDT = 0x4000, IDT = 0x5000, HANDLER = 0x8000 };
+
+    guest_reset();
+    GUEST_LOAD(CODE, slot_main);
+    GUEST_LOAD(HANDLER, slot_gp);
+    guest_long(0, CODE, TABLES);
+    guest_tables(0, GDT, IDT);
+    guest_gate(IDT, EXC_GP, HANDLER);
+    guest_env(0)->s.gpr[R_RSP] = STACK;
+    guest_env(0)->s.gpr[R_R9] = 200 - 40;
+    jit_options.threshold = 0;
+    g_assert_cmphex(guest_run(1), ==, 0);
+    g_assert_cmpuint(guest_env(0)->s.gpr[R_RCX], ==, 200);
+}
+
 int main(int argc, char **argv)
 {
     int status;
@@ -539,6 +577,7 @@ int main(int argc, char **argv)
         g_test_add_func("/jit/stack", test_stack);
         g_test_add_func("/jit/random32", test_random_32);
         g_test_add_func("/jit/stack32", test_stack_32);
+        g_test_add_func("/jit/empty_slot", test_empty_slot);
     }
     status = g_test_run();
     guest_free();

@@ -1,0 +1,153 @@
+/*
+ * Slots: an access tries first what it has found in the TLB before.
+ *
+ * A slot holds the tag and the addend of a TLB entry.  Its place is a constant
+ * in the code, so that the addend is known before the address is: the check is
+ * off the path from address to data, and costs less besides.  It pays for
+ * accesses that stay in a page for a while.  Those are found by looking, as
+ * long as a block is interpreted, where its operands would be each time it
+ * starts: what is in the registers then need not be what the instruction will
+ * use, but as a rule stays in its page when that does.  All accesses to the
+ * stack share a slot.
+ *
+ * Whatever drops an entry of the TLB forgets all slots that were used.  An
+ * empty slot names a page that no access can have: one in the middle of the
+ * addresses that are not canonical.  Should the guest try just that one, it
+ * hits, ends in memory that nobody may touch, and the handler of SIGSEGV leaves
+ * to interpret that instruction (jit.c), which raises #GP.
+ *
+ * Locks: slots are their vCPU's; samples are atomic; the rest is under the
+ * cache mutex.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "accel/tcg/decode/info.h"
+#include "accel/tcg/jit/jit.h"
+
+#include <sys/mman.h>
+
+#define NOWHERE (UINT64_C(1) << 63)
+
+enum {
+    GUARD_BYTES = 64 * KiB,
+    FIRST = 2,                  /* before come the stack's; even ones are for
+                                 * reading, odd ones for writing */
+    COUNT_BITS = 5, COUNT_MASK = (1 << COUNT_BITS) - 1,
+};
+
+G_STATIC_ASSERT(JIT_SAMPLES <= (unsigned)COUNT_MASK);
+
+static uint8_t *guard;          /* GUARD_BYTES that cannot be accessed */
+static unsigned next_slot;
+
+/* --- empty slots --------------------------------------------------------- */
+
+bool jit_slots_init(void)
+{
+    guard = mmap(NULL, GUARD_BYTES, PROT_NONE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return guard != MAP_FAILED;
+}
+
+bool jit_slots_guard(const void *hva)
+{
+    return (uintptr_t)hva - (uintptr_t)guard < GUARD_BYTES;
+}
+
+static void clear_piece(JitCpu *j, unsigned piece)
+{
+    JitSlot *s = &j->slots[piece * JIT_SLOTS_PIECE];
+
+    for (unsigned i = 0; i < JIT_SLOTS_PIECE; i++) {
+        s[i].tag = -NOWHERE;
+        s[i].addend = (uintptr_t)guard + GUARD_BYTES / 2 - NOWHERE;
+    }
+}
+
+void jit_slots_new(Env *env)
+{
+    for (unsigned i = 0; i < JIT_SLOT_PIECES; i++) {
+        clear_piece(jit_cpu(env), i);
+    }
+}
+
+void jit_slots_clear(Env *env)
+{
+    JitCpu *j = jit_cpu(env);
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(j->slots_used); i++) {
+        for (uint64_t used = j->slots_used[i]; used; used &= used - 1) {
+            clear_piece(j, 8 * i + __builtin_ctzll(used) / 8);
+        }
+        j->slots_used[i] = 0;
+    }
+}
+
+/* --- which accesses ------------------------------------------------------- */
+
+void jit_slots_sample(Env *env, Block *b)
+{
+    for (unsigned i = 0; i < b->n_insns; i++) {
+        const Insn *n = &b->insns[i];
+        uint32_t page, old, same, aligned;
+        uint64_t off;
+
+        if (!(n->flags & INSN_MEM)) {
+            continue;
+        }
+        /* A page in the upper bits, two counts below. */
+        off = insn_offset(env, n);
+        page = off >> 12 << 2 * COUNT_BITS;
+        old = __atomic_load_n(&b->jit_samples[i], __ATOMIC_RELAXED);
+        same = (old & COUNT_MASK)
+               + ((old ^ page) >> 2 * COUNT_BITS == 0);
+        aligned = (old >> COUNT_BITS & COUNT_MASK)
+                  + !(off & (insn_mem_size(n) - 1));
+        page |= MIN(same, JIT_SAMPLES)
+                | MIN(aligned, JIT_SAMPLES) << COUNT_BITS;
+        __atomic_store_n(&b->jit_samples[i], page, __ATOMIC_RELAXED);
+    }
+    __atomic_store_n(&b->jit_n_samples, MIN(b->jit_n_samples + 1, JIT_SAMPLES),
+                     __ATOMIC_RELAXED);
+}
+
+/* Has it been in the same page nearly always? */
+static bool stays(const Block *b, unsigned i)
+{
+    const Insn *n = &b->insns[i];
+    unsigned taken = __atomic_load_n(&b->jit_n_samples, __ATOMIC_RELAXED);
+    unsigned same = __atomic_load_n(&b->jit_samples[i], __ATOMIC_RELAXED)
+                    & COUNT_MASK;
+
+    if (n->ea & EA_RIP || (n->base >= R_ZERO && n->index >= R_ZERO)) {
+        return true;
+    }
+    /* Not known (x-threshold=0): some of each. */
+    return taken < JIT_SAMPLES / 2 ? (n->off ^ n->off >> 2) & 3
+                               : same >= taken - taken / 4;
+}
+
+bool jit_slot_aligned(const Block *b, unsigned i)
+{
+    unsigned taken = __atomic_load_n(&b->jit_n_samples, __ATOMIC_RELAXED);
+    unsigned n = __atomic_load_n(&b->jit_samples[i], __ATOMIC_RELAXED)
+                 >> COUNT_BITS & COUNT_MASK;
+
+    return taken < JIT_SAMPLES / 2 ? b->insns[i].off & 4
+                                   : n >= taken - taken / 4;
+}
+
+int jit_slot_choose(const Block *b, unsigned i, unsigned who, bool stack,
+                    bool write)
+{
+    int first = who * JIT_SLOTS;
+
+    if (stack) {
+        return first + (write ? 1 : 0);
+    }
+    if (!stays(b, i)) {
+        return -1;
+    }
+    next_slot = (next_slot + 2) % (JIT_SLOTS - FIRST);
+    return first + FIRST + next_slot + write;
+}
