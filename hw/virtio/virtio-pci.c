@@ -610,7 +610,9 @@ static bool virtio_pci_realize(Device *dev, GError **err)
     }
     timer_init(&s->intx, loop_main(), CLK_HOST, update_intx, s);
     set_ids(s);
-    n = n == UINT32_MAX ? s->v.n_queues + 1 : n;
+    if (n == UINT32_MAX) {
+        n = s->v.n_vectors ? s->v.n_vectors : s->v.n_queues + 1;
+    }
     if (n && !msix_init_bar(&s->pci, n, MSIX_BAR, err)) {
         virtio_unrealize(&s->v);
         return false;

@@ -7,6 +7,7 @@ import atexit
 import hashlib
 import os
 import shutil
+import socket
 import tempfile
 
 import disk
@@ -14,7 +15,8 @@ from guest import Guest, cloud_kernel, initramfs, package, run_tests
 
 MODULES = ["virtio_ring", "virtio", "virtio_pci_legacy_dev",
            "virtio_pci_modern_dev", "virtio_pci", "virtio_blk", "crc16",
-           "mbcache", "jbd2", "crc32c_generic", "crc32c-intel", "ext4"]
+           "mbcache", "jbd2", "crc32c_generic", "crc32c-intel", "ext4",
+           "virtio_console", "rng-core", "virtio-rng"]
 
 # The first boot writes a file system's file and raw blocks; the second one,
 # after a reset of everything, finds them.
@@ -25,6 +27,26 @@ mount -t devtmpfs dev /dev 2>/dev/null
 for module in {' '.join(MODULES)}; do
     [ -e /modules/$module.ko ] && insmod /modules/$module.ko
 done
+case "$(cat /proc/cmdline)" in
+*ports*)
+    while [ ! -e /dev/hvc0 ] || [ ! -e /dev/vport0p1 ]; do sleep 0.1; done
+    echo "port: $(cat /sys/class/virtio-ports/vport0p1/name)"
+    echo "rng: $(cat /sys/class/misc/hw_random/rng_current)"
+    echo "bytes: $(dd if=/dev/hwrng bs=1k count=64 2>/dev/null | wc -c)"
+    exec 3<> /dev/vport0p1 4<> /dev/hvc0
+    stty raw -echo <&4
+    (while read line; do echo "hvc0 heard $line" >&4; done) <&4 &
+    echo "listening"
+    # Until somebody is at the other end there is nothing to read.
+    while ! read word <&3; do sleep 0.1; done
+    echo "port heard: $word"
+    read bytes <&3
+    # As much as it takes to fill every pipe between the two ends.
+    dd if=/dev/zero bs=64k count=$bytes 2>/dev/null | tr '\\000' x >&3
+    echo "all is out"
+    read word <&3
+    poweroff -f ;;
+esac
 n=0
 while [ ! -e /dev/vda1 ] && [ $n -lt 100 ]; do
     sleep 0.1; n=$((n + 1))
@@ -192,6 +214,49 @@ def firmware_modern():
         two_boots(g, path)
 
 
+def connect(path):
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(path)
+    s.settimeout(120)
+    return s
+
+
+def read_until(s, n, end=None):
+    got = b""
+    while len(got) < n and not (end and got.endswith(end)):
+        got += s.recv(1 << 16)
+    return got
+
+
+def ports():
+    """hvc0, a named port and random bytes, in both directions."""
+    where = folder()
+    paths = [os.path.join(where, name) for name in ("console", "port")]
+    args = [arg for i, path in enumerate(paths) for arg in
+            ("-chardev", f"socket,id=c{i},path={path},server=on,wait=off")]
+    with guest(*kernel("ports"), *args, "-device", "virtio-serial,id=vs",
+               "-device", "virtconsole,chardev=c0", "-device",
+               "virtserialport,bus=vs.0,chardev=c1,name=org.rhea.test",
+               "-object", "rng-random,id=r,filename=/dev/urandom", "-device",
+               "virtio-rng-pci,rng=r,max-bytes=32768,period=100") as g:
+        g.expect(r"port: org.rhea.test\s", 300)
+        g.expect(r"rng: virtio_rng", 60)
+        g.expect(r"bytes: 65536\s", 60)
+        g.expect(r"listening", 60)
+        with connect(paths[0]) as console, connect(paths[1]) as port:
+            console.sendall(b"hello\n")
+            heard = read_until(console, 1000, b"hello\n")
+            assert heard.endswith(b"hvc0 heard hello\n"), heard
+            port.sendall(b"word\n")
+            g.expect(r"port heard: word\s", 60)
+            port.sendall(b"64\n")
+            got = read_until(port, 64 << 16)
+            assert got == b"x" * (64 << 16), len(got)
+            g.expect(r"all is out", 60)
+            port.sendall(b"end\n")
+            g.wait(60)
+
+
 if __name__ == "__main__":
     run_tests([legacy_and_modern, legacy_intx, four_cpus_iothread, packed,
-               firmware, firmware_modern])
+               firmware, firmware_modern, ports])

@@ -40,9 +40,9 @@ void virtio_pci_setup(Object *obj, const VirtioOps *ops, void *dev);
                          &container_of(obj, t, shell.pci.dev.obj)->field);  \
     }                                                                       \
     static const DeviceType id##_pci_type = {                               \
-        .name = nm "-pci", .doc = docstr, .parent = &virtio_pci_type,       \
-        .size = sizeof(t), .init = id##_pci_init, .props = (prps),          \
-        .state = (st),                                                      \
+        .name = nm "-pci", .alias = nm, .doc = docstr,                      \
+        .parent = &virtio_pci_type, .size = sizeof(t),                      \
+        .init = id##_pci_init, .props = (prps), .state = (st),              \
     };                                                                      \
     DEVICE_TYPE(id##_pci_type)                                              \
     static const DeviceType id##_pci_old_type = {                           \

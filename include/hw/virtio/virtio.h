@@ -96,6 +96,8 @@ struct Virtio {
     bool has_legacy;            /* (C) the bus shows the legacy interface */
     bool has_modern;            /* (C) and the modern one */
     unsigned n_queues;          /* (C) */
+    unsigned n_vectors;         /* (C) that are of use; 0: one for each queue
+                                 * and one for the configuration */
     VirtQueue **vqs;            /* (C) */
 
     /* Registers; saved. */

@@ -8,6 +8,8 @@
 #include "block/drive.h"
 #include "chardev/chardev.h"
 #include "hw/ide/piix-ide.h"
+#include "hw/virtio/virtio-pci.h"
+#include "hw/virtio/virtio-serial.h"
 #include "pctest.h"
 
 /* Types that are not tried, and why. */
@@ -29,6 +31,8 @@ static const struct {
     { "virtio-blk-pci", NULL, NULL, "drive", "any-drive" },
     { "virtio-blk-pci-transitional", NULL, NULL, "drive", "any-drive" },
     { "virtio-blk-pci-non-transitional", NULL, NULL, "drive", "any-drive" },
+    { "virtconsole", NULL, NULL, "chardev", "any-chr" },
+    { "virtserialport", NULL, NULL, "chardev", "any-chr" },
     { "isa-debugcon", NULL, NULL, "chardev", "any-chr" },
     { "isa-serial", NULL, NULL, "chardev", "any-chr" },
     { "isa-parallel", NULL, NULL, "chardev", "any-chr" },
@@ -36,6 +40,7 @@ static const struct {
 
 static PcTest *pc;
 static Device *ide;             /* an adapter for drives, decoding its ports */
+static VirtioSerial *serial;    /* a console device for ports */
 static Device *other;           /* of the device at hand */
 
 /* 64 MiB that forget what is written, for every disk in turn. */
@@ -62,6 +67,8 @@ void any_init(int *argc, char ***argv)
     chr_new(dict, &err);
     g_assert_no_error(err);
     add_drive();
+    serial = container_of(pc_add_pci(pc, "virtio-serial-pci", NULL, NULL),
+                          VirtioPci, pci.dev)->v.dev;
     ide = pc_add_pci(pc, "piix3-ide", "1.1", NULL);
     pci_config_write(pci_device_of(ide), PCI_COMMAND, PCI_COMMAND_IO, 2);
     pci_config_write(pci_device_of(ide), 0x40, 0x80008000, 4);
@@ -97,6 +104,7 @@ static Bus *bus_of(const Type *t)
     return type_is(t, &isa_device_type) ? &pc->isa->bus
            : type_is(t, &pci_device_type) ? &pc->pci->bus
            : type_is(t, &ide_drive_type) ? &piix_ide_channel(ide, 0)->bus
+           : type_is(t, &vser_port_type) ? &serial->bus
            : NULL;
 }
 
