@@ -159,7 +159,7 @@ gdtr:   .word   gdt_end - gdt - 1
         .quad   gdt
 
         .balign 4096
-        .globl  page_root
+        .globl  page_root, page_dirs
 page_root:
         .quad   page_pdpt + 7
         .fill   511, 8, 0
