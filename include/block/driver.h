@@ -32,8 +32,10 @@ typedef struct BlockImageOps {
     bool (*is_dirty)(BlockNode *n);
     int (*check)(BlockNode *n, unsigned fix, struct BlockCheck *check);
     const struct BlockSnapshotOps *snapshots;
-    int (*write_compressed)(BlockNode *n, uint64_t at, uint64_t bytes,
-                            IoVec v);
+    int (*pack)(BlockNode *n, const uint8_t *plain, uint64_t bytes,
+                uint8_t *packed);
+    int (*write_packed)(BlockNode *n, uint64_t at, const uint8_t *packed,
+                        uint64_t len);
     int (*make_empty)(BlockNode *n);
     bool (*change_backing)(BlockNode *n, const char *file,
                            const char *format, GError **err);

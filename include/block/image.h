@@ -56,8 +56,19 @@ int node_load_snapshot(BlockNode *n, unsigned i);
 
 /* --- the rest ---------------------------------------------------------------------- */
 
-/* A whole cluster at most; stored plainly when it does not get smaller. */
-int node_write_compressed(BlockNode *n, uint64_t at, uint64_t bytes, IoVec v);
+/*
+ * Compressed writes, in two steps, so that many are packed at once and written
+ * in order.  In coroutines: a cluster (or what there is of the disk's last) is
+ * packed to at most a cluster's bytes: their number, or -ENOSPC when it does
+ * not get smaller and is to be written plainly.
+ */
+int node_pack(BlockNode *n, const uint8_t *plain, uint64_t bytes,
+              uint8_t *packed);
+int node_write_packed(BlockNode *n, uint64_t at, const uint8_t *packed,
+                      uint64_t len);
+/* Both, also outside coroutines. */
+int node_write_compressed(BlockNode *n, uint64_t at, const void *buf,
+                          uint64_t bytes);
 /* Bytes of a cluster; 0: the format has none. */
 uint64_t node_cluster_bytes(BlockNode *n);
 /* Does the format have checks, compression, snapshots, make_empty? */

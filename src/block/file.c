@@ -529,6 +529,28 @@ static bool file_set_perm(BlockNode *n, unsigned perm, unsigned shared,
     return block_lock_set(&f->lock, n->filename, perm, shared, err);
 }
 
+/* Another descriptor: the locks of the old one would be in its way, so they
+ * are let go first. */
+static bool file_reopen(BlockNode *n, bool read_only, GError **err)
+{
+    File *f = n->state;
+    unsigned perm = f->lock.perm, shared = ~f->lock.unshared
+                                           & BLOCK_PERM_ALL;
+    int old = f->fd;
+
+    n->read_only = read_only;
+    if (!open_fd(n, false, err)) {
+        f->fd = old;
+        n->read_only = !read_only;
+        return false;
+    }
+    close(old);
+    f->lock = (BlockLock) { .fd = f->fd, .enabled = f->lock.enabled };
+    perm = read_only ? perm & ~(BLOCK_PERM_WRITE | BLOCK_PERM_RESIZE)
+           : perm | BLOCK_PERM_WRITE | BLOCK_PERM_RESIZE;
+    return block_lock_set(&f->lock, n->filename, perm, shared, err);
+}
+
 static bool file_create(Opt *opts, GError **err)
 {
     const char *filename = NULL;
@@ -572,7 +594,8 @@ static bool file_create(Opt *opts, GError **err)
 
 #define FILE_FUNCTIONS                                                      \
     .state_bytes = sizeof(File), .protocol = true, .fua = true,             \
-    .open = file_open, .close = file_close, .read = file_read,              \
+    .open = file_open, .close = file_close, .reopen = file_reopen,          \
+    .read = file_read,                                                      \
     .write = file_write, .write_zeroes = file_write_zeroes,                 \
     .discard = file_discard, .flush = file_flush,                           \
     .refresh_length = file_refresh_length, .set_perm = file_set_perm

@@ -25,9 +25,42 @@ typedef struct Call {
     const char *name;
     unsigned i;
     uint64_t at, bytes;
-    IoVec v;
+    const void *buf;
     int ret;
 } Call;
+
+int node_pack(BlockNode *n, const uint8_t *plain, uint64_t bytes,
+              uint8_t *packed)
+{
+    return ops_of(n)->pack ? ops_of(n)->pack(n, plain, bytes, packed)
+           : -ENOTSUP;
+}
+
+int node_write_packed(BlockNode *n, uint64_t at, const uint8_t *packed,
+                      uint64_t len)
+{
+    int ret;
+
+    if (n->read_only) {
+        return -EPERM;
+    }
+    n->in_flight++;
+    ret = ops_of(n)->write_packed(n, at, packed, len);
+    n->written++;
+    n->in_flight--;
+    return ret;
+}
+
+static int write_compressed(const Call *c)
+{
+    uint8_t *packed = block_alloc(node_cluster_bytes(c->n));
+    int len = packed ? node_pack(c->n, c->buf, c->bytes, packed) : -ENOMEM;
+    int ret = len == -ENOSPC ? node_write_buf(c->n, c->at, c->buf, c->bytes)
+              : len < 0 ? len : node_write_packed(c->n, c->at, packed, len);
+
+    block_free(packed);
+    return ret;
+}
 
 static int snapshot_call(const BlockSnapshotOps *s, const Call *c)
 {
@@ -52,9 +85,7 @@ static void run_call(void *opaque)
     if (c->what == CHECK) {
         c->ret = ops->check ? ops->check(c->n, c->i, c->check) : -ENOTSUP;
     } else if (c->what == COMPRESSED) {
-        c->ret = ops->write_compressed
-                 ? ops->write_compressed(c->n, c->at, c->bytes, c->v)
-                 : -ENOTSUP;
+        c->ret = ops->pack ? write_compressed(c) : -ENOTSUP;
     } else if (c->what == EMPTY) {
         c->ret = ops->make_empty ? ops->make_empty(c->n) : -ENOTSUP;
     } else {
@@ -99,12 +130,13 @@ int node_load_snapshot(BlockNode *n, unsigned i)
     return call((Call) { .n = n, .what = LOAD, .i = i });
 }
 
-int node_write_compressed(BlockNode *n, uint64_t at, uint64_t bytes, IoVec v)
+int node_write_compressed(BlockNode *n, uint64_t at, const void *buf,
+                          uint64_t bytes)
 {
     return n->read_only ? -EPERM
            : at > n->length || bytes > n->length - at ? -EIO
            : call((Call) { .n = n, .what = COMPRESSED, .at = at,
-                           .bytes = bytes, .v = v });
+                           .bytes = bytes, .buf = buf });
 }
 
 int node_make_empty(BlockNode *n)
@@ -148,7 +180,7 @@ bool node_can_check(BlockNode *n)
 
 bool node_can_compress(BlockNode *n)
 {
-    return ops_of(n)->write_compressed;
+    return ops_of(n)->pack;
 }
 
 bool node_can_snapshot(BlockNode *n)

@@ -550,7 +550,8 @@ int node_flush(BlockNode *n)
 
         return call(&c);
     }
-    if (n->read_only || n->no_flush) {
+    /* Formats write out what they hold; their file then leaves it there. */
+    if (n->read_only || (n->no_flush && !n->drv->has_backing)) {
         return 0;
     }
     begin(n);

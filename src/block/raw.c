@@ -9,6 +9,7 @@
 #include <errno.h>
 
 #include "base/log.h"
+#include "block/image.h"
 #include "node.h"
 
 enum { SECTOR_BYTES = 512 };
@@ -153,8 +154,54 @@ static bool raw_open(BlockNode *n, Opt *opts, GError **err)
 
 static bool raw_create(Opt *opts, GError **err)
 {
-    return block_driver_file.create(opts, err);
+    g_autoptr(Opt) own = NULL, file = NULL;
+    uint64_t bytes = 0;
+    int prealloc = 0;
+    BlockNode *n;
+    bool ok;
+
+    /* Sectors are whole; the file gets its length, and room, at the end. */
+    if (!opt_get_size(opts, "size", &bytes, 1, err)
+        || !opt_get_enum(opts, "preallocation", block_prealloc_names,
+                         &prealloc, err)) {
+        return false;
+    }
+    own = opt_copy(opts);
+    opt_put(own, "size", opt_new_uint(0));
+    opt_get(opts, "filename");
+    opt_get(opts, "nocow");
+    if (!block_driver_file.create(own, err)) {
+        return false;
+    }
+    file = opt_new_dict();
+    opt_put(file, "driver", opt_new_string("file"));
+    opt_put(file, "filename", opt_copy(opt_peek(opts, "filename")));
+    n = block_open(file, err);
+    if (!n) {
+        return false;
+    }
+    ok = node_truncate(n, ALIGN_UP(bytes, SECTOR_BYTES), prealloc, err);
+    node_unref(n);
+    return ok;
 }
+
+static bool raw_measure(Opt *opts, BlockNode *from, BlockMeasure *m,
+                        GError **err)
+{
+    uint64_t bytes = 0;
+    int prealloc = 0;
+
+    if (!opt_get_size(opts, "size", &bytes, 1, err)
+        || !opt_get_enum(opts, "preallocation", block_prealloc_names,
+                         &prealloc, err)) {
+        return false;
+    }
+    bytes = from ? from->length : ALIGN_UP(bytes, SECTOR_BYTES);
+    *m = (BlockMeasure) { bytes, bytes };
+    return true;
+}
+
+static const BlockImageOps raw_image_ops = { .measure = raw_measure };
 
 const BlockDriver block_driver_raw = {
     .name = "raw", .doc = "the bytes of its file as they are",
@@ -163,4 +210,5 @@ const BlockDriver block_driver_raw = {
     .write_zeroes = raw_write_zeroes, .discard = raw_discard,
     .truncate = raw_truncate, .status = raw_status,
     .refresh_length = raw_refresh_length, .create = raw_create,
+    .image = &raw_image_ops,
 };

@@ -45,6 +45,9 @@ BlockNode *img_find_in_chain(BlockNode *top, const char *filename);
 /* stat()'s blocks of the files that hold it; -1: none. */
 int64_t img_disk_bytes(BlockNode *n);
 
+/* fn(opaque) in a coroutine, to its end. */
+void img_run(CoFn *fn, void *opaque);
+
 /* --- options and messages (main.c) ---------------------------------------------------- */
 
 /* One line and "Try ... --help"; 1. */

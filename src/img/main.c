@@ -15,11 +15,35 @@ static const struct {
     const char *usage;
 } commands[] = {
 #define COMMAND(name, usage) { #name, img_##name, usage }
-    COMMAND(check, "[--object objectdef] [--image-opts] [-q] [-f fmt] "
-            "[--output=ofmt] [-r [leaks | all]] [-T src_cache] [-U] "
-            "filename"),
-    COMMAND(info, "[--object objectdef] [--image-opts] [-f fmt] "
-            "[--output=ofmt] [--backing-chain] [-U] filename"),
+    COMMAND(check, "[--image-opts] [-q] [-f fmt] [--output=ofmt] "
+            "[-r [leaks | all]] [-T src_cache] [-U] filename"),
+    COMMAND(commit, "[--image-opts] [-q] [-f fmt] [-t cache] [-b base] [-d] "
+            "[-p] filename"),
+    COMMAND(compare, "[--image-opts] [-f fmt] [-F fmt] [-T src_cache] [-p] "
+            "[-q] [-s] [-U] filename1 filename2"),
+    COMMAND(convert, "[--image-opts] [--target-image-opts] "
+            "[--target-is-zero] [-U] [-C] [-c] [-p] [-q] [-n] [-f fmt] "
+            "[-t cache] [-T src_cache] [-O output_fmt] [-B backing_file [-F "
+            "backing_fmt]] [-o options] [-l snapshot_param] [-S sparse_size] "
+            "[-m num_coroutines] [-W] [--salvage] filename [filename2 [...]] "
+            "output_filename"),
+    COMMAND(create, "[-q] [-f fmt] [-b backing_file [-F backing_fmt]] [-u] "
+            "[-o options] filename [size]"),
+    COMMAND(dd, "[--image-opts] [-U] [-f fmt] [-O output_fmt] "
+            "[bs=block_size] [count=blocks] [skip=blocks] if=input "
+            "of=output"),
+    COMMAND(info, "[--image-opts] [-f fmt] [--output=ofmt] "
+            "[--backing-chain] [-U] filename"),
+    COMMAND(map, "[--image-opts] [-f fmt] [--start-offset=offset] "
+            "[--max-length=len] [--output=ofmt] [-U] filename"),
+    COMMAND(measure, "[--output=ofmt] [-O output_fmt] [-o options] [--size N "
+            "| [--image-opts] [-f fmt] [-l snapshot_param] filename]"),
+    COMMAND(rebase, "[--image-opts] [-q] [-f fmt] [-t cache] [-T src_cache] "
+            "[-p] [-u] -b backing_file [-F backing_fmt] filename"),
+    COMMAND(resize, "[--image-opts] [-f fmt] [--preallocation=prealloc] [-q] "
+            "[--shrink] filename [+ | -]size"),
+    COMMAND(snapshot, "[--image-opts] [-U] [-q] [-l | -a snapshot | -c "
+            "snapshot | -d snapshot] filename"),
 };
 
 /* --- messages ------------------------------------------------------------------------- */

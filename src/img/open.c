@@ -92,7 +92,7 @@ static Opt *make_opts(const char *name, const ImgOpen *how, GError **err)
     if (how->no_backing && drv && drv->has_backing && !opt_has(o, "backing")) {
         opt_put(o, "backing", opt_new_null());
     }
-    if (how->check && drv && drv->image) {
+    if (how->check && drv && drv->image && drv->image->check) {
         opt_put(o, "x-check", opt_new_bool(true));
     }
     if (cache > 0 && !opt_has(o, "cache")) {
@@ -164,4 +164,9 @@ int64_t img_disk_bytes(BlockNode *n)
         n = n->file;
     }
     return stat(node_filename(n), &st) < 0 ? -1 : (int64_t)st.st_blocks * 512;
+}
+
+void img_run(CoFn *fn, void *opaque)
+{
+    block_ctx_run(block_ctx(loop_main()), fn, opaque);
 }

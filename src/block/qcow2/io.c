@@ -451,7 +451,7 @@ int qcow2_write(BlockNode *n, uint64_t at, uint64_t bytes, IoVec v,
 
 /* --- compressed ------------------------------------------------------------------------------ */
 
-/* The lock is held.  Bytes get a place and an entry. */
+/* The lock is held, and released.  Bytes get a place and an entry. */
 static int store_packed(Qcow2 *s, uint64_t at, const uint8_t *packed,
                         uint64_t len)
 {
@@ -490,35 +490,42 @@ static int store_packed(Qcow2 *s, uint64_t at, const uint8_t *packed,
     return ret;
 }
 
-int qcow2_write_compressed(BlockNode *n, uint64_t at, uint64_t bytes, IoVec v)
+int qcow2_pack_cluster(BlockNode *n, const uint8_t *plain, uint64_t bytes,
+                       uint8_t *packed)
 {
     Qcow2 *s = qcow2_of(n);
-    uint8_t *plain, *packed;
-    int len, ret;
+    uint8_t *whole = NULL;
+    int len;
 
-    if (qcow2_in_cluster(s, at) || bytes > s->cluster
-        || (bytes < s->cluster && at + bytes != n->length)) {
+    if (bytes > s->cluster) {
         return -EINVAL;
     }
-    plain = block_alloc(2 * s->cluster);
-    if (!plain) {
-        return -ENOMEM;
-    }
-    packed = plain + s->cluster;
-    iov_get(v, plain, bytes);
-    memset(plain + bytes, 0, s->cluster - bytes);
-    len = qcow2_pack(n->ctx, s->compression, plain, s->cluster, packed,
-                     s->cluster - 1);
-    if (len == -ENOSPC) {
-        ret = qcow2_write(n, at, bytes, v, 0);
-    } else {
-        ret = len < 0 ? len : lock_range(s, at, bytes);
-        if (!ret) {
-            ret = store_packed(s, at, packed, len);
+    if (bytes < s->cluster) {           /* the disk's end */
+        whole = block_alloc(s->cluster);
+        if (!whole) {
+            return -ENOMEM;
         }
+        memcpy(whole, plain, bytes);
+        memset(whole + bytes, 0, s->cluster - bytes);
     }
-    block_free(plain);
-    return ret;
+    len = qcow2_pack(n->ctx, s->compression, whole ? whole : plain,
+                     s->cluster, packed, s->cluster - 1);
+    block_free(whole);
+    return len;
+}
+
+int qcow2_write_packed(BlockNode *n, uint64_t at, const uint8_t *packed,
+                       uint64_t len)
+{
+    Qcow2 *s = qcow2_of(n);
+    int ret;
+
+    if (qcow2_in_cluster(s, at) || at >= n->length || !len
+        || len >= s->cluster) {
+        return -EINVAL;
+    }
+    ret = lock_range(s, at, s->cluster);
+    return ret ? ret : store_packed(s, at, packed, len);
 }
 
 /* --- zeroes and discards --------------------------------------------------------------------- */

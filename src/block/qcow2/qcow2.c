@@ -436,7 +436,7 @@ const BlockImageOps qcow2_image_ops = {
     .cluster_bytes = cluster_bytes, .backing_file = backing_file,
     .is_dirty = is_dirty, .check = qcow2_check,
     .snapshots = &qcow2_snapshot_ops,
-    .write_compressed = qcow2_write_compressed,
+    .pack = qcow2_pack_cluster, .write_packed = qcow2_write_packed,
     .make_empty = qcow2_make_empty, .change_backing = qcow2_change_backing,
     .measure = qcow2_measure,
 };

@@ -283,8 +283,10 @@ int qcow2_write(BlockNode *n, uint64_t at, uint64_t bytes, IoVec v,
 int qcow2_write_zeroes(BlockNode *n, uint64_t at, uint64_t bytes,
                        unsigned flags);
 int qcow2_discard(BlockNode *n, uint64_t at, uint64_t bytes);
-int qcow2_write_compressed(BlockNode *n, uint64_t at, uint64_t bytes,
-                           IoVec v);
+int qcow2_pack_cluster(BlockNode *n, const uint8_t *plain, uint64_t bytes,
+                       uint8_t *packed);
+int qcow2_write_packed(BlockNode *n, uint64_t at, const uint8_t *packed,
+                       uint64_t len);
 int qcow2_status(BlockNode *n, uint64_t at, uint64_t bytes, BlockStatus *st);
 
 /* --- pack.c: in a worker thread --- */

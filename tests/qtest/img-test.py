@@ -1,0 +1,349 @@
+#!/usr/bin/env python3
+"""rhea-img beside qemu-img: the same commands in two folders, the same output
+and the same exit status; and commands that are wrong, each with one clear line.
+
+img-test.py RHEA-IMG
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+# Made by Python, so that no other tool is needed: runs of (offset, bytes, byte).
+DATA = {
+    "raw.img": (4 << 20, [(64 << 10, 128 << 10, 1), (3 << 20, 4096, 2)]),
+    "other.img": (4 << 20, [(64 << 10, 128 << 10, 1), (3 << 20, 4096, 3)]),
+    "long.img": (5 << 20, [(64 << 10, 128 << 10, 1), (3 << 20, 4096, 2)]),
+    "odd.img": (1000000, [(999000, 1000, 7), (0, 10, 9)]),
+}
+
+# What both are to do alike, in order, one folder for all.  "~" before a line:
+# the complaint is in words of our own.
+SAME = """
+create -f qcow2 a 10M
+create a.raw 10M
+create -q -f qcow2 a2 10M
+create -f qcow2 -o cluster_size=4k,lazy_refcounts=on,preallocation=metadata a3 1000k
+create -f qcow2 -o compat=0.10 a4 1M
+create -f qcow2 -o refcount_bits=1,compression_type=zstd a5 1M
+create -f qcow2 -o preallocation=falloc a6 1M
+create -f qcow2 -o preallocation=full,cluster_size=2M a7 1M
+create -f qcow2 -b a2 -F qcow2 b1
+create -f qcow2 -b a2 -F qcow2 b3 20M
+create -f qcow2 -u -b nosuch -F qcow2 b2 10M
+create -f qcow2 -o size=2M x
+create -f qcow2 x 1000
+create -f raw -o preallocation=full xr 1M
+create -f qcow2 -o cluster_size=512 x 100M
+create -f qcow2 -o cluster_size=512,refcount_bits=64 x9 3G
+~create -f qcow2 -b a2 b9
+~create -f qcow2 -b nosuch -F qcow2 b9
+~create -f qcow2 -b a2 -F foo b9 20M
+create -f qcow2 -o foo=bar x 1M
+create -f qcow2 -o cluster_size=100 x 1M
+create -f qcow2 -o refcount_bits=3 x 1M
+create -f qcow2 -o compat=0.10,lazy_refcounts=on x 1M
+~create -f qcow2 -o compat=9 x 1M
+~create -f qcow2 -o preallocation=foo x 1M
+~create -f qcow2 x 1Q
+create -f qcow2 x 1M 2M
+create -f qcow2 x-new
+create -f qcow2
+create -f foo x 1M
+create -f qcow2 /nodir/x 1M
+create -f raw -b a2 xr 1M
+create -f qcow2 -o cluster_size=512 x 1T
+info a
+info a2
+info a3
+info a4
+info a5
+info b1
+info --output=json b1
+info --backing-chain b1
+info --backing-chain --output=json b3
+info b2
+~info nosuch
+info
+info --output=foo a
+~info -f foo a
+check a
+check a3
+check a4
+check a5
+check a6
+check a7
+check x9
+check --output=json a3
+check raw.img
+check -r foo a
+convert -O qcow2 raw.img q
+check q
+map q
+map --output=json q
+compare raw.img q
+compare -f raw -F qcow2 raw.img q
+compare -s q q
+compare q other.img
+compare -q q other.img
+compare q long.img
+compare long.img q
+compare -s q long.img
+~compare q nosuch
+compare q
+compare -F foo q q
+compare odd.img odd.img
+convert -c -O qcow2 raw.img z
+compare raw.img z
+check z
+map --output=json z
+map z
+convert -c -O qcow2 -o compression_type=zstd,cluster_size=4k raw.img zs
+compare raw.img zs
+convert -O qcow2 odd.img oq
+compare odd.img oq
+convert -O raw oq o.raw
+compare -f raw -F raw odd.img o.raw
+convert -f qcow2 -O raw z z.raw
+compare -f raw -F raw z.raw raw.img
+convert -O qcow2 raw.img odd.img both
+info both
+convert -c -O qcow2 raw.img odd.img both.z
+compare both both.z
+convert -S 0 -O qcow2 raw.img full
+check full
+compare full raw.img
+convert -W -m 16 -O qcow2 raw.img w
+compare w raw.img
+create -q -f qcow2 -b q -F qcow2 over
+convert -n -O qcow2 other.img over
+compare over other.img
+info over
+commit over
+compare q other.img
+check over
+check q
+info over
+commit -q over
+create -q -f qcow2 -b q -F qcow2 l1
+create -q -f qcow2 -b l1 -F qcow2 l2
+convert -n -O qcow2 raw.img l2
+map --output=json l2
+commit -b q l2
+compare q raw.img
+commit -d l1
+commit q
+commit -b nosuch l2
+rebase -u -b nosuch -F raw l1
+info l1
+rebase -u -b q -F qcow2 l1
+rebase -b over -F qcow2 l1
+compare l1 q
+~rebase -b nosuch l1
+rebase -b "" l1
+info l1
+compare l1 q
+~rebase -b q raw.img
+rebase l1
+resize a2 20M
+resize a2 +1M
+resize a2 -1M
+resize --shrink a2 -1M
+info a2
+resize -f raw xr 2M
+resize -q a2 21M
+resize a2 21M
+resize --preallocation=metadata a2 22M
+check a2
+resize --preallocation=foo a2 22M
+resize --preallocation=full a2 23M
+check a2
+~resize a2
+~resize a2 foo
+~resize nosuch 1M
+resize --shrink q 1M
+check q
+info q
+resize q 4M
+check q
+snapshot -l q
+snapshot -c one q
+snapshot -c two q
+snapshot -l q
+info --output=json q
+convert -n -O qcow2 other.img q
+snapshot -a one q
+check q
+convert -l two -O raw q two.raw
+compare -f raw two.raw q
+snapshot -d 2 q
+snapshot -d one q
+snapshot -l q
+check q
+snapshot -a nosuch q
+snapshot -d nosuch q
+snapshot -l raw.img
+snapshot -c x -l q
+~snapshot -c x nosuch
+measure -O qcow2 z
+measure -O qcow2 raw.img
+measure -O qcow2 over
+measure -O raw z
+measure --output=json -O raw --size 10M
+measure --output=json -O qcow2 z
+measure --size 10M -O qcow2
+measure --size 1T -O qcow2 -o cluster_size=4k
+measure -O qcow2 -o cluster_size=4k,preallocation=full --size 1G
+measure -O qcow2 -o refcount_bits=1,cluster_size=512 --size 3G
+measure
+measure -O foo z
+measure -O qcow2 --size 1G z
+convert -O foo raw.img x
+convert -c -O raw raw.img x
+~convert -n -O raw raw.img nosuch
+convert -S 5 raw.img x
+convert -m 17 raw.img x
+convert -m 0 raw.img x
+convert -B q -O qcow2 raw.img x
+convert raw.img
+~convert nosuch x
+convert -l nosuch -O qcow2 q x
+convert -o foo=1 -O qcow2 raw.img x
+convert -t foo raw.img x
+convert -T foo raw.img x
+~convert -f foo raw.img x
+convert -n -O qcow2 long.img q
+dd if=q of=d.raw bs=1M count=2
+info d.raw
+dd if=q of=d.raw -O raw bs=1M skip=1
+info d.raw
+dd -O qcow2 if=raw.img of=d.q bs=3000
+compare d.q raw.img
+dd if=q
+~dd if=q of=x bs=0
+map --output=json -s 1M -l 1M z
+map --start-offset=64k --max-length=4k --output=json z
+map over
+foo
+""".strip().splitlines()
+
+# Ours alone: what must match the one line.
+MISTAKES = [
+    ("create -f qcow2 -o extended_l2=on x 1M", r"extended_l2=on: not support"),
+    ("create -f qcow2 -o compat=9 x 1M", r"'9' for 'compat'; accepted: 0.10"),
+    ("create -f qcow2 -b raw.img x 1M", r"without backing format \(write -F"),
+    ("create -f qcow2 -o preallocation=foo x 1M", r"'preallocation'.*'foo'"),
+    ("resize raw.img 3Q", r"'size' expects .* not '3Q'"),
+    ("info nosuch", r"Could not open 'nosuch': .*No such file"),
+    ("info -f rwa raw.img", r"Unknown driver 'rwa'"),
+    ("convert -r 1M raw.img x", r"-r 1M: there is no rate limit"),
+    ("convert --bitmaps raw.img x", r"--bitmaps: bitmaps are not copied"),
+    ("info --image-opts driver=qcow2,file.filename=raw.img",
+     r"'driver' is missing"),
+    ("check --image-opts driver=qcow2,file.driver=file,file.filename=raw.img",
+     r"'raw.img': Image is not in qcow2 format"),
+    ("info --object secret,id=x raw.img", r"no objects are supported"),
+]
+
+
+def make_data(folder):
+    for name, (size, runs) in DATA.items():
+        with open(os.path.join(folder, name), "wb") as f:
+            f.truncate(size)
+            for at, n, byte in runs:
+                f.seek(at)
+                f.write(bytes([byte]) * n)
+
+
+def run(tool, line, folder):
+    words = [word.replace('""', "") for word in line.split()]
+    return subprocess.run([tool] + words, cwd=folder, text=True, timeout=60,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE)
+
+
+# Sizes on the host depend on how files were written; dates on the day.
+BLANK = [
+    (r"disk size: .*", "disk size: X"),
+    (r'"actual-size": \d+', '"actual-size": X'),
+    (r'"date-n?sec": \d+', '"date": X'),
+    (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "DATE"),
+    (r"(rhea|qemu)-img", "IMG"),
+    (r"Image end offset: \d+", "Image end offset: X"),
+    (r'"image-end-offset": \d+', '"image-end-offset": X'),
+    (r"[0-9.]+% fragmented", "X% fragmented"),
+    (r'"offset": \d+', '"offset": X'),
+    (r"(0x[0-9a-f]+ +0x[0-9a-f]+ +)0x[0-9a-f]+", r"\1X"),
+    (r'    "fragmented-clusters": \d+,\n', ''),
+]
+
+
+def blank(text):
+    for pattern, with_ in BLANK:
+        text = re.sub(pattern, with_, text)
+    return text
+
+
+def beside(ours, theirs, line, folders):
+    words_differ = line.startswith("~")
+    line = line.lstrip("~")
+    a = run(ours, line, folders[0])
+    b = run(theirs, line, folders[1])
+    if a.returncode != b.returncode:
+        return f"status {a.returncode}, wanted {b.returncode}: {a.stderr}"
+    if blank(a.stdout) != blank(b.stdout):
+        return f"said\n{a.stdout}\nwanted\n{b.stdout}"
+    if words_differ:
+        return "" if a.stderr else "no word of complaint"
+    if blank(a.stderr) != blank(b.stderr):
+        return f"complained\n{a.stderr}\nwanted\n{b.stderr}"
+    return ""
+
+
+def mistake(ours, line, pattern, folder):
+    done = run(ours, line, folder)
+    told = done.stderr.splitlines()
+    if done.returncode != 1 or len(told) != 1 \
+            or not re.search(pattern, told[0]):
+        return f"status {done.returncode}, wanted {pattern!r}: {told!r}"
+    return ""
+
+
+def report(number, name, trouble):
+    print(f"{'not ok' if trouble else 'ok'} {number} - {name}", flush=True)
+    for text in trouble.splitlines():
+        print(f"# {text}")
+    return bool(trouble)
+
+
+def main():
+    ours = os.path.abspath(sys.argv[1])
+    theirs = shutil.which("qemu-img")
+    same = SAME if theirs else []
+    failed = 0
+    number = 0
+    print(f"1..{len(same) + len(MISTAKES) + (not theirs)}")
+    with tempfile.TemporaryDirectory() as work:
+        folders = [os.path.join(work, name) for name in ("ours", "theirs")]
+        for folder in folders:
+            os.mkdir(folder)
+            make_data(folder)
+        for line in same:
+            number += 1
+            failed |= report(number, line.lstrip("~"),
+                             beside(ours, theirs, line, folders))
+        if not theirs:
+            number += 1
+            print(f"ok {number} - beside qemu-img # SKIP qemu-img is missing")
+        for line, pattern in MISTAKES:
+            number += 1
+            failed |= report(number, line, mistake(ours, line, pattern,
+                                                   folders[0]))
+    return failed
+
+
+sys.exit(main())
