@@ -87,6 +87,8 @@ struct BlockDriver {
     void (*attach_ctx)(BlockNode *n);
     void (*drain_begin)(BlockNode *n);  /* let go of requests held back */
     void (*drain_end)(BlockNode *n);
+    /* A parent tells what it is about to do ("l2_load"): for blkdebug. */
+    void (*debug_event)(BlockNode *n, const char *event);
 
     /* Make a new image: "filename" or "file" (a node's name), "size" and its
      * own keys.  For protocols: an empty file. */
@@ -150,6 +152,14 @@ BlockNode *node_open_child(BlockNode *n, Opt *opts, const char *name,
 BlockNode *node_add_child(BlockNode *n, Opt *opts, const char *name,
                           GError **err);
 void node_remove_child(BlockNode *n, BlockNode *child);
+
+/* To a child: see debug_event(). */
+static inline void node_debug_event(BlockNode *child, const char *event)
+{
+    if (child->drv->debug_event) {
+        child->drv->debug_event(child, event);
+    }
+}
 
 /* "cannot open 'disk.img': Permission denied"-like, with a hint; false. */
 bool block_fail(GError **err, const char *fmt, ...) G_GNUC_PRINTF(2, 3);

@@ -6,6 +6,8 @@
 #include "node.h"
 
 const BlockDriver *const block_drivers[] = {
+    &block_driver_blkdebug,
+    &block_driver_blklogwrites,
     &block_driver_file,
     &block_driver_host_device,
     &block_driver_null_co,

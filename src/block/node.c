@@ -595,10 +595,41 @@ const BlockDriver *block_probe(const uint8_t *head, size_t len)
     return best;
 }
 
+static Opt *protocol_opts(const char *filename, GError **err);
+
+/* "blkdebug:RULES:PATH"; the file of rules may be left out. */
+static Opt *blkdebug_opts(const char *text, GError **err)
+{
+    const char *colon = strchr(text, ':');
+    g_autofree char *rules = colon ? g_strndup(text, colon - text) : NULL;
+    Opt *image, *o;
+
+    if (!colon) {
+        block_fail(err, "blkdebug requires both a file of rules, which may be "
+                   "empty, and an image: blkdebug:[rules]:image");
+        return NULL;
+    }
+    image = protocol_opts(colon + 1, err);
+    if (!image) {
+        return NULL;
+    }
+    o = opt_new_dict();
+    opt_put(o, "driver", opt_new_string("blkdebug"));
+    if (*rules) {
+        opt_put(o, "config", opt_new_string(rules));
+    }
+    opt_put(o, "image", image);
+    return o;
+}
+
 /* "file:PATH", "json:{...}", a device node, or a path. */
 static Opt *protocol_opts(const char *filename, GError **err)
 {
     Opt *o;
+
+    if (g_str_has_prefix(filename, "blkdebug:")) {
+        return blkdebug_opts(filename + strlen("blkdebug:"), err);
+    }
 
     if (g_str_has_prefix(filename, "json:")) {
         return opt_parse_json(filename + 5, -1, err);

@@ -38,13 +38,16 @@ typedef struct BlockLock {
 bool block_lock_set(BlockLock *l, const char *filename, unsigned perm,
                     unsigned shared, GError **err);
 
+/* Entries in the log of a "blklogwrites" node: for tests. */
+uint64_t blklogwrites_entries(const BlockNode *n);
+
 /* The format of an image that begins with these bytes. */
 const BlockDriver *block_probe(const uint8_t *head, size_t len);
 enum { BLOCK_PROBE_BYTES = 2048 };
 
 extern const BlockDriver block_driver_file, block_driver_host_device,
     block_driver_raw, block_driver_null_co, block_driver_null_aio,
-    block_driver_overlay, block_driver_qcow2, block_driver_blkdebug, block_driver_record,
-    block_driver_throttle;
+    block_driver_overlay, block_driver_qcow2, block_driver_blkdebug,
+    block_driver_blklogwrites, block_driver_throttle;
 
 #endif

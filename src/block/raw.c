@@ -22,6 +22,7 @@ typedef struct Raw {
 static int raw_read(BlockNode *n, uint64_t at, uint64_t bytes, IoVec v,
                     unsigned flags)
 {
+    node_debug_event(n->file, "read_aio");
     return node_read(n->file, at + ((Raw *)n->state)->offset, bytes, v,
                      flags);
 }
@@ -51,6 +52,7 @@ static int raw_write(BlockNode *n, uint64_t at, uint64_t bytes, IoVec v,
              node_filename(n));
         return -EPERM;
     }
+    node_debug_event(n->file, "write_aio");
     return node_write(n->file, at + r->offset, bytes, v, flags);
 }
 
