@@ -28,14 +28,13 @@
 #include "base/qsbr.h"
 
 enum {
-    BLOCK_HASH_BITS = 16,
     PAGE_HASH_BITS = 13,
     IDLE_WRITES_MAX = 16,       /* a page without blocks is given up then */
     MAX_INSN_BYTES = 15,
 };
 
 static GMutex mutex;
-static Block *blocks[1 << BLOCK_HASH_BITS];             /* (A) */
+Block *cache_blocks[1 << BLOCK_HASH_BITS];              /* (A) */
 static CodePage *pages[1 << PAGE_HASH_BITS];            /* (A) */
 static GQueue page_fifo = G_QUEUE_INIT;                 /* oldest first */
 static uint64_t n_blocks, n_bytes, max_bytes = 32 * MiB;
@@ -44,23 +43,6 @@ uint64_t cache_n_invalidated;
 bool tcg_one_insn;
 
 /* --- tables ------------------------------------------------------------------ */
-
-static unsigned block_hash(uint64_t ram_addr, uint32_t mode)
-{
-    return ((ram_addr ^ (uint64_t)mode << 40) * UINT64_C(0x9e3779b97f4a7c15))
-           >> (64 - BLOCK_HASH_BITS);
-}
-
-static Block *block_find(uint64_t ram_addr, uint32_t mode)
-{
-    Block *b = __atomic_load_n(&blocks[block_hash(ram_addr, mode)],
-                               __ATOMIC_ACQUIRE);
-
-    while (b && (b->ram_addr != ram_addr || b->mode != mode)) {
-        b = __atomic_load_n(&b->hash_next, __ATOMIC_ACQUIRE);
-    }
-    return b;
-}
 
 static CodePage **page_slot(uint64_t ram_addr)
 {
@@ -126,7 +108,7 @@ static void make_end(Insn *end, const Insn *last)
 
 static void block_unhash(Block *b)
 {
-    Block **at = &blocks[block_hash(b->ram_addr, b->mode)];
+    Block **at = &cache_blocks[block_hash(b->ram_addr, b->mode)];
 
     while (*at != b) {
         at = &(*at)->hash_next;
@@ -423,7 +405,7 @@ static Block *block_new(const Draft *d, CodePage *p, unsigned off,
     b->page_next = p->blocks;
     p->blocks = b;
     p->n_idle_writes = 0;
-    slot = &blocks[block_hash(b->ram_addr, mode)];
+    slot = &cache_blocks[block_hash(b->ram_addr, mode)];
     b->hash_next = *slot;
     __atomic_store_n(slot, b, __ATOMIC_RELEASE);
     n_blocks++;

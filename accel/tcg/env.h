@@ -421,6 +421,8 @@ void env_update_mode(Env *env);
  * change of the bits of CR0, CR4 and EFER that paging depends on is noticed by
  * env_update_mode(). */
 void tlb_flush(Env *env, bool global);
+/* Set PKRU; drops what was entered under another value that mattered. */
+void tlb_new_pkru(Env *env, uint32_t pkru);
 void tlb_flush_page(Env *env, uint64_t gva);
 void tlb_flush_pcid(Env *env, uint16_t pcid, bool global);
 /* After s.cr3 was set by MOV to CR3 or a task switch: `keep` is bit 63 of the

@@ -610,11 +610,11 @@ const FetchEntry *mmu_fetch(Env *env, uint64_t gva)
         }
     }
     bank->filter[page >> 18 & 63] |= BIT64(page >> 12 & 63);
+    bank->tops[tlb_top(page) / 64] |= BIT64(tlb_top(page) % 64);
     bank->local |= !w.global;
-    if (w.shift == 30) {
-        t->huge[page >> 30 >> 6 & 15] |= BIT64(page >> 30 & 63);
-    } else if (w.shift > 12) {
-        t->large[page >> 21 >> 6 & 15] |= BIT64(page >> 21 & 63);
+    bank->global |= w.global;
+    if (w.shift > 12) {
+        tlb_note_large(t, page, w.shift);
     }
     return f;
 }

@@ -26,6 +26,7 @@ typedef struct SavedSpace {
     bool used;
     uint16_t pcid;
     uint32_t since;             /* the one saved longest ago makes room */
+    SavedBank bank[2];
     unsigned n;
     SavedEntry e[SPACE_ENTRIES];
 } SavedSpace;
@@ -77,6 +78,9 @@ void pcid_save(TcgCpu *t, uint16_t pcid)
     space->pcid = pcid;
     space->since = ++t->pcids->clock;
     space->n = 0;
+    for (unsigned i = 0; i < 2; i++) {
+        tlb_save_bank(t, i, &space->bank[i]);
+    }
     for (unsigned who = 0; who < N_MMU; who++) {
         const Tlb *tlb = t->tlb[who];
 
@@ -107,6 +111,9 @@ void pcid_restore(TcgCpu *t, uint16_t pcid)
         tlb_put_back(t, saved->who, saved->index, &saved->e);
     }
     if (space) {
+        for (unsigned i = 0; i < 2; i++) {
+            tlb_put_back_bank(t, i, &space->bank[i]);
+        }
         space->used = false;
     }
 }

@@ -80,12 +80,23 @@ typedef struct FetchEntry {
 typedef struct FetchBank {
     uint32_t gen;               /* of entries; never 0 */
     uint32_t jump_gen;          /* in tags of the jump cache; never 0 */
-    bool local;                 /* some entry is not of a global page */
-    uint64_t filter[64];        /* pages entered since `gen` */
+    uint32_t last_gen, last_jump_gen;   /* the highest given out so far */
+    bool local;                 /* some entry is not of a global page ... */
+    bool global;                /* ... and some one is */
+    uint64_t filter[64];        /* pages entered since `gen` ... */
+    uint64_t tops[8];           /* ... and their top bits: see tlb_top() */
     FetchEntry e[FETCH_SIZE];
 } FetchBank;
 
-enum { JUMP_BITS = 12, JUMP_SIZE = 1 << JUMP_BITS };
+/* What a load of CR3 takes from a FetchBank and may bring back. */
+typedef struct SavedBank {
+    bool valid;
+    uint32_t gen, jump_gen;
+    uint32_t epoch;             /* TcgCpu.jump_epoch that jump_gen is of */
+    uint64_t filter[64], tops[8];
+} SavedBank;
+
+enum { JUMP_BITS = 14, JUMP_SIZE = 1 << JUMP_BITS };
 
 /*
  * `tag` is jump_gen << 32 | mode of when the translation was known; if it is
@@ -207,7 +218,10 @@ typedef struct TcgCpu {
     uint64_t pdpte[4];          /* PAE outside long mode: registers */
 
     FetchBank fetch[2];         /* by CPL == 3 */
+    uint32_t jump_epoch;        /* jump_gen changed for both banks */
     uint64_t large[16], huge[16];   /* large pages in the TLBs, as filters */
+    uint64_t large_tops[8];         /* their top bits: see tlb_top() */
+    uint16_t keys;              /* protection keys of pages in the TLBs */
     JumpEntry jump[JUMP_SIZE];
     LooseInsn loose[N_LOOSE];
 
@@ -275,6 +289,16 @@ extern void (*lockstep_store_hook)(Env *env, uint8_t *hva, unsigned len);
 /* An entry that was valid when it left the table; a global one in its place
  * stays. */
 void tlb_put_back(TcgCpu *t, unsigned who, unsigned index, const TlbEntry *e);
+/* The same for what instruction fetch knows; not what rests on global pages. */
+void tlb_save_bank(TcgCpu *t, unsigned user, SavedBank *to);
+void tlb_put_back_bank(TcgCpu *t, unsigned user, const SavedBank *from);
+/* `page` is in a page of 2^shift bytes, shift > 12. */
+void tlb_note_large(TcgCpu *t, uint64_t page, unsigned shift);
+/* Bit of a 512-bit filter: 512 GiB of 48-bit addresses, 8 MiB of the first. */
+static inline unsigned tlb_top(uint64_t gva)
+{
+    return (gva >> 39 ? gva >> 39 : gva >> 23) & 511;
+}
 /* pcid.c: save the TLBs' entries that are not global, bring some back, forget
  * one PCID's or all, visit all. */
 typedef struct PcidStore PcidStore;
@@ -338,6 +362,27 @@ struct CodePage {
     bool dead;                  /* freed when n_acks is 0 */
     GList fifo;
 };
+
+/* Blocks by address and mode: found without a lock. */
+enum { BLOCK_HASH_BITS = 16 };
+extern Block *cache_blocks[1 << BLOCK_HASH_BITS];       /* (A) */
+
+static inline unsigned block_hash(uint64_t ram_addr, uint32_t mode)
+{
+    return ((ram_addr ^ (uint64_t)mode << 40) * UINT64_C(0x9e3779b97f4a7c15))
+           >> (64 - BLOCK_HASH_BITS);
+}
+
+static inline Block *block_find(uint64_t ram_addr, uint32_t mode)
+{
+    Block *b = __atomic_load_n(&cache_blocks[block_hash(ram_addr, mode)],
+                               __ATOMIC_ACQUIRE);
+
+    while (b && (b->ram_addr != ram_addr || b->mode != mode)) {
+        b = __atomic_load_n(&b->hash_next, __ATOMIC_ACQUIRE);
+    }
+    return b;
+}
 
 void cache_init(uint64_t max_bytes);
 void cache_exit(void);

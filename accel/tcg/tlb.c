@@ -65,6 +65,26 @@ static bool filter_has(const uint64_t *filter, uint64_t key)
     return filter[key / 64 % 16] & BIT64(key % 64);
 }
 
+static void top_add(uint64_t *tops, uint64_t gva)
+{
+    tops[tlb_top(gva) / 64] |= BIT64(tlb_top(gva) % 64);
+}
+
+static bool top_has(const uint64_t *tops, uint64_t gva)
+{
+    return tops[tlb_top(gva) / 64] & BIT64(tlb_top(gva) % 64);
+}
+
+void tlb_note_large(TcgCpu *t, uint64_t page, unsigned shift)
+{
+    if (shift == 30) {
+        filter_add(t->huge, page >> 30);
+    } else {
+        filter_add(t->large, page >> 21);
+        top_add(t->large_tops, page);
+    }
+}
+
 TcgTest tcg_test;
 
 /* x-tlb-four: as entry `i` comes, the oldest of four goes.  Not the one before
@@ -107,11 +127,8 @@ TlbEntry *tlb_enter(TcgCpu *t, unsigned who, uint64_t page, uint8_t *hva,
     }
     e->aux = aux | TLBE_VALID;
     journal_note(t->tlb[who], i, aux & TLBE_GLOBAL);
-    if (aux & TLBE_LARGE) {
-        filter_add(t->large, page >> 21);
-    }
-    if (aux & TLBE_HUGE) {
-        filter_add(t->huge, page >> 30);
+    if (aux & (TLBE_LARGE | TLBE_HUGE)) {
+        tlb_note_large(t, page, aux & TLBE_HUGE ? 30 : 21);
     }
     t->n_fills++;
     if (unlikely(tcg_test.few_entries)) {
@@ -139,21 +156,67 @@ static void set_jump_tag(Env *env)
  * may match. */
 static void new_jump_gen(TcgCpu *t, FetchBank *bank)
 {
-    if (++bank->jump_gen == 0) {
+    if (++bank->last_jump_gen == 0) {
         memset(t->jump, 0, sizeof(t->jump));
-        bank->jump_gen = 1;
+        t->jump_epoch++;
+        bank->last_jump_gen = 1;
     }
+    bank->jump_gen = bank->last_jump_gen;
+}
+
+/* What the jump cache rests on besides translations has changed. */
+static void new_jump_gens(TcgCpu *t)
+{
+    t->jump_epoch++;
+    new_jump_gen(t, &t->fetch[0]);
+    new_jump_gen(t, &t->fetch[1]);
 }
 
 static void flush_fetch(TcgCpu *t, FetchBank *bank)
 {
-    if (++bank->gen == 0) {
+    if (++bank->last_gen == 0) {
         memset(bank->e, 0, sizeof(bank->e));
-        bank->gen = 1;
+        pcid_forget_all(t);
+        bank->last_gen = 1;
     }
-    bank->local = false;
+    bank->gen = bank->last_gen;
+    bank->local = bank->global = false;
     memset(bank->filter, 0, sizeof(bank->filter));
+    memset(bank->tops, 0, sizeof(bank->tops));
     new_jump_gen(t, bank);
+}
+
+void tlb_save_bank(TcgCpu *t, unsigned user, SavedBank *to)
+{
+    const FetchBank *bank = &t->fetch[user];
+
+    to->valid = bank->local && !bank->global;
+    if (to->valid) {
+        to->gen = bank->gen;
+        to->jump_gen = bank->jump_gen;
+        to->epoch = t->jump_epoch;
+        memcpy(to->filter, bank->filter, sizeof(to->filter));
+        memcpy(to->tops, bank->tops, sizeof(to->tops));
+    }
+}
+
+void tlb_put_back_bank(TcgCpu *t, unsigned user, const SavedBank *from)
+{
+    FetchBank *bank = &t->fetch[user];
+
+    if (!from->valid) {
+        return;
+    }
+    bank->gen = from->gen;
+    bank->local = true;
+    bank->global = false;
+    memcpy(bank->filter, from->filter, sizeof(bank->filter));
+    memcpy(bank->tops, from->tops, sizeof(bank->tops));
+    if (from->epoch == t->jump_epoch) {
+        bank->jump_gen = from->jump_gen;
+    } else {
+        new_jump_gen(t, bank);
+    }
 }
 
 static void new_walk_gen(TcgCpu *t)
@@ -171,8 +234,7 @@ void tcg_forget_blocks(TcgCpu *t, uint64_t n)
         memset(t->jump, 0, sizeof(t->jump));    /* they hold the low half */
     }
     t->n_invalidated = n;
-    new_jump_gen(t, &t->fetch[0]);
-    new_jump_gen(t, &t->fetch[1]);
+    new_jump_gens(t);
     set_jump_tag(t->env);
 }
 
@@ -207,6 +269,7 @@ static void flush_present(Env *env, bool global)
         t->apic_page = t->cpu->apic ? lapic_base_gpa(t->cpu->apic)
                                     : UINT64_MAX;
         memset(t->large, 0, sizeof(t->large));
+        memset(t->large_tops, 0, sizeof(t->large_tops));
         memset(t->huge, 0, sizeof(t->huge));
     }
     for (unsigned i = 0; i < 2; i++) {
@@ -223,7 +286,21 @@ void tlb_flush(Env *env, bool global)
 
     flush_present(env, global);
     pcid_forget_all(t);
+    t->keys = global ? 0 : t->keys;
     t->pcid = env->s.cr4 & CR4_PCIDE ? env->s.cr3 & 0xfff : 0;
+}
+
+void tlb_new_pkru(Env *env, uint32_t pkru)
+{
+    uint32_t changed = env->s.pkru ^ pkru, keys = env->tcg->keys;
+
+    env->s.pkru = pkru;
+    for (; changed; changed &= changed - 1) {
+        if (keys >> __builtin_ctz(changed) / 2 & 1) {
+            tlb_flush(env, true);
+            return;
+        }
+    }
 }
 
 void tlb_flush_pcid(Env *env, uint16_t pcid, bool global)
@@ -258,6 +335,7 @@ void tlb_new_cr3(Env *env, bool keep)
     flush_present(env, false);
     if (keep) {
         pcid_restore(t, pcid);
+        set_jump_tag(env);
     } else {
         pcid_forget(t, pcid);
     }
@@ -313,14 +391,17 @@ void tlb_flush_page(Env *env, uint64_t gva)
         }
     }
     /* A 4M page is two stretches of 2M; a piece of one may be anywhere. */
-    if (filter_has(t->large, gva >> 21) || filter_has(t->large, gva >> 21 ^ 1)) {
+    if (top_has(t->large_tops, gva)
+        && (filter_has(t->large, gva >> 21)
+            || filter_has(t->large, gva >> 21 ^ 1))) {
         flush_pieces(t, gva, env->s.cr4 & CR4_PAE ? 21 : 22, TLBE_LARGE);
     }
     if (filter_has(t->huge, gva >> 30)) {
         flush_pieces(t, gva, 30, TLBE_HUGE);
     }
     for (i = 0; i < 2; i++) {
-        if (t->fetch[i].filter[page >> 18 & 63] & BIT64(page >> 12 & 63)) {
+        if (t->fetch[i].filter[page >> 18 & 63] & BIT64(page >> 12 & 63)
+            && top_has(t->fetch[i].tops, page)) {
             flush_fetch(t, &t->fetch[i]);
             set_jump_tag(env);
         }
@@ -411,8 +492,7 @@ void mmu_update_mode(Env *env)
     if (!(env->mode & DM_CODE64)
         && unlikely(s->seg[SEG_CS].limit != t->cs_limit)) {
         t->cs_limit = s->seg[SEG_CS].limit;
-        new_jump_gen(t, &t->fetch[0]);
-        new_jump_gen(t, &t->fetch[1]);
+        new_jump_gens(t);
     }
     env->jump_base = env->mode & DM_CODE64 ? 0 : s->seg[SEG_CS].base << 32;
     set_jump_tag(env);
@@ -476,7 +556,9 @@ void mmu_init(TcgCpu *t)
         table_init(t->tlb[who]->e);
     }
     for (unsigned i = 0; i < 2; i++) {
-        t->fetch[i].gen = t->fetch[i].jump_gen = 1;
+        FetchBank *bank = &t->fetch[i];
+
+        bank->gen = bank->jump_gen = bank->last_gen = bank->last_jump_gen = 1;
     }
     t->walk_gen = 1;
     t->apic_page = UINT64_MAX;

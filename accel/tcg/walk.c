@@ -136,6 +136,7 @@ static void apply_key(const Env *env, unsigned who, unsigned key, Walk *w)
     bool deny_access = env->s.pkru >> (2 * key) & 1;
     bool deny_write = env->s.pkru >> (2 * key + 1) & 1;
 
+    env->tcg->keys |= 1u << key;
     w->key_read = !deny_access;
     w->key_write = !deny_access
                    && !(deny_write

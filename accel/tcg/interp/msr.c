@@ -255,8 +255,7 @@ static const Insn *wrpkru(Env *env, const Insn *insn)
     if ((uint32_t)env->s.gpr[R_RCX] || (uint32_t)env->s.gpr[R_RDX]) {
         return insn_raise_err(env, insn, EXC_GP, 0);
     }
-    env->s.pkru = env->s.gpr[R_RAX];
-    tlb_flush(env, true);
+    tlb_new_pkru(env, env->s.gpr[R_RAX]);
     return insn_exit(env, insn);
 }
 

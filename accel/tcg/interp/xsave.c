@@ -240,9 +240,8 @@ static void unpack_component(Env *env, unsigned i, const uint8_t *b)
         for (unsigned v = 0; v < n_xmm(env); v++) {
             memcpy(&env->s.vec[v].q[2], b + 16 * v, 16);
         }
-    } else if (env->s.pkru != load_le32(b)) {
-        env->s.pkru = load_le32(b);
-        tlb_flush(env, true);
+    } else {
+        tlb_new_pkru(env, load_le32(b));
     }
 }
 

@@ -169,6 +169,24 @@ static void emit_stub(Ctx *c, Stub *s)
     if (s->save) {
         t_save_flags(e);
     }
+    if (s->again) {
+        uint8_t *over;
+
+        e8(e, 0xe8);
+        e_rel32(e->p, jit_space.lookup);
+        e->p += 4;
+        e_rr(e, 4, 0x85, H_AX, H_AX);
+        e8(e, 0x74);                                /* jz over */
+        over = e->p;
+        e8(e, 0);
+        if (s->reload) {
+            t_load_flags(e);
+        }
+        e8(e, 0xe9);
+        e_rel32(e->p, s->again);
+        e->p += 4;
+        *over = e->p - (over + 1);
+    }
     if (s->exit_rdx) {
         e_gs(e, 8, 0x89, H_DX, OFF(s.rip));
         e8(e, 0xe9);

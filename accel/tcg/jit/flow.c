@@ -125,6 +125,10 @@ static void find_code(Ctx *c, Stub *miss, bool poll)
     uint8_t *hit;
 
     c->rax_group = false;
+    if (!jit_options.no_chain) {
+        miss->again = e->p;
+        miss->reload = miss->save;
+    }
 
     e_pext_gs(e, H_AX, H_DX, JOFF(jump_mask));
     e_gsx(e, 8, 0x8b, H_CX, H_AX, 3, JOFF(jump_keys));

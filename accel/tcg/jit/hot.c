@@ -17,6 +17,66 @@ JitEdge *jit_enter(Env *env, void *code)
     return x;
 }
 
+static void *executable(const uint8_t *rw)
+{
+    return jit_space.rx + (rw - jit_space.rw);
+}
+
+void jit_jump_fill(Env *env, uint64_t rip, const JitCode *jc)
+{
+    JitCpu *j = jit_cpu(env);
+    unsigned i = rip >> 2 & (JIT_JUMPS - 1);
+    void *r = executable(jc->far_r);
+
+    if (j->jump_r[i] == r && j->jump_keys[i] == -(rip + j->key)) {
+        return;
+    }
+    j->jump_keys[i] = -(rip + j->key);
+    j->jump_r[i] = r;
+    j->jump_e[i] = executable(jc->far_e);
+}
+
+/* Where instructions at `rip` come from; NULL: the dispatcher shall look, and
+ * fault if need be. */
+static const FetchEntry *fetch_quietly(Env *env, uint64_t rip)
+{
+    const FetchBank *bank = &env->tcg->fetch[env->cpl == 3];
+    const FetchEntry *f = &bank->e[rip >> 12 & (FETCH_SIZE - 1)];
+
+    if (f->page != PAGE_START(rip) || f->gen != bank->gen) {
+        f = env->fp_live ? NULL : mmu_fetch(env, rip);
+        env->exc_vector = -1;
+    }
+    return f && f->hva ? f : NULL;
+}
+
+uint64_t jit_lookup(Env *env, uint64_t rip)
+{
+    const FetchEntry *f;
+    const JitCode *jc;
+    const Block *b;
+
+    if (!__atomic_load_n(&env->jit_go, __ATOMIC_RELAXED)) {
+        return 0;
+    }
+    f = fetch_quietly(env, rip);
+    if (!f) {
+        return 0;
+    }
+    b = block_find(f->rb->ram_addr + f->rb_offset + PAGE_OFFSET(rip),
+                   env->mode);
+    if (!b || __atomic_load_n(&b->stale, __ATOMIC_ACQUIRE)
+        || block_unsure(b)) {
+        return 0;
+    }
+    jc = __atomic_load_n(&b->jit, __ATOMIC_ACQUIRE);
+    if (!jc) {
+        return 0;
+    }
+    jit_jump_fill(env, rip, jc);
+    return 1;
+}
+
 static uint16_t raw_flags(const Env *env)
 {
     return jit_raw_flags(cc_get(env));

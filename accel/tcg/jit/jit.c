@@ -2,7 +2,7 @@
  * The translator around compiled code: the code cache, entering and leaving,
  * links between blocks, invalidation.
  *
- * The code cache is one file in memory, mapped twice: once to write, once to
+ * The code cache is one piece of memory, mapped twice: once to write, once to
  * execute.  Nothing is freed from it but all at once, with every other vCPU at
  * a safe point; code of a stale block stays, but its entries lead out and its
  * incoming links are undone.
@@ -166,9 +166,31 @@ static bool host_can(void)
            && __builtin_cpu_supports("popcnt");
 }
 
+/*
+ * One piece of shared memory at two addresses, by mremap() of length 0: no
+ * memfd, which a host may forbid to execute, and to perf this is anonymous
+ * memory, for which it reads the map of symbols.
+ */
+static bool map_twice(uint64_t size)
+{
+    void *rw, *rx;
+
+    rw = mmap(NULL, size, PROT_READ | PROT_WRITE,
+              MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (rw == MAP_FAILED) {
+        return false;
+    }
+    rx = mremap(rw, 0, size, MREMAP_MAYMOVE);
+    if (rx == MAP_FAILED || mprotect(rx, size, PROT_READ | PROT_EXEC) != 0) {
+        return false;
+    }
+    jit_space.rw = rw;
+    jit_space.rx = rx;
+    return true;
+}
+
 bool jit_init(const JitOptions *o)
 {
-    int fd;
     uint64_t size = ALIGN_UP(MAX(o->max_bytes, 256 * KiB), PAGE_BYTES);
 
     if (o->bare_host || !host_can()) {
@@ -176,18 +198,7 @@ bool jit_init(const JitOptions *o)
              "interpreted");
         return false;
     }
-    fd = memfd_create("rhea-jit", MFD_CLOEXEC);
-    if (fd >= 0 && ftruncate(fd, size) == 0) {
-        jit_space.rw = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED,
-                            fd, 0);
-        jit_space.rx = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED,
-                            fd, 0);
-    }
-    if (fd >= 0) {
-        close(fd);
-    }
-    if (!jit_space.rw || jit_space.rw == MAP_FAILED
-        || jit_space.rx == MAP_FAILED || !jit_slots_init()) {
+    if (!map_twice(size) || !jit_slots_init()) {
         warn("accelerator 'tcg': the host gives no memory for code: code is "
              "interpreted");
         return false;
@@ -509,7 +520,7 @@ static void *compile(Env *env, Block *b)
                 codes->prev = jc;
             }
             codes = jc;
-            b->jit = jc;
+            __atomic_store_n(&b->jit, jc, __ATOMIC_RELEASE);
             stats.n_blocks++;
             stats.n_compiled++;
             note_compiled(env, b, jc);

@@ -54,7 +54,7 @@ typedef struct JitSlot {
     uint64_t addend;
 } JitSlot;
 
-enum { JIT_JUMP_BITS = 13, JIT_JUMPS = 1 << JIT_JUMP_BITS, JIT_TAGS = 8 };
+enum { JIT_JUMP_BITS = 15, JIT_JUMPS = 1 << JIT_JUMP_BITS, JIT_TAGS = 16 };
 #define JIT_STOP (UINT64_C(1) << 48)
 
 /* A vCPU's part, which lies behind its TLBs: compiled code reaches all of this
@@ -69,6 +69,7 @@ typedef struct JitCpu {
     uint64_t align_mask[6];     /* of a page and multiples of 1, 2 ... 32 */
     uint64_t slots_used[JIT_SLOT_PIECES / 8];   /* a byte for each piece */
     JitSlot slots[N_MMU * JIT_SLOTS];
+    uint64_t target;            /* RIP that jit_lookup() is asked for */
     JitReturns returns[2];      /* by CPL == 3 */
     void *stacks;               /* what they are in; NULL: cannot compile */
     size_t stacks_bytes;
@@ -193,7 +194,8 @@ typedef struct JitSpace {
     uint8_t *rw, *rx;           /* the same memory twice */
     uint64_t size;
     uint8_t *code, *data;       /* free between these */
-    uint8_t *leave, *leave_null, *fallback;     /* thunks (writable view) */
+    uint8_t *leave, *leave_null, *fallback, *lookup;    /* thunks (writable
+                                                         * view) */
     uint8_t *bottom;
 } JitSpace;
 
@@ -242,6 +244,11 @@ enum { JIT_LOAD_FP = 1 << 16 };
 /* It neither reads nor writes arithmetic flags. */
 #define JIT_NO_FLAGS (1u << 31)
 uint64_t jit_fallback(Env *env, const JitCode *jc, uint32_t what);
+/*
+ * Compiled code wants to go to `rip` and the jump table does not know it: 1 if
+ * it does now, 0 to leave.  Touches no vectors and no guest registers.  hot.c
+ */
+uint64_t jit_lookup(Env *env, uint64_t rip);
 /* Run code until it leaves: NULL, RIP is set; or the way out it took. */
 JitEdge *jit_enter(Env *env, void *code);
 extern uint32_t jit_generation; /* counts flushes */

@@ -130,25 +130,6 @@ void jit_set_key(Env *env)
     j->keys_of_tags[i] = j->key = (uint64_t)j->n_keys << 49;
 }
 
-static void *executable(const uint8_t *rw)
-{
-    return jit_space.rx + (rw - jit_space.rw);
-}
-
-void jit_jump_fill(Env *env, uint64_t rip, const JitCode *jc)
-{
-    JitCpu *j = jit_cpu(env);
-    unsigned i = rip >> 2 & (JIT_JUMPS - 1);
-    void *r = executable(jc->far_r);
-
-    if (j->jump_r[i] == r && j->jump_keys[i] == -(rip + j->key)) {
-        return;
-    }
-    j->jump_keys[i] = -(rip + j->key);
-    j->jump_r[i] = r;
-    j->jump_e[i] = executable(jc->far_e);
-}
-
 void jit_forget(Env *env)
 {
     JitCpu *j = jit_cpu(env);

@@ -38,6 +38,8 @@ typedef struct Stub {
     JitEdge *edge;              /* exit; NULL: slow path or exit at RDX */
     unsigned insn;
     bool exit_rdx;
+    uint8_t *again;             /* an exit for want of the code of the RIP in
+                                 * RDX: where to look for it once more */
     bool save, reload;          /* flags */
     uint8_t live;               /* FP_* that must be live at `back` */
     bool load_fp;               /* only that */

@@ -18,6 +18,20 @@ static void spill(Emit *e, bool load)
     }
 }
 
+/* The same of what a C function may overwrite. */
+static void spill_for_c(Emit *e, bool load)
+{
+    static const uint8_t clobbered[] = { H_SI, H_DI, H_8, H_9, H_10, H_11 };
+
+    for (unsigned i = 0; i < 16; i++) {
+        int h = jit_host_reg[i];
+
+        if (h >= 0 && memchr(clobbered, h, sizeof(clobbered))) {
+            e_gs(e, 8, load ? 0x8b : 0x89, h, GPR(i));
+        }
+    }
+}
+
 void jit_make_thunks(void)
 {
     static const uint8_t saved[] = { H_BX, H_BP, H_12, H_13, H_14, H_15 };
@@ -74,6 +88,23 @@ void jit_make_thunks(void)
     e8(e, 0xe9);
     e_rel32(e->p, restore);
     e->p += 4;
+
+    /* RDX: a RIP.  RAX: is it in the jump table now?  Clobbers RCX and flags;
+     * C keeps the other registers itself. */
+    t_align8(e);
+    jit_space.lookup = e->p;
+    spill_for_c(e, false);
+    e_gs(e, 8, 0x89, H_DX, JOFF(target));
+    e_gs(e, 8, 0x89, H_SP, JOFF(sp));
+    e_gs(e, 8, 0x8b, H_SP, JOFF(c_sp));
+    e_gs(e, 8, 0x8b, H_DI, OFF(jit_self));
+    e_mov(e, 8, H_SI, H_DX);
+    e_mov_i64(e, H_AX, (uintptr_t)jit_lookup);
+    e_rr(e, 4, 0xff, 2, H_AX);
+    spill_for_c(e, true);
+    e_gs(e, 8, 0x8b, H_SP, JOFF(sp));
+    e_gs(e, 8, 0x8b, H_DX, JOFF(target));
+    e8(e, 0xc3);
 
     /* A return to RDX that no call expects: return.c. */
     t_align8(e);

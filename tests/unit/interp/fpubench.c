@@ -102,6 +102,11 @@ void tlb_flush(Env *env, bool global)
 {
 }
 
+void tlb_new_pkru(Env *env, uint32_t pkru)
+{
+    env->s.pkru = pkru;
+}
+
 static const HandlerRow *row_of[N_OPS];
 unsigned bench_runs[N_OPS];
 unsigned bench_rounds = 1;

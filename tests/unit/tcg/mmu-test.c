@@ -285,6 +285,36 @@ static void test_keys(void)
     g_assert_cmphex(*pte & D, ==, D);
 }
 
+/* PKRU drops what it changes for, and nothing else. */
+static void test_new_pkru(void)
+{
+    uint64_t fills;
+
+    setup();
+    s->cr4 |= CR4_PKE;
+    env_update_mode(env);
+    map(VA, DATA | P | W | U | UINT64_C(5) << 59);
+    map(VA + 4096, DATA | P | W | U);
+    set_cpl(3);
+    tlb_new_pkru(env, 0);
+    put(VA, 1);
+    put(VA + 4096, 2);
+    fills = env->tcg->n_fills;
+    tlb_new_pkru(env, 0xf << 12 | 3 << 2);      /* keys 6, 7 and 1 */
+    put(VA, 3);
+    g_assert_cmpuint(env->tcg->n_fills, ==, fills);
+    tlb_new_pkru(env, 2 << 10);
+    get(VA);
+    pf_write(VA, E_P | E_W | E_U | E_PK);
+    tlb_new_pkru(env, 3 << 10);
+    pf_read(VA, E_P | E_U | E_PK);
+    tlb_new_pkru(env, 0);
+    put(VA, 4);
+    tlb_new_pkru(env, 1);
+    pf_read(VA + 4096, E_P | E_U | E_PK);
+    tlb_new_pkru(env, 0);
+}
+
 static void test_reserved(void)
 {
     uint64_t bad = BIT64(env->tcg->phys_bits);
@@ -760,6 +790,95 @@ static void test_pcid(void)
     g_assert_cmphex(get(VA), ==, 0x23);
 }
 
+/* Where instructions of VA come from. */
+static hwaddr fetched(void)
+{
+    const FetchEntry *f = mmu_fetch(env, VA);
+
+    g_assert_nonnull(f);
+    return f->gpa;
+}
+
+/* What instruction fetch knows of a space, and jumps between its blocks. */
+static void test_pcid_fetch(void)
+{
+    uint64_t *one, tag1, tag2, kernel;
+
+    setup();
+    memset(guest_ram + ROOT2, 0, 0x4000);
+    one = map(VA, DATA | P | W | U);
+    map_second((DATA + 0x1000) | P | W | U);
+    map(UINT64_C(0xffffffff81000000), DATA | P | W | G);
+    g_assert_true(env_set_cr4(env, s->cr4 | CR4_PCIDE | CR4_PGE));
+    ok_exec(UINT64_C(0xffffffff81000000));
+    kernel = env->jump_tag;
+    set_cpl(3);
+    switch_to(ROOT, 1, false);
+    g_assert_cmphex(fetched(), ==, DATA);
+    tag1 = env->jump_tag;
+    switch_to(ROOT2, 2, false);
+    g_assert_cmphex(fetched(), ==, DATA + 0x1000);
+    tag2 = env->jump_tag;
+    g_assert_cmphex(tag1, !=, tag2);
+    /* Back, with the jumps. */
+    switch_to(ROOT, 1, true);
+    g_assert_cmphex(fetched(), ==, DATA);
+    g_assert_cmphex(env->jump_tag, ==, tag1);
+    switch_to(ROOT2, 2, true);
+    g_assert_cmphex(fetched(), ==, DATA + 0x1000);
+    g_assert_cmphex(env->jump_tag, ==, tag2);
+    /* INVLPG here leaves the other, whose tag is never used for anything else. */
+    tlb_flush_page(env, VA);
+    g_assert_cmphex(fetched(), ==, DATA + 0x1000);
+    g_assert_cmphex(env->jump_tag, !=, tag1);
+    g_assert_cmphex(env->jump_tag, !=, tag2);
+    switch_to(ROOT, 1, true);
+    g_assert_cmphex(fetched(), ==, DATA);
+    g_assert_cmphex(env->jump_tag, ==, tag1);
+    *one = (DATA + 0x2000) | P | W | U;
+    tlb_flush_page(env, VA);
+    g_assert_cmphex(fetched(), ==, DATA + 0x2000);
+    g_assert_cmphex(env->jump_tag, !=, tag1);
+    tag1 = env->jump_tag;
+    /* INVPCID from outside. */
+    *one = (DATA + 0x3000) | P | W | U;
+    switch_to(ROOT2, 2, true);
+    tlb_flush_pcid(env, 1, false);
+    switch_to(ROOT, 1, true);
+    g_assert_cmphex(fetched(), ==, DATA + 0x3000);
+    g_assert_cmphex(env->jump_tag, !=, tag1);
+    /* Blocks were invalidated meanwhile: the translations hold, no jump does. */
+    tag1 = env->jump_tag;
+    switch_to(ROOT2, 2, true);
+    tcg_forget_blocks(env->tcg, env->tcg->n_invalidated);
+    switch_to(ROOT, 1, true);
+    g_assert_cmphex(fetched(), ==, DATA + 0x3000);
+    g_assert_cmphex(env->jump_tag, !=, tag1);
+    /* All spaces at once. */
+    switch_to(ROOT2, 2, true);
+    *one = DATA | P | W | U;
+    tlb_flush(env, false);
+    switch_to(ROOT, 1, true);
+    g_assert_cmphex(fetched(), ==, DATA);
+    /* Global pages of the other privilege were not in question: only the
+     * blocks that were forgotten changed its tag. */
+    *one = (DATA + 0x1000) | P | W | U | G;
+    tlb_flush_page(env, VA);
+    g_assert_cmphex(fetched(), ==, DATA + 0x1000);
+    /* What rests on a global page is not kept: INVLPG elsewhere drops it. */
+    map(VA + 0x1000, DATA | P | W | U);
+    ok_exec(VA + 0x1000);
+    tag1 = env->jump_tag;
+    switch_to(ROOT2, 2, true);
+    tlb_flush_page(env, VA);
+    *one = DATA | P | W | U;
+    switch_to(ROOT, 1, true);
+    g_assert_cmphex(fetched(), ==, DATA);
+    g_assert_cmphex(env->jump_tag, !=, tag1);
+    set_cpl(0);
+    g_assert_cmphex(env->jump_tag >> 32, ==, (kernel >> 32) + 1);
+}
+
 /* A write tag that waits in another PCID's store goes as those in use do. */
 static void test_pcid_dirty(void)
 {
@@ -794,6 +913,7 @@ int main(int argc, char **argv)
     g_test_add_func("/tcg/mmu/rights", test_rights);
     g_test_add_func("/tcg/mmu/smep-smap", test_smep_smap);
     g_test_add_func("/tcg/mmu/keys", test_keys);
+    g_test_add_func("/tcg/mmu/new-pkru", test_new_pkru);
     g_test_add_func("/tcg/mmu/reserved", test_reserved);
     g_test_add_func("/tcg/mmu/large-pages", test_large_pages);
     g_test_add_func("/tcg/mmu/la57", test_la57);
@@ -806,6 +926,7 @@ int main(int argc, char **argv)
     g_test_add_func("/tcg/mmu/alignment", test_alignment);
     g_test_add_func("/tcg/mmu/a20", test_a20);
     g_test_add_func("/tcg/mmu/pcid", test_pcid);
+    g_test_add_func("/tcg/mmu/pcid-fetch", test_pcid_fetch);
     g_test_add_func("/tcg/mmu/pcid-dirty", test_pcid_dirty);
     g_test_add_func("/tcg/mmu/empty-tags", test_empty_tags);
     status = g_test_run();
