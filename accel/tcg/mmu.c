@@ -366,10 +366,14 @@ static void *resolve(Env *env, uint64_t gva, unsigned size, int acc)
     TlbEntry *e, *e2 = NULL;
 
     gva = clip(env, gva);
+    first = MIN(size, PAGE_BYTES - PAGE_OFFSET(gva));
+    if (unlikely(first < size) && !mmu_canonical(env, next_page(env, gva))) {
+        not_canonical(env);     /* before the first page is looked at */
+        return NULL;
+    }
     if (unlikely(t->check_alignment) && misaligned(env, gva, size, false)) {
         return NULL;
     }
-    first = MIN(size, PAGE_BYTES - PAGE_OFFSET(gva));
     e = lookup(env, who, gva, acc);
     if (!e) {
         return NULL;

@@ -802,8 +802,15 @@ static CpuRun run_loop(Env *env)
     for (unsigned rounds = 1;; rounds++) {
         CpuRun run;
 
-        if (env->exc_vector >= 0 && !deliver_exception(env)) {
-            return triple_fault(env);
+        if (env->exc_vector >= 0) {
+            /* The trap of a step over HLT or MWAIT wakes from it. */
+            s->halted = false;
+            if (env->exit == CPU_RUN_HALT + 1) {
+                env->exit = 0;
+            }
+            if (!deliver_exception(env)) {
+                return triple_fault(env);
+            }
         }
         if (unlikely(env->exit)) {
             run = env->exit - 1;

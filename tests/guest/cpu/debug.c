@@ -10,7 +10,7 @@
 
 #define DR6_FIXED UINT64_C(0xffff0ff0)
 enum { DR6_B1 = 1 << 1, DR6_B2 = 1 << 2, DR6_BD = 1 << 13, DR6_BS = 1 << 14,
-       DR7_GD = 1 << 13, FL_TF = 1 << 8, FL_RF = 1 << 16 };
+       FL_TF = 1 << 8, FL_RF = 1 << 16 };
 enum { MAX_TAKEN = 10, TIMER = 0xee, BACK = 0x80 };
 
 #define READ_DR(n) \
@@ -52,7 +52,8 @@ STEPPED(after_mov_ss, TF_ON "mov %ss, %ax\n popf\n mov %ax, %ss\n"
         "and $~0x100, %rax\n 1: push %rax\n popf\n");
 STEPPED(int1_in_shadow, TF_ON "mov %ss, %ax\n popf\n mov %ax, %ss\n"
         ".byte 0xf1\n 1: .byte 0xf1\n" TF_OFF);
-STEPPED(detect_in_shadow, "xor %ecx, %ecx\n" TF_ON "mov %ss, %ax\n popf\n"
+STEPPED(detect_in_shadow, "mov $0x2400, %ecx\n mov %rcx, %dr7\n"
+        "xor %ecx, %ecx\n" TF_ON "mov %ss, %ax\n popf\n"
         "mov %ax, %ss\n 1: mov %rcx, %dr6\n" TF_OFF);
 STEPPED(sti_hlt, TF_ON "popf\n sti\n 1: hlt\n" TF_OFF "cli\n");
 
@@ -160,14 +161,13 @@ static void test_steps(void)
     step("steps after STI", after_sti, true, 4, sti);
     step("no step in MOV SS's shadow", after_mov_ss, true, 3, three);
     step("INT1 in MOV SS's shadow", int1_in_shadow, true, 5, int1);
-    WRITE_DR(7, 0x400 | DR7_GD);
     step("general detect in MOV SS's shadow", detect_in_shadow, false, 5,
          detect);
     handlers[TIMER] = on_timer;
     apic_write(APIC_SVR, 0x1ff);
     apic_write(APIC_LVTT, TIMER);
     apic_write(APIC_DIVIDE, 0xb);
-    apic_write(APIC_INITIAL, 1000000);
+    apic_write(APIC_INITIAL, 10000000);
     step("steps over STI, HLT", sti_hlt, false, 5, halt);
 }
 
@@ -186,10 +186,11 @@ static void test_points(void)
     uint64_t here;
 
     n = 0;
+    WRITE_DR(6, 0);
     asm volatile("lea 1f(%%rip), %0\n mov %0, %%dr2\n mov %1, %%dr7\n 1: nop"
                  : "=&r"(here) : "r"(UINT64_C(0x420)));
     check(n == 1 && at[0] == here && dr6[0] == (DR6_FIXED | DR6_B2),
-          "a breakpoint, once with RF");
+          "a breakpoint, once with RF (%u, DR6 %lx)", n, dr6[0]);
     n = 0;
     WRITE_DR(6, DR6_BS | DR6_B1);
     asm volatile("lea 1f(%%rip), %0\n mov %0, %%dr2\n 1: nop" : "=&r"(here));
