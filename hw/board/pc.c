@@ -23,6 +23,7 @@
 #include "cpu/lapic.h"
 #include "hw/acpi/piix4-pm.h"
 #include "hw/acpi/smbios.h"
+#include "hw/block/pflash.h"
 #include "hw/board/pc.h"
 #include "hw/boot/boot.h"
 #include "hw/ide/piix-ide.h"
@@ -37,6 +38,7 @@
 #define LOW_RAM_MAX_BYTES  (UINT64_C(0xe0000000))
 #define LOW_RAM_SPLIT_BYTES (3 * GiB)
 #define HPET_GPA 0xfed00000
+#define FLASH_MAX_BYTES (8 * MiB)       /* below 4 GiB; the APICs are next */
 enum { KERNEL_DIRECT, KERNEL_BY_FIRMWARE };   /* kernel-boot= */
 #define MAX_CPUS 255            /* xAPIC ids; more need x2APIC and remapping */
 
@@ -255,6 +257,48 @@ static bool make_fw_cfg(PcMachine *pc, GError **err)
     return true;
 }
 
+/* -drive if=pflash,unit=N, or a -blockdev that -machine pflashN= names. */
+static const char *flash_drive(PcMachine *pc, unsigned i)
+{
+    BlockBackend *blk = drive_find(BLOCK_IF_PFLASH, 0, i);
+
+    return pc->flash_drive[i] ? pc->flash_drive[i]
+           : blk ? blk_name(blk) : NULL;
+}
+
+/* The firmware's chip ends at 4 GiB, that of its variables lies below. */
+static bool make_flash(PcMachine *pc, GError **err)
+{
+    uint64_t at = 4 * GiB;
+
+    if (flash_drive(pc, 1) && !flash_drive(pc, 0)) {
+        g_set_error(err, OPT_ERROR, OPT_ERROR_INVALID,
+                    "flash 1 (%s) is there and flash 0, which has the "
+                    "firmware, is not", flash_drive(pc, 1));
+        return false;
+    }
+    for (unsigned i = 0; i < 2 && flash_drive(pc, i); i++) {
+        Region *r;
+
+        pc->flash[i] = make(NULL, PFLASH, err, "drive", flash_drive(pc, i),
+                            NULL);
+        if (!pc->flash[i]) {
+            return false;
+        }
+        r = device_region(pc->flash[i], 0);
+        if (4 * GiB - at + r->size_bytes > FLASH_MAX_BYTES) {
+            g_set_error(err, OPT_ERROR, OPT_ERROR_INVALID,
+                        "combined size of system firmware exceeds %" PRIu64
+                        " bytes", (uint64_t)FLASH_MAX_BYTES);
+            return false;
+        }
+        at -= r->size_bytes;
+        region_map(i440fx_pci_memory(pc->host), at, r, 0);
+    }
+    boot_options.flash = pc->flash[0];
+    return true;
+}
+
 static bool make_power_management(PcMachine *pc, GError **err)
 {
     if (!pc->m.acpi) {
@@ -281,7 +325,7 @@ static bool pc_init(Machine *m, GError **err)
            && make_interrupt_controllers(pc, err) && make_timers(pc, err)
            && make_input(pc, err) && make_serials(pc, err)
            && make_ide(pc, err) && make_power_management(pc, err)
-           && make_fw_cfg(pc, err);
+           && make_fw_cfg(pc, err) && make_flash(pc, err);
 }
 
 static bool pc_done(Machine *m, GError **err)
@@ -303,6 +347,10 @@ static const Property pc_props[] = {
               "32: SMBIOS 2.8, 64: 3.0; auto: 2.8 while the tables fit"),
     PROP_ENUM(PcMachine, kernel_boot, "kernel-boot", KERNEL_DIRECT,
               kernel_boots, "who starts -kernel: we, or the firmware"),
+    PROP_STRING(PcMachine, flash_drive[0], "pflash0", NULL,
+                "the -blockdev with the firmware's flash"),
+    PROP_STRING(PcMachine, flash_drive[1], "pflash1", NULL,
+                "the -blockdev with its variables"),
     {}
 };
 

@@ -165,7 +165,18 @@ bool boot_load(Machine *m, Region *memory, GError **err)
                     m->initrd ? "-initrd" : "-append");
         return false;
     }
-    if (m->firmware) {
+    if (m->firmware && boot_options.flash) {
+        g_set_error(err, BOOT_ERROR, BOOT_ERROR_OPEN,
+                    "-bios '%s' and a flash chip both have the firmware; one "
+                    "of them is wanted", m->firmware);
+        return false;
+    }
+    if (boot_options.flash) {
+        if (!boot_shadow_flash(m, memory, boot_options.flash, err)) {
+            return false;
+        }
+        by_firmware = m->kernel;
+    } else if (m->firmware) {
         if (!boot_load_firmware(m, memory, m->firmware, err)) {
             return false;
         }

@@ -8,6 +8,7 @@
 #include "hw/boot/boot.h"
 
 #include "config.h"
+#include "hw/block/pflash.h"
 
 enum { ROM_UNIT_BYTES = 64 * 1024, ISA_BIOS_BYTES = 128 * 1024 };
 #define ROM_MAX_BYTES (16 * MiB)
@@ -92,5 +93,20 @@ bool boot_load_firmware(Machine *m, Region *memory, const char *name,
     region_map(memory, 4 * GiB - f->size_bytes, &rom, 0);
     region_map(memory, MiB - isa_bytes, &isa_bios, 0);
     mem_commit();
+    return true;
+}
+
+/* A copy, so that commands to the chip go to its own address only. */
+bool boot_shadow_flash(Machine *m, Region *memory, Device *flash, GError **err)
+{
+    uint64_t bytes, isa_bytes;
+    const uint8_t *from = pflash_bytes(flash, &bytes);
+
+    isa_bytes = MIN(bytes, ISA_BIOS_BYTES);
+    if (!region_init_rom(&isa_bios, &m->obj, "isa-bios", isa_bytes, err)) {
+        return false;
+    }
+    memcpy(isa_bios.ram->host, from + bytes - isa_bytes, isa_bytes);
+    region_map(memory, MiB - isa_bytes, &isa_bios, 0);
     return true;
 }

@@ -156,13 +156,12 @@ static bool check_interface(int interface, GError **err)
     switch (interface) {
     case BLOCK_IF_FLOPPY:
         return block_fail(err, "if=floppy: there is no floppy controller; "
-                          "accepted: ide, virtio, none");
+                          "accepted: ide, virtio, pflash, none");
     case BLOCK_IF_SCSI:
-    case BLOCK_IF_PFLASH:
     case BLOCK_IF_SD:
     case BLOCK_IF_MTD:
         return block_fail(err, "if=%s: not implemented yet; accepted: ide, "
-                          "virtio, none", block_if_names[interface]);
+                          "virtio, pflash, none", block_if_names[interface]);
     default:
         return true;
     }

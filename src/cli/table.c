@@ -87,22 +87,39 @@ static bool call_only_none(Options *o, const OptionRow *row, const char *arg,
     return options_fail(err, "only 'none' is implemented yet");
 }
 
-/* -hda FILE and so on: -drive file=FILE,index=...,media=...; a comma in the
- * name is a comma. */
-static bool call_disk(Options *o, const OptionRow *row, const char *arg,
-                      GError **err)
+/* An option that is short for a -drive; a comma in the name is a comma. */
+static bool add_drive(Options *o, const OptionRow *row, const char *arg,
+                      Opt *dict, GError **err)
 {
     static const OptionRow list = {
         .name = "drive", .kind = OPTION_ADD_DICT, .path = "drive"
     };
     g_autofree char *where = g_strdup_printf("-%s %s", row->name, arg);
-    Opt *dict = opt_new_dict();
 
     opt_put(dict, "file", opt_new_string(arg));
+    return options_apply_dict(o, &list, dict, where, err);
+}
+
+/* -pflash FILE: -drive if=pflash,file=FILE */
+static bool call_flash(Options *o, const OptionRow *row, const char *arg,
+                       GError **err)
+{
+    Opt *dict = opt_new_dict();
+
+    opt_put(dict, "if", opt_new_string("pflash"));
+    return add_drive(o, row, arg, dict, err);
+}
+
+/* -hda FILE and so on: -drive file=FILE,index=...,media=... */
+static bool call_disk(Options *o, const OptionRow *row, const char *arg,
+                      GError **err)
+{
+    Opt *dict = opt_new_dict();
+
     opt_put(dict, "index", opt_new_string(row->value));
     opt_put(dict, "media", opt_new_string(strcmp(row->name, "cdrom") == 0
                                           ? "cdrom" : "disk"));
-    return options_apply_dict(o, &list, dict, where, err);
+    return add_drive(o, row, arg, dict, err);
 }
 
 static const char *const smbios_repeats[] = { "value", "path", NULL };
@@ -341,8 +358,10 @@ const OptionRow option_rows[] = {
     NO_ARG("snapshot", SET, BLOCK, .path = "snapshot", .value = "on",
         .help = "what is written to disks goes to temporary files"),
     NOT_YET_ARG("fda", BLOCK), NOT_YET_ARG("fdb", BLOCK),
-    NOT_YET_ARG("pflash", BLOCK), NOT_YET_ARG("sd", BLOCK),
-    NOT_YET_ARG("mtdblock", BLOCK), NOT_YET_ARG("iscsi", BLOCK),
+    WITH_ARG("pflash", CALL, BLOCK, .fn = call_flash, .args = "file",
+        .help = "flash with the firmware, then with its variables"),
+    NOT_YET_ARG("sd", BLOCK), NOT_YET_ARG("mtdblock", BLOCK),
+    NOT_YET_ARG("iscsi", BLOCK),
 
     NO_ARG("S", SET, DEBUG, .path = "S", .value = "on",
         .help = "do not start the processors ('cont' in the monitor does)"),

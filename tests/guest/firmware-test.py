@@ -7,12 +7,13 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import functools
 import os
 import re
+import shutil
 import struct
 import subprocess
 import tempfile
 import zlib
 
-from guest import Guest, find, package, run_tests
+from guest import Guest, GuestError, find, package, run_tests
 
 
 def firmware(jit, image, *args):
@@ -52,6 +53,36 @@ def ovmf(jit):
         g.send("reset -s\r")
         g.wait(60)
         return f"powered off after {g.seconds():.1f} s"
+
+
+def ovmf_flash(jit):
+    """Code and variables in two flash chips: what is set is there after a
+    reset, and in the image."""
+    files = package("ovmf")
+    code = find(files, r"/OVMF/OVMF_CODE_4M\.fd$")
+    variable = "setvar Rhea -guid 7c2f8f5e-98b4-4bd1-a1b5-3c6d5e0f1a2b"
+    with tempfile.TemporaryDirectory() as folder:
+        store = os.path.join(folder, "vars.fd")
+        shutil.copy(find(files, r"/OVMF/OVMF_VARS_4M\.fd$"), store)
+        with Guest("-accel", f"tcg,jit={jit}", "-cpu", "max", "-m", "256",
+                   "-vga", "none", "-drive",
+                   f"if=pflash,format=raw,unit=0,readonly=on,file={code}",
+                   "-drive", f"if=pflash,format=raw,unit=1,file={store}") as g:
+            for turn in range(2):
+                g.expect("in [0-9] seconds to skip", 180)
+                g.send("\x1b")
+                g.expect("Shell> ", 60)
+                if turn == 0:
+                    g.send(f'{variable} -bs -nv ="salad"\r')
+                    g.expect("Shell> ", 60)
+                    g.send("reset\r")
+            g.send(f"{variable}\r")
+            g.expect("73 61 6C 61 64", 60)
+            g.send("reset -s\r")
+            g.wait(60)
+        with open(store, "rb") as f:
+            if b"salad" not in f.read():
+                raise GuestError("the variable is not in the image")
 
 
 def type_slowly(g, text):
@@ -140,6 +171,7 @@ CASES = {
     "grub": functools.partial(grub, "on"),
     "grub_interpreted": functools.partial(grub, "off"),
     "ovmf": functools.partial(ovmf, "on"),
+    "ovmf_flash": functools.partial(ovmf_flash, "on"),
     "ovmf_interpreted": functools.partial(ovmf, "off"),
 }
 

@@ -26,6 +26,12 @@ MISTAKES = [
     ("-drive file={d},format=file", r"unknown block driver 'file'"),
     ("-drive file={d},if=scsi", r"if=scsi: not implemented yet; accepted: ide"),
     ("-drive file={d},if=floppy", r"if=floppy: there is no floppy controller"),
+    ("-drive file={d},if=pflash,unit=1", r"flash 1 \(pflash1\) is there and "
+                                         r"flash 0"),
+    ("-drive file={d},if=pflash,unit=2", r"does not support if=pflash,bus=0,"
+                                         r"unit=2"),
+    ("-pflash {d} -bios {d}", r"-bios '.*' and a flash chip both have the"),
+    ("-machine pflash0=nope", r"'nope'"),
     ("-drive file={d},if=sata", r"'if'.*'sata'"),
     ("-drive file={d},media=dvd", r"'media'.*'dvd'"),
     ("-drive file={d},cache=fast", r"invalid cache option 'fast'; accepted: "

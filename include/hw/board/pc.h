@@ -14,9 +14,11 @@ typedef struct PcMachine {
     Machine m;
     int smbios_entry;           /* properties */
     int kernel_boot;
+    char *flash_drive[2];
 
     Region ram_low, ram_high;
     Device *host, *piix3, *ide, *pm;
+    Device *flash[2];           /* NULL: none */
     Device *pic, *ioapic, *pit, *rtc, *hpet;
     PciBus *pci;
     IsaBus *isa;

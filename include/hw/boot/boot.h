@@ -75,6 +75,7 @@ typedef struct BootOptions {
     int64_t splash_ms;          /* how long the menu waits; -1: not said */
     int64_t reboot_ms;          /* try again after; -1: not said */
     bool by_firmware;           /* -machine kernel-boot=firmware */
+    Device *flash;              /* the board's: it has the firmware, or NULL */
     bool kernel_first;          /* boot_load()'s: firmware starts -kernel */
 } BootOptions;
 extern BootOptions boot_options;
@@ -234,6 +235,9 @@ bool linux_offer(Machine *m, BootFile *kernel, BootFile *initrd,
 /* hw/boot/firmware.c: `name` is a path, or is looked for in the data folders. */
 bool boot_load_firmware(Machine *m, Region *memory, const char *name,
                         GError **err);
+/* The firmware is in flash: what of it is seen below 1 MiB. */
+bool boot_shadow_flash(Machine *m, Region *memory, Device *flash,
+                       GError **err);
 /* -L: look there first. */
 void boot_add_data_folder(const char *path);
 /* A data file's path, or NULL; g_free(). */

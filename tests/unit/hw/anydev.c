@@ -28,6 +28,7 @@ static const struct {
     { "isa-pcspk", "isa-pit", "any-pit", "pit", "any-pit" },
     { "ide-hd", NULL, NULL, "drive", "any-drive" },
     { "ide-cd", NULL, NULL, "drive", "any-drive" },
+    { "cfi.pflash01", NULL, NULL, "num-blocks", "16" },
     { "virtio-blk-pci", NULL, NULL, "drive", "any-drive" },
     { "virtio-blk-pci-transitional", NULL, NULL, "drive", "any-drive" },
     { "virtio-blk-pci-non-transitional", NULL, NULL, "drive", "any-drive" },
