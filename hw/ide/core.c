@@ -551,6 +551,19 @@ static void medium_changed(void *dev, bool inserted)
 
     s->n_sectors = blk_length(s->conf.blk) / IDE_SECTOR_BYTES;
     s->cd.changed = s->cd.event = true;
+    s->cd.tray_open = !inserted;        /* it takes a tray that moves */
+}
+
+/* The button at the drive: a guest that has locked it decides, unless it is
+ * pressed with a needle. */
+static void eject_request(void *dev, bool force)
+{
+    IdeDrive *s = dev;
+
+    s->cd.eject_request = true;
+    if (force) {
+        s->cd.tray_locked = false;
+    }
 }
 
 static bool is_tray_locked(void *dev)
@@ -566,7 +579,8 @@ static bool is_tray_open(void *dev)
 static const BlkDevOps hd_ops = { .name = "ide-hd", .resized = resized };
 static const BlkDevOps cd_ops = {
     .name = "ide-cd", .resized = resized, .medium_changed = medium_changed,
-    .is_tray_locked = is_tray_locked, .is_tray_open = is_tray_open,
+    .eject_request = eject_request, .is_tray_locked = is_tray_locked,
+    .is_tray_open = is_tray_open,
 };
 
 static bool take_unit(IdeDrive *s, GError **err)
@@ -704,7 +718,8 @@ static const State cd_state = {
         STATE_U8(IdeCd, sense_key), STATE_U8(IdeCd, asc),
         STATE_U8(IdeCd, ascq), STATE_BOOL(IdeCd, tray_open),
         STATE_BOOL(IdeCd, tray_locked), STATE_BOOL(IdeCd, changed),
-        STATE_BOOL(IdeCd, event), STATE_U8_ARRAY(IdeCd, packet),
+        STATE_BOOL(IdeCd, event), STATE_BOOL(IdeCd, eject_request),
+        STATE_U8_ARRAY(IdeCd, packet),
         STATE_U16(IdeCd, limit), STATE_BOOL(IdeCd, dma),
         STATE_U8(IdeCd, block_kind), {}
     },

@@ -200,6 +200,9 @@ static void get_event_status(IdeDrive *s)
     if (s->cd.event) {
         b[4] = is_there(s) ? 2 : 3;     /* new media, media removal */
         s->cd.event = false;
+    } else if (s->cd.eject_request) {
+        b[4] = 1;
+        s->cd.eject_request = false;
     }
     b[5] = (s->cd.tray_open ? 1 : 0) | (is_there(s) ? 2 : 0);
     atapi_reply(s, 8, most);

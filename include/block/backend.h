@@ -49,6 +49,14 @@ bool blk_is_read_only(const BlockBackend *blk);
 uint64_t blk_length(const BlockBackend *blk);
 uint32_t blk_alignment(const BlockBackend *blk);
 
+/* Grow or shrink the medium; the device is told. */
+bool blk_resize(BlockBackend *blk, uint64_t bytes, GError **err);
+/* Write what the medium itself holds into its backing node, and forget it
+ * there when the format can. */
+bool blk_commit(BlockBackend *blk, GError **err);
+/* It is not found by its name any more. */
+void blk_forget_name(BlockBackend *blk);
+
 /* --- devices ------------------------------------------------------------------------- */
 
 /* What a device wants to know; members may be NULL.  In the loop. */
@@ -58,7 +66,7 @@ typedef struct BlkDevOps {
     void (*medium_changed)(void *dev, bool inserted);
     void (*resized)(void *dev);
     /* The user asks a locked tray to open. */
-    void (*eject_request)(void *dev);
+    void (*eject_request)(void *dev, bool force);
     bool (*is_tray_locked)(void *dev);
     bool (*is_tray_open)(void *dev);
     /* Stop handing in requests; blk_*() queues those that come all the same. */
@@ -75,6 +83,10 @@ bool blk_attach(BlockBackend *blk, const BlkDevOps *ops, void *dev,
                 bool write, bool share_write, GError **err);
 void blk_detach(BlockBackend *blk);
 bool blk_is_attached(const BlockBackend *blk);
+bool blk_has_tray(const BlockBackend *blk);
+bool blk_is_tray_open(const BlockBackend *blk);
+bool blk_is_tray_locked(const BlockBackend *blk);
+void blk_request_eject(BlockBackend *blk, bool force);
 /* Move the backend and its nodes to another loop, drained. */
 bool blk_set_loop(BlockBackend *blk, Loop *loop, GError **err);
 Loop *blk_loop(const BlockBackend *blk);
@@ -161,6 +173,8 @@ typedef struct BlkStats {
     uint64_t n_reads, n_writes, n_flushes, n_discards;
     uint64_t read_bytes, written_bytes;
     uint64_t n_failed;
+    uint64_t read_ns, write_ns, flush_ns;       /* from request to answer */
+    int64_t last_ns;            /* of CLK_HOST: the last answer; 0: none */
 } BlkStats;
 const BlkStats *blk_stats(const BlockBackend *blk);
 

@@ -30,6 +30,7 @@ struct BlkReq {
     BlkDone *done;
     void *opaque;
     int ret;
+    int64_t start_ns;
     BlkReq *next;
 };
 
@@ -167,6 +168,21 @@ const BlkStats *blk_stats(const BlockBackend *blk)
 
 static void start_waiting(BlockBackend *blk);
 
+static void count_time(BlkStats *s, const BlkReq *r)
+{
+    int64_t now = clock_ns(CLK_HOST);
+    uint64_t took = now - r->start_ns;
+
+    s->last_ns = now;
+    if (r->what == REQ_READ) {
+        s->read_ns += took;
+    } else if (r->what == REQ_FLUSH) {
+        s->flush_ns += took;
+    } else {
+        s->write_ns += took;
+    }
+}
+
 /* From the loop. */
 static void complete(void *opaque)
 {
@@ -174,6 +190,7 @@ static void complete(void *opaque)
     BlockBackend *blk = r->blk;
 
     blk->stats.n_failed += r->ret < 0;
+    count_time(&blk->stats, r);
     r->done(r->opaque, r->ret);
     g_slice_free(BlkReq, r);
     blk->in_flight--;           /* after done(): a drain waits for that */
@@ -260,6 +277,7 @@ static void submit(BlockBackend *blk, const BlkReq *like)
 
     *r = *like;
     r->blk = blk;
+    r->start_ns = clock_ns(CLK_HOST);
     r->next = NULL;
     *blk->last = r;
     blk->last = &r->next;
@@ -516,6 +534,27 @@ uint32_t blk_alignment(const BlockBackend *blk)
     return blk->node ? blk->node->alignment : 1;
 }
 
+bool blk_resize(BlockBackend *blk, uint64_t bytes, GError **err)
+{
+    bool ok;
+
+    if (!blk->node) {
+        return block_fail(err, "drive '%s' has no medium", blk_label(blk));
+    }
+    blk_drain_begin(blk);
+    ok = node_truncate(blk->node, bytes, PREALLOC_OFF, err);
+    if (ok && blk->ops && blk->ops->resized) {
+        blk->ops->resized(blk->dev);
+    }
+    blk_drain_end(blk);
+    return ok;
+}
+
+void blk_forget_name(BlockBackend *blk)
+{
+    *blk->name = '\0';
+}
+
 /* --- the device --------------------------------------------------------------------------------- */
 
 bool blk_attach(BlockBackend *blk, const BlkDevOps *ops, void *dev,
@@ -566,6 +605,29 @@ void blk_detach(BlockBackend *blk)
 bool blk_is_attached(const BlockBackend *blk)
 {
     return blk->ops;
+}
+
+bool blk_has_tray(const BlockBackend *blk)
+{
+    return blk->ops && blk->ops->is_tray_open;
+}
+
+bool blk_is_tray_open(const BlockBackend *blk)
+{
+    return blk_has_tray(blk) && blk->ops->is_tray_open(blk->dev);
+}
+
+bool blk_is_tray_locked(const BlockBackend *blk)
+{
+    return blk->ops && blk->ops->is_tray_locked
+           && blk->ops->is_tray_locked(blk->dev);
+}
+
+void blk_request_eject(BlockBackend *blk, bool force)
+{
+    if (blk->ops && blk->ops->eject_request) {
+        blk->ops->eject_request(blk->dev, force);
+    }
 }
 
 Loop *blk_loop(const BlockBackend *blk)

@@ -107,6 +107,19 @@ static int overlay_status(BlockNode *n, uint64_t at, uint64_t bytes,
     return 0;
 }
 
+/* The bytes stay in the file until it is closed: nobody sees them. */
+static int overlay_make_empty(BlockNode *n)
+{
+    Overlay *o = n->state;
+
+    memset(o->map, 0, (o->n_blocks / 64 + 1) * sizeof(*o->map));
+    return 0;
+}
+
+static const BlockImageOps overlay_image = {
+    .make_empty = overlay_make_empty,
+};
+
 static int overlay_flush(BlockNode *n)
 {
     return 0;
@@ -173,6 +186,7 @@ const BlockDriver block_driver_overlay = {
     .open = overlay_open, .close = overlay_close, .read = overlay_read,
     .write = overlay_write, .write_zeroes = overlay_write_zeroes,
     .status = overlay_status, .flush = overlay_flush,
+    .image = &overlay_image,
 };
 
 BlockNode *block_open_overlay(BlockNode *base, GError **err)

@@ -275,6 +275,7 @@ bool monitors_setup(Options *o, GError **err)
 {
     hmp_cpu_register();
     hmp_display_register();
+    hmp_block_register();
     for (unsigned i = 0; i < monitors->len; i++) {
         if (!hmp_new(monitors->pdata[i], err)) {
             return false;

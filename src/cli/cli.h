@@ -146,6 +146,7 @@ void drives_shutdown(void);
 /* hmp-cpu.c: the monitor's commands about processors. */
 void hmp_cpu_register(void);
 /* hmp-display.c */
+void hmp_block_register(void);
 void hmp_display_register(void);
 
 #endif

@@ -7,13 +7,17 @@ either the test is skipped.  It is kept in the cache.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
+import hashlib
 import os
 import shutil
 import subprocess
 import tempfile
 
 import disk
-from guest import CACHE, Guest, run_tests
+from guest import CACHE, RHEA, Guest, run_tests
+
+RHEA_IMG = os.environ.get("RHEA_IMG") or os.path.join(
+    os.path.dirname(RHEA), "src/img/rhea-img")
 
 PACKAGES = "systemd,systemd-sysv,udev,login,passwd,linux-image-cloud-amd64"
 HOOK = """#!/bin/sh
@@ -78,12 +82,26 @@ def log_in(g):
     g.expect(r"# ", 120)
 
 
-def debian(*args):
+def digest(path):
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def debian(*args, drive="format=raw", over=None):
+    """`over`: the disk is an image of that format above the one with Debian,
+    which stays as it is; so it does with -snapshot."""
+    keeps = over or "-snapshot" in args
     with tempfile.TemporaryDirectory() as work:
         image = os.path.join(work, "debian.img")
         make_image(image)
-        with Guest("-accel", "tcg,jit=on", "-cpu", "max", "-m", "512",
-                   "-drive", f"file={image},format=raw", *args) as g:
+        before = digest(image) if keeps else None
+        top = image
+        if over:
+            top = os.path.join(work, "top")
+            subprocess.run([RHEA_IMG, "create", "-q", "-f", over, "-b", image,
+                            "-F", "raw", top], check=True)
+        with Guest("-accel", "tcg", "-cpu", "max", "-m", "512", "-drive",
+                   f"file={top},{drive}", *args) as g:
             log_in(g)
             first = g.seconds()
             g.send("head -c 3000000 /dev/urandom > /root/data; "
@@ -95,6 +113,10 @@ def debian(*args):
             assert wrote == again, (wrote, again)
             g.send("poweroff\n")
             g.wait(180)
+        if keeps:
+            assert digest(image) == before, "the base was written to"
+        if over:
+            subprocess.run([RHEA_IMG, "check", "-q", top], check=True)
     return f"login after {first:.0f} s"
 
 
@@ -106,5 +128,26 @@ def four_cpus():
     return debian("-smp", "4")
 
 
+def virtio():
+    return debian(drive="format=raw,if=virtio")
+
+
+def virtio_four_cpus():
+    return debian("-smp", "4", drive="format=raw,if=virtio")
+
+
+def qcow2():
+    return debian(drive="format=qcow2,if=virtio", over="qcow2")
+
+
+def qcow2_ide_four_cpus():
+    return debian("-smp", "4", drive="format=qcow2", over="qcow2")
+
+
+def snapshot():
+    return debian("-snapshot", drive="format=raw,if=virtio")
+
+
 if __name__ == "__main__":
-    run_tests([one_cpu, four_cpus])
+    run_tests([one_cpu, four_cpus, virtio, virtio_four_cpus, qcow2,
+               qcow2_ide_four_cpus, snapshot])

@@ -95,6 +95,7 @@ typedef struct IdeCd {          /* what only a CD-ROM drive has */
     bool tray_open, tray_locked;
     bool changed;               /* medium: unit attention to be told */
     bool event;                 /* for GET EVENT STATUS NOTIFICATION */
+    bool eject_request;         /* the user's: the same */
     uint8_t packet[12];
     uint16_t limit;             /* bytes a PIO block, as the host said */
     bool dma;                   /* this command's data */
