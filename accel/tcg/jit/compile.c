@@ -59,16 +59,17 @@ static uint32_t no_flags(const Insn *n)
     return (f.read | f.set | f.may | f.undef) & IF_ARITH ? 0 : JIT_NO_FLAGS;
 }
 
-static void add_site(Ctx *c, bool flags_live)
+static void add_site(Ctx *c, bool flags_live, JitReplay replay)
 {
     c->fp_sites[c->n_fp_sites++] = (JitFpSite) {
         .end = c->e.p - c->start, .insn = c->i, .flags_live = flags_live,
+        .replay = replay,
     };
 }
 
 void t_fp_site(Ctx *c)
 {
-    add_site(c, !c->in_e);
+    add_site(c, !c->in_e, t_replay_now(c));
 }
 
 /* False: not even the first instruction can be compiled. */
@@ -83,12 +84,15 @@ static bool one(Ctx *c)
     uint8_t *start, live = c->live;
     unsigned n_stubs;
     bool in_r, in_e;
+    JitReplay replay;
 
     t_group_begin(c);
+    t_replay_check(c, w && !need);
     start = c->e.p;
     n_stubs = c->n_stubs;
     in_r = c->in_r;
     in_e = c->in_e;
+    replay = c->replay;
     c->n_sites = c->n_misses = 0;
     c->mem_site = false;
     c->rax_keep = false;
@@ -100,11 +104,12 @@ static bool one(Ctx *c)
     if (template(c)) {
         c->rax_group &= c->rax_keep && !c->n_sites && !c->n_misses;
         if (c->mem_site) {
-            add_site(c, c->mem_flags);
+            add_site(c, c->mem_flags, c->mem_replay);
         }
         if (w && !c->done) {
             c->in_r = true;
             c->in_e = false;
+            c->replay = need ? (JitReplay) { 0 } : t_replay_of(n);
         }
         if (c->n_sites || c->n_misses) {
             Stub *s = c->slow_exits ? t_add_exit(c, EXIT_INTERP, 0)
@@ -113,6 +118,7 @@ static bool one(Ctx *c)
             memcpy(s->site, c->site, sizeof(s->site));
             s->n_sites = c->n_sites;
             s->save = c->site_save;
+            s->replay = c->site_replay;
             s->reload = c->in_r;
             s->live = c->live;
             s->back = c->e.p;
@@ -125,6 +131,7 @@ static bool one(Ctx *c)
     c->n_stubs = n_stubs;
     c->in_r = in_r;
     c->in_e = in_e;
+    c->replay = replay;
     c->done = false;
     c->rax_group = false;
     if (leaves_block(n)) {
@@ -137,10 +144,11 @@ static bool one(Ctx *c)
         return true;
     }
     if (!c->in_e) {
-        t_save_flags(&c->e);
+        t_save_from(&c->e, &(JitReplay[]) { t_replay_now(c) }[0]);
     }
     c->in_e = true;
     c->in_r = false;
+    c->replay.op = REPLAY_NONE;
     e_mov_i64(&c->e, H_AX, (uintptr_t)c->jc);
     e_mov_i64(&c->e, H_CX, c->i | no_flags(n));
     e8(&c->e, 0xe8);
@@ -167,7 +175,7 @@ static void emit_stub(Ctx *c, Stub *s)
         s->edge->stub = e->p;
     }
     if (s->save) {
-        t_save_flags(e);
+        t_save_from(e, &s->replay);
     }
     if (s->again) {
         uint8_t *over;
@@ -309,6 +317,7 @@ static Ctx *begin(Block *b, JitCode *jc, bool plain)
     c->plain = plain;
     c->group_end = 0;
     c->rax_group = false;
+    c->replay.op = REPLAY_NONE;
     return c;
 }
 
@@ -344,6 +353,7 @@ static bool insns(Ctx *c, unsigned first)
     }
     if (!c->done) {
         c->i--;
+        t_settle(c);
         t_go_rel(c, c->insn->off + c->insn->len, true);
     }
     for (unsigned i = 0; i < c->n_stubs; i++) {

@@ -13,7 +13,8 @@ Stub *t_add_stub(Ctx *c)
 {
     Stub *s = &c->stubs[c->n_stubs++];
 
-    *s = (Stub) { .insn = c->i, .save = !c->in_e };
+    *s = (Stub) { .insn = c->i, .save = !c->in_e,
+                  .replay = t_replay_now(c) };
     return s;
 }
 
@@ -55,6 +56,15 @@ static void align_rel32(Ctx *c, unsigned n)
 
     memcpy(c->e.p, nops[pad], pad);
     c->e.p += pad;
+}
+
+/* Flags are to be where other blocks expect them. */
+void t_settle(Ctx *c)
+{
+    if (!c->in_r && !c->in_e) {
+        t_need_r(c);
+    }
+    c->replay.op = REPLAY_NONE;
 }
 
 /* To another block of this page; poll: this may close a loop. */
@@ -415,6 +425,9 @@ bool t_flow(Ctx *c)
 {
     const Insn *n = c->insn;
 
+    if (n->flags & INSN_END && n->op != OP_JCC_I) {
+        t_settle(c);
+    }
     switch (n->op) {
     case OP_JCC_I: return jcc(c);
     case OP_JMP_I: c->slow_exits = true; return jmp_i(c);

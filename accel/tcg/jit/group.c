@@ -113,6 +113,19 @@ static bool writes(const Insn *n, Kind k, unsigned base)
     return (n->size == 1 ? reg >> 3 : reg) == base;
 }
 
+bool t_may_write(const Insn *n, unsigned reg)
+{
+    Kind k = kind(n);
+
+    switch (n->op) {
+    case OP_PUSH_RM: case OP_PUSH_I: case OP_POP_RM:
+        if (reg == R_RSP) {
+            return true;
+        }
+    }
+    return k == ENDS || writes(n, k, reg);
+}
+
 /* Does it move RSP by a constant, which is then added to *delta? */
 static bool moves_sp(const Ctx *c, const Insn *n, int64_t *delta)
 {
@@ -298,6 +311,7 @@ void t_group_begin(Ctx *c)
     memcpy(stub->site, c->site, sizeof(stub->site));
     stub->n_sites = c->n_sites;
     stub->save = c->site_save;
+    stub->replay = c->site_replay;
     t_misses_to(c, stub);
     if (a.slot < 0) {
         c->group_addend = JOFF(group_addend);

@@ -142,7 +142,10 @@ static void fault_edge(Env *env, JitEdge *to)
         i++;
     }
     if (m->site[i].flags_live) {
-        env->cc_raw = jit_raw_flags(env->jit_fault_flags);
+        const JitReplay *q = &m->site[i].replay;
+
+        env->cc_raw = q->op ? jit_replay(env, q)
+                            : jit_raw_flags(env->jit_fault_flags);
     }
     *to = (JitEdge) { .kind = EXIT_INTERP, .block = m->block,
                       .insn = m->site[i].insn };

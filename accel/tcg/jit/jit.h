@@ -158,11 +158,27 @@ struct JitEdge {
     uint8_t live;               /* FP_* that are */
 };
 
+/*
+ * How to get arithmetic flags again: an instruction on guest registers that
+ * have not changed since.  replay.c
+ */
+enum { REPLAY_NONE, REPLAY_CMP, REPLAY_TEST, REPLAY_ADD, REPLAY_SUB };
+
+typedef struct JitReplay {
+    uint8_t op, size;
+    uint8_t a, b;               /* b: R_ZERO: the immediate */
+    int32_t imm;
+} JitReplay;
+
+/* The same from the registers in Env, as for cc_raw. */
+uint16_t jit_replay(const Env *env, const JitReplay *q);
+
 /* Instructions of a piece of code that may raise SIGFPE or SIGSEGV. */
 typedef struct JitFpSite {
     uint32_t end;               /* of its code, from `start` */
     uint8_t insn;
-    bool flags_live;            /* then arithmetic flags are in RFLAGS */
+    bool flags_live;            /* arithmetic flags are not in cc_raw, but ... */
+    JitReplay replay;           /* ... this, or in RFLAGS */
 } JitFpSite;
 
 typedef struct JitFpMap {

@@ -13,6 +13,7 @@ void t_slow_site(Ctx *c)
 {
     c->site[c->n_sites++] = c->e.p;
     c->site_save = !c->in_e;
+    c->site_replay = t_replay_now(c);
     e32(&c->e, 0);
 }
 
@@ -218,7 +219,7 @@ void t_check_access(Ctx *c, const Access *a)
     bool clobber;
 
     c->rax_group = false;
-    if (!c->keep_r && !c->in_e && saving_pays(c)) {
+    if (!c->keep_r && !c->in_e && !c->replay.op && saving_pays(c)) {
         t_save_flags(e);
         c->in_e = true;
     }
@@ -226,7 +227,7 @@ void t_check_access(Ctx *c, const Access *a)
         e8(e, 0xe9);
         t_slow_site(c);
     }
-    clobber = !c->keep_r && c->in_e;
+    clobber = !c->keep_r && (c->in_e || c->replay.op);
     if (clobber) {
         c->in_r = false;
     }
@@ -243,6 +244,7 @@ static void note_site(Ctx *c)
 {
     c->mem_site = true;
     c->mem_flags = !c->in_e;
+    c->mem_replay = t_replay_now(c);
 }
 
 unsigned t_operand_aligned(Ctx *c, unsigned size, unsigned align, bool write)

@@ -24,10 +24,22 @@ void t_load_flags(Emit *e)
     e8(e, 0x9e);                                    /* sahf */
 }
 
+void t_save_from(Emit *e, const JitReplay *q)
+{
+    if (q->op) {
+        t_replay(e, q);
+    }
+    t_save_flags(e);
+}
+
 void t_need_r(Ctx *c)
 {
     if (!c->in_r) {
-        t_load_flags(&c->e);
+        if (c->in_e) {
+            t_load_flags(&c->e);
+        } else {
+            t_replay(&c->e, &c->replay);
+        }
         c->rax_group = false;
         c->in_r = true;
     }
@@ -35,8 +47,8 @@ void t_need_r(Ctx *c)
 
 void t_clobber(Ctx *c)
 {
-    if (!c->in_e) {
-        t_save_flags(&c->e);
+    if (!c->in_e && (c->keep_r || !c->replay.op)) {
+        t_save_from(&c->e, &(JitReplay) { 0 });
         c->rax_group = false;
         c->in_e = true;
     }

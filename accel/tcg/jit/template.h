@@ -41,6 +41,7 @@ typedef struct Stub {
     uint8_t *again;             /* an exit for want of the code of the RIP in
                                  * RDX: where to look for it once more */
     bool save, reload;          /* flags */
+    JitReplay replay;           /* how to get them first, if not REPLAY_NONE */
     uint8_t live;               /* FP_* that must be live at `back` */
     bool load_fp;               /* only that */
     bool miss;                  /* of a slot: */
@@ -59,13 +60,16 @@ typedef struct Ctx {
     uint32_t tlb;               /* offset of its table from GS */
     unsigned word;              /* bytes of RIP and of stack slots: 8 or 4 */
     bool in_r, in_e;
+    JitReplay replay;           /* where they are in any case */
     bool keep_r;                /* the instruction needs flags in RFLAGS */
     bool done;                  /* control does not go on after this one */
     uint8_t *site[MAX_SITES];   /* of this instruction's slow path */
     unsigned n_sites;
     bool site_save;
+    JitReplay site_replay;
     unsigned n_misses;          /* its stubs of slots */
     bool mem_site, mem_flags;   /* it may go through an empty slot */
+    JitReplay mem_replay;
     int32_t disp;               /* of the operand: t_operand() */
     bool slow_exits;            /* its slow path is the interpreter */
     bool plain;                 /* no groups */
@@ -87,10 +91,28 @@ typedef struct Ctx {
 /* RFLAGS to env->cc_raw and back.  Use RAX. */
 void t_save_flags(Emit *e);
 void t_load_flags(Emit *e);
+/* Both, when flags may be nowhere but in `replay`. */
+void t_save_from(Emit *e, const JitReplay *q);
+/* What a way out has to do for them. */
+static inline JitReplay t_replay_now(const Ctx *c)
+{
+    return c->in_r ? (JitReplay) { 0 } : c->replay;
+}
 /* They are needed in RFLAGS. */
 void t_need_r(Ctx *c);
 /* RFLAGS are about to be overwritten by something of ours.  Uses RAX. */
 void t_clobber(Ctx *c);
+
+/* --- replay.c ---------------------------------------------------------- */
+
+/* The flags once more, into RFLAGS.  Uses RCX. */
+void t_replay(Emit *e, const JitReplay *q);
+/* What gives the flags of this instruction again, afterwards. */
+JitReplay t_replay_of(const Insn *n);
+/* This instruction comes: is the present `replay` good until it is over? */
+void t_replay_check(Ctx *c, bool sets_all);
+/* May it write the register? */
+bool t_may_write(const Insn *n, unsigned reg);
 
 /* --- operand.c: registers ---------------------------------------------- */
 
@@ -184,6 +206,8 @@ void t_misses_to(Ctx *c, const Stub *s);
 Stub *t_add_exit(Ctx *c, unsigned kind, unsigned off);
 /* A rel32 here leads to the stub. */
 void t_stub_site(Ctx *c, Stub *s);
+/* Flags are to be in RFLAGS or cc_raw, and stay there. */
+void t_settle(Ctx *c);
 /* A relative target; `committed`: the instruction has had its effects. */
 void t_go_rel(Ctx *c, int64_t off, bool committed);
 
