@@ -315,6 +315,10 @@ static Ctx *begin(Block *b, JitCode *jc, bool plain)
     c->tlb = tcg_tlb_offset(who);
     c->word = (b->mode & DM_CODE_MASK) == DM_CODE64 ? 8 : 4;
     c->plain = plain;
+    c->loop = (Loop) {
+        .wanted = !plain && !jit_options.no_chain
+                  && b->n_insns <= LOOP_MAX_INSNS,
+    };
     c->group_end = 0;
     c->rax_group = false;
     c->replay.op = REPLAY_NONE;
@@ -338,9 +342,9 @@ static void add_fp_map(const Ctx *c)
     jit_fp_maps = m;
 }
 
-/* The instructions from `first` on, and their stubs.  False: the first one
- * cannot be compiled. */
-static bool insns(Ctx *c, unsigned first)
+/* The instructions from `first` on.  False: the first one cannot be
+ * compiled. */
+static bool body(Ctx *c, unsigned first)
 {
     const Block *b = c->b;
 
@@ -355,6 +359,27 @@ static bool insns(Ctx *c, unsigned first)
         c->i--;
         t_settle(c);
         t_go_rel(c, c->insn->off + c->insn->len, true);
+    }
+    return true;
+}
+
+/* The same, with their stubs. */
+static bool insns(Ctx *c, unsigned first)
+{
+    Loop *l = &c->loop;
+
+    if (!body(c, first)) {
+        return false;
+    }
+    if (l->n) {                 /* all turns but the first */
+        l->top = c->e.p;
+        c->in_r = c->in_e = false;
+        c->replay = l->replay;
+        c->live = l->live;
+        c->x87_seg = 0;
+        c->rax_group = false;
+        c->group_end = 0;
+        body(c, 0);
     }
     for (unsigned i = 0; i < c->n_stubs; i++) {
         emit_stub(c, &c->stubs[i]);
@@ -450,6 +475,14 @@ JitCode *jit_compile(Block *b)
     if (!insns(c, 0)) {
         jit_space.data = data;
         return NULL;
+    }
+    for (unsigned i = 0; i < c->loop.n; i++) {
+        JitEdge *edge = c->loop.edge[i];
+
+        e_rel32(edge->patch, c->loop.top);
+        edge->linked = true;
+        edge->next_in = jc->in;
+        jc->in = edge;
     }
     jc->stale_r = emit_stale(c, true);
     jc->stale_e = emit_stale(c, false);

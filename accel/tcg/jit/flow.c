@@ -220,6 +220,39 @@ static bool rel_fits(const Ctx *c)
     return n->size == c->word && rel_off(n) == (int32_t)rel_off(n);
 }
 
+/*
+ * Taken: to the start of this block, where the flags are where they are now.
+ * Clobbers RFLAGS.  False: nothing was emitted.
+ */
+static bool go_loop(Ctx *c)
+{
+    Loop *l = &c->loop;
+    Stub *s;
+
+    if (!l->wanted || !c->replay.op || l->n == G_N_ELEMENTS(l->edge)) {
+        return false;
+    }
+    if (!l->n) {
+        l->replay = c->replay;
+        l->live = c->live;
+    } else if (memcmp(&l->replay, &c->replay, sizeof(l->replay))
+               || l->live & ~c->live) {
+        return false;
+    }
+    c->in_r = false;
+    s = t_add_exit(c, EXIT_EDGE, c->b->off);
+    e_gs(&c->e, 4, 0x83, 7, OFF(jit_go));           /* cmp dword, 0 */
+    e8(&c->e, 0);
+    align_rel32(c, 2);
+    e8(&c->e, 0x0f);                                /* jne */
+    e8(&c->e, 0x85);
+    s->edge->patch = c->e.p;
+    t_stub_site(c, s);
+    jmp_stub(c, s);
+    l->edge[l->n++] = s->edge;
+    return true;
+}
+
 static bool jcc(Ctx *c)
 {
     const Insn *n = c->insn;
@@ -244,7 +277,9 @@ static bool jcc(Ctx *c)
     e8(&c->e, 0x80 | (n->aux ^ 1));
     rel32 = c->e.p;
     e32(&c->e, 0);
-    t_go_rel(c, off, false);
+    if (off != c->b->off || in_e || !go_loop(c)) {
+        t_go_rel(c, off, false);
+    }
     e_rel32(rel32, c->e.p);
     c->in_r = in_r;
     c->in_e = in_e;

@@ -26,18 +26,20 @@ static unsigned number(unsigned n, unsigned size)
     return size == 1 ? n >> 3 : n;
 }
 
+enum { IMM = 255 };             /* in place of a register's number */
+
 static JitReplay make(unsigned op, const Insn *n, unsigned a, unsigned b)
 {
     JitReplay q = { .op = op, .size = n->size, .b = R_ZERO };
     bool changes = op == REPLAY_ADD || op == REPLAY_SUB;
 
-    if (!usable(a, n->size) || (b != R_ZERO && !usable(b, n->size))
+    if (!usable(a, n->size) || (b != IMM && !usable(b, n->size))
         || (changes && (n->size < 4 || a == b))
-        || (b == R_ZERO && n->imm != (int32_t)n->imm)) {
+        || (b == IMM && n->imm != (int32_t)n->imm)) {
         return (JitReplay) { 0 };
     }
     q.a = number(a, n->size);
-    if (b == R_ZERO) {
+    if (b == IMM) {
         q.imm = n->imm;
     } else {
         q.b = number(b, n->size);
@@ -59,15 +61,15 @@ JitReplay t_replay_of(const Insn *n)
     switch (n->op) {
     case OP_CMP_RM_R: return make(REPLAY_CMP, n, n->rm, n->reg);
     case OP_CMP_R_RM: return make(REPLAY_CMP, n, n->reg, n->rm);
-    case OP_CMP_RM_I: return make(REPLAY_CMP, n, n->rm, R_ZERO);
+    case OP_CMP_RM_I: return make(REPLAY_CMP, n, n->rm, IMM);
     case OP_TEST_RM_R: return make(REPLAY_TEST, n, n->rm, n->reg);
-    case OP_TEST_RM_I: return make(REPLAY_TEST, n, n->rm, R_ZERO);
+    case OP_TEST_RM_I: return make(REPLAY_TEST, n, n->rm, IMM);
     case OP_ADD_RM_R: return make(REPLAY_ADD, n, n->rm, n->reg);
     case OP_ADD_R_RM: return make(REPLAY_ADD, n, n->reg, n->rm);
-    case OP_ADD_RM_I: return make(REPLAY_ADD, n, n->rm, R_ZERO);
+    case OP_ADD_RM_I: return make(REPLAY_ADD, n, n->rm, IMM);
     case OP_SUB_RM_R: return make(REPLAY_SUB, n, n->rm, n->reg);
     case OP_SUB_R_RM: return make(REPLAY_SUB, n, n->reg, n->rm);
-    case OP_SUB_RM_I: return make(REPLAY_SUB, n, n->rm, R_ZERO);
+    case OP_SUB_RM_I: return make(REPLAY_SUB, n, n->rm, IMM);
     case OP_AND_RM_R: case OP_OR_RM_R: case OP_XOR_RM_R:
     case OP_AND_RM_I: case OP_OR_RM_I: case OP_XOR_RM_I:
         return make(REPLAY_TEST, n, n->rm, n->rm);

@@ -18,7 +18,7 @@
 #define GPR(n) ((uint32_t)(offsetof(Env, s.gpr) + 8 * (n)))
 #define SP ((unsigned)jit_host_reg[R_RSP])
 
-enum { MAX_STUBS = 6 * BLOCK_MAX_INSNS + 8, MAX_SITES = 6 };
+enum { MAX_STUBS = 6 * BLOCK_MAX_INSNS + 8, LOOP_MAX_INSNS = BLOCK_MAX_INSNS / 2, MAX_SITES = 6 };
 
 /* `size` bytes at [ea] + disp of the guest's memory; see t_check_aligned(). */
 typedef struct Access {
@@ -50,6 +50,19 @@ typedef struct Stub {
     Access access;
 } Stub;
 
+/*
+ * A block that jumps to its own start is compiled twice: the second time for
+ * all turns but the first, with what is known at the jump.
+ */
+typedef struct Loop {
+    bool wanted;                /* compile it so */
+    uint8_t *top;               /* of the second; NULL: not there yet */
+    JitReplay replay;
+    uint8_t live;
+    JitEdge *edge[2];           /* back to the top, or out */
+    unsigned n;
+} Loop;
+
 typedef struct Ctx {
     Emit e;
     Block *b;
@@ -73,6 +86,7 @@ typedef struct Ctx {
     int32_t disp;               /* of the operand: t_operand() */
     bool slow_exits;            /* its slow path is the interpreter */
     bool plain;                 /* no groups */
+    Loop loop;
     unsigned group_base, group_end;     /* group.c: up to this instruction */
     uint32_t group_addend;      /* where that is, from GS */
     bool rax_group;             /* RAX is group_addend ... */

@@ -23,6 +23,7 @@ enum {
 };
 
 static bool code32;             /* 32-bit code, no paging */
+static bool tight;              /* few instructions in one block */
 
 static uint64_t rng = 0x9e3779b97f4a7c15;
 
@@ -238,8 +239,10 @@ static void make(Code *c)
     static const uint8_t of[] = { IF_OF, IF_CF, IF_ZF, IF_SF, IF_PF };
 
     c->n = c->undef = 0;
-    for (unsigned i = 0; i < N_INSNS; i++) {
-        maybe_jump(c);
+    for (unsigned i = tight ? below(4) + N_INSNS - 6 : 0; i < N_INSNS; i++) {
+        if (!tight) {
+            maybe_jump(c);
+        }
         add_insn(c);
     }
     for (unsigned i = 0; i < G_N_ELEMENTS(cc); i++) {
@@ -252,6 +255,19 @@ static void make(Code *c)
     put(c, 0x252c83, 3);                        /* subl $1, COUNT */
     put(c, COUNT, 4);
     put(c, 1, 1);
+    if (tight) {
+        put(c, 0x252c8b, 3);                    /* mov COUNT, %ebp */
+        put(c, COUNT, 4);
+        switch (below(4)) {
+        case 0: put(c, 0x00fd83, 3); break;     /* cmp $0, %ebp */
+        case 1: put(c, 0xed85, 2); break;       /* test %ebp, %ebp */
+        case 2: put(c, 0xed09, 2); break;       /* or %ebp, %ebp */
+        default:                                /* sub, add: -1, 1 */
+            put(c, 0x01ed83, 3);
+            put(c, 0x01c583, 3);
+            break;
+        }
+    }
     put(c, 0x850f, 2);                          /* jnz to the start */
     put(c, -(c->n + 4), 4);
     put(c, 0xfeebf4e6, 4);                      /* out %al, $0xf4; jmp . */
@@ -518,6 +534,18 @@ static void test_random_32(void)
     g_assert_cmpuint(after.n_compiled, >, before.n_compiled);
 }
 
+/* Blocks that jump to their own start. */
+static void test_tight(void)
+{
+    tight = true;
+    n_loops = 3 * N_LOOPS;
+    test_random();
+    code32 = true;
+    test_random();
+    code32 = tight = false;
+    n_loops = N_LOOPS;
+}
+
 static void test_stack_32(void)
 {
     code32 = true;
@@ -577,6 +605,7 @@ int main(int argc, char **argv)
         g_test_add_func("/jit/stack", test_stack);
         g_test_add_func("/jit/random32", test_random_32);
         g_test_add_func("/jit/stack32", test_stack_32);
+        g_test_add_func("/jit/tight", test_tight);
         g_test_add_func("/jit/empty_slot", test_empty_slot);
     }
     status = g_test_run();
