@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 
 import disk
-from guest import Guest, cloud_kernel, initramfs, package, run_tests
+from guest import Guest, RHEA, cloud_kernel, initramfs, package, run_tests
 
 GRUB = """serial --unit=0 --speed=115200
 terminal_input serial
@@ -122,6 +122,34 @@ def snapshot():
         assert hashlib.sha256(f.read()).hexdigest() == before
 
 
+def img(*args):
+    tool = os.path.join(os.path.dirname(RHEA), "rhea-img")
+    return subprocess.run([tool, *args], check=True, text=True,
+                          stdout=subprocess.PIPE).stdout
+
+
+def qcow2():
+    """An overlay above a raw disk, its format probed; packed, and committed."""
+    base = small_disk()
+    with open(base, "rb") as f:
+        before = hashlib.sha256(f.read()).hexdigest()
+    path = os.path.join(os.path.dirname(base), "overlay.qcow2")
+    img("create", "-q", "-f", "qcow2", "-b", "small.img", "-F", "raw", path)
+    check_two_boots("-hda", path)
+    assert "No errors" in img("check", path)
+    with open(base, "rb") as f:
+        assert hashlib.sha256(f.read()).hexdigest() == before
+    packed = path + ".packed"
+    img("convert", "-c", "-O", "qcow2", path, packed)
+    assert "identical" in img("compare", path, packed)
+    img("commit", "-q", path)
+    assert "identical" in img("compare", "-F", "raw", packed, base)
+    with guest("-blockdev", "driver=qcow2,node-name=d,file.driver=file,"
+               f"file.filename={packed}", "-device", "ide-hd,drive=d") as g:
+        g.expect(r"found: ([0-9a-f]{64})", 300)
+        g.wait(60)
+
+
 def cd():
     """El Torito, GRUB and the CD itself from ISO 9660."""
     data = bytes(i * 7 & 255 for i in range(3 << 20))
@@ -145,4 +173,4 @@ def cd():
 
 
 if __name__ == "__main__":
-    run_tests([ide_disk, snapshot, cd])
+    run_tests([ide_disk, snapshot, qcow2, cd])

@@ -315,7 +315,7 @@ static int mark_copied(Qcow2 *s, bool shared)
 
     for (uint32_t i = 0; !ret && i < s->l1_size; i++) {
         uint64_t at = s->l1[i] & ENTRY_OFFSET;
-        bool single;
+        bool single = false;
         Table *t;
 
         if (!at) {

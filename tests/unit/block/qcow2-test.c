@@ -30,7 +30,8 @@ typedef struct Model {
 static BlockNode *open_image(const char *path, const char *more)
 {
     g_autofree char *text = g_strdup_printf(
-        "qcow2,discard=unmap,file.driver=file,file.filename=%s%s", path,
+        "qcow2,discard=unmap,cache.no-flush=on,file.driver=file,"
+        "file.filename=%s%s", path,
         more ? more : "");
     g_autoptr(GError) err = NULL;
     g_autoptr(Opt) o = opt_parse_keyval(text, "driver", NULL, &err);
