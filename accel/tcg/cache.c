@@ -24,6 +24,7 @@
 #include "accel/tcg/jit/jit.h"
 
 #include "accel/tcg/decode/info.h"
+#include "base/log-filter.h"
 #include "base/log.h"
 #include "base/qsbr.h"
 
@@ -444,7 +445,7 @@ static Block *block_make(Env *env, const FetchEntry *f, uint64_t gva,
         }
         g_mutex_unlock(&mutex);
     }
-    if (b && unlikely(log_mask & LOG_IN_ASM)) {
+    if (b && unlikely(log_mask & LOG_IN_ASM) && log_filter_has(gva)) {
         log_block(b, gva);
     }
     return b;

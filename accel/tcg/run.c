@@ -13,6 +13,7 @@
 #include "accel/tcg/jit/jit.h"
 
 #include "accel/tcg/lockstep.h"
+#include "base/log-filter.h"
 #include "base/log.h"
 #include "base/qsbr.h"
 #include "cpu/lapic.h"
@@ -732,7 +733,8 @@ static void run_blocks(Env *env)
     if (unlikely(!b)) {
         return;
     }
-    if (unlikely(log_mask & (LOG_EXEC | LOG_CPU))) {
+    if (unlikely(log_mask & (LOG_EXEC | LOG_CPU))
+        && log_filter_has(s->rip)) {
         log_state(env, b);
     }
     s->interrupt_shadow = 0;

@@ -23,6 +23,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "base/log-filter.h"
 #include "base/log.h"
 #include "base/trace.h"
 #include "chardev/chardev.h"
@@ -295,8 +296,12 @@ static bool setup_logs(Options *o, GError **err)
     const char *file = options_string(o, "D");
     const char *items = options_string(o, "d");
     Opt *traces = options_get(o, "trace");
+    const char *ranges = options_string(o, "dfilter");
     bool helped;
 
+    if (ranges && !log_filter_set(ranges, err)) {
+        return false;
+    }
     if (file && !log_set_file(file, err)) {
         return false;
     }

@@ -377,6 +377,10 @@ const OptionRow option_rows[] = {
     WITH_ARG("d", SET, DEBUG, .path = "d", .value = "",
         .args = "item1,...",
         .help = "log these ('-d help' for a list)"),
+    WITH_ARG("dfilter", SET, DEBUG, .path = "dfilter",
+        .args = "range,...",
+        .help = "of -d in_asm, exec and cpu only code in these ranges:\n"
+                "start+length, start-length, start..end"),
     WITH_ARG("D", SET, DEBUG, .path = "D", .args = "file",
         .help = "log to this file (default: stderr)"),
     WITH_ARG("trace", ADD_DICT, DEBUG, .path = "trace",
@@ -408,7 +412,6 @@ const OptionRow option_rows[] = {
     NOT_YET_ARG("incoming", DEBUG),
     NOT_YET("only-migratable", DEBUG),
     NOT_YET_ARG("dump-vmstate", DEBUG),
-    NOT_YET_ARG("dfilter", DEBUG),
     NOT_YET_ARG("seed", DEBUG),
     NOT_YET_ARG("add-fd", DEBUG),
     NOT_YET_ARG("compat", DEBUG),

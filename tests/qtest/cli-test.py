@@ -132,6 +132,8 @@ MISTAKES = [
     ("-M none -kernel x", "machine 'none' has nothing to boot: -kernel and "
      "-bios are not supported"),
     ("-kernel {self}", r"/could not load kernel '.*': .*"),
+    ("-dfilter 5", "-dfilter: '5' is not a range: START+LENGTH, "
+     "START-LENGTH or START..END"),
     ("-device foo", r"/-device foo: 'foo' is not a valid device model "
      "name.*"),
     ("-device isa-seral", "-device isa-seral: 'isa-seral' is not a valid "

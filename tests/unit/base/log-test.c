@@ -3,6 +3,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include "base/log-filter.h"
 #include "base/log.h"
 #include "base/trace.h"
 
@@ -106,9 +107,40 @@ static void test_program(void)
     g_assert_cmpstr(log_program(), ==, "qemu-system-x86_64");
 }
 
+static void test_filter(void)
+{
+    static const char *const bad[] = {
+        "x", "5", "0x10+", "0x10+0", "2-3", "0x20..0x10", "1+1,", "1.2",
+        "+1", "-1+2", "1+-1", "0xffffffffffffffff+2",
+        "0x1ffffffffffffffff+1",
+    };
+    g_autoptr(GError) none = NULL;
+
+    g_assert_true(log_filter_has(0));
+    g_assert_true(log_filter_set("0x1000+0x10,0x30-2,64..0x50", &none));
+    g_assert_true(log_filter_has(0x1000));
+    g_assert_true(log_filter_has(0x100f));
+    g_assert_false(log_filter_has(0x1010));
+    g_assert_false(log_filter_has(0x2e));
+    g_assert_true(log_filter_has(0x2f));
+    g_assert_true(log_filter_has(0x30));
+    g_assert_false(log_filter_has(0x31));
+    g_assert_true(log_filter_has(0x50));
+    for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++) {
+        g_autoptr(GError) err = NULL;
+
+        g_assert_false(log_filter_set(bad[i], &err));
+        g_assert_nonnull(strstr(err->message, "-dfilter: '"));
+        g_assert_true(log_filter_has(0x1000));  /* as before */
+    }
+    g_assert_true(log_filter_set("0..0xffffffffffffffff", &none));
+    g_assert_true(log_filter_has(UINT64_MAX));
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/log/filter", test_filter);
     g_test_add_func("/log/items", test_items);
     g_test_add_func("/log/file", test_file);
     g_test_add_func("/log/trace", test_trace);
