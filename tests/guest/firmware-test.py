@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Firmware from the reset vector to its prompt: U-Boot, OVMF; SeaBIOS, which
-starts what needs a BIOS: iPXE and GRUB.
+starts what needs a BIOS: iPXE, GRUB and MEMDISK.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
@@ -162,6 +162,65 @@ def grub(jit):
         return f"rebooted after {g.seconds():.1f} s"
 
 
+# A boot sector that says a word, reads the next sector and says what is there.
+BOOT_SECTOR = """
+    .code16
+    .globl _start
+_start:
+    xor %ax, %ax
+    mov %ax, %ds
+    mov %ax, %es
+    mov $first, %si
+    call say
+    mov $0x0201, %ax
+    mov $2, %cx
+    xor %dh, %dh
+    mov $0x7e00, %bx
+    int $0x13
+    jc 1f
+    mov $0x7e00, %si
+    call say
+1:  mov $0x10, %al
+    out %al, $0xf4
+    hlt
+say:
+    lodsb
+    test %al, %al
+    jz 2f
+    push %dx
+    mov $0x3f8, %dx
+    out %al, %dx
+    pop %dx
+    jmp say
+2:  ret
+first: .asciz "the floppy boots\\r\\n"
+    .org 510
+    .word 0xaa55
+    .asciz "its second sector\\r\\n"
+    .org 1474560
+"""
+
+
+def memdisk(jit):
+    """SYSLINUX's disk in memory hooks the BIOS' interrupts."""
+    image = find(package("syslinux-common"), r"/memdisk$")
+    with tempfile.TemporaryDirectory(prefix="firmware-test-") as folder:
+        source = os.path.join(folder, "floppy.S")
+        floppy = os.path.join(folder, "floppy")
+        with open(source, "w") as f:
+            f.write(BOOT_SECTOR)
+        subprocess.run(["gcc", "-m32", "-nostdlib", "-static", "-no-pie",
+                        "-Wl,-Ttext=0x7c00,--oformat=binary,--build-id=none",
+                        "-o", floppy, source], check=True)
+        with Guest("-accel", f"tcg,jit={jit}", "-m", "64", "-no-reboot",
+                   "-kernel", image, "-initrd", floppy, "-append", "floppy",
+                   "-device", "isa-debug-exit,iobase=0xf4,iosize=4") as g:
+            g.expect("Loading boot sector... booting", 60)
+            g.expect("the floppy boots", 30)
+            g.expect("its second sector", 30)
+            g.wait(30, status=0x21)
+
+
 CASES = {
     "u_boot": functools.partial(u_boot, "x86_64", "on"),
     "u_boot_interpreted": functools.partial(u_boot, "x86_64", "off"),
@@ -170,6 +229,7 @@ CASES = {
     "ipxe_interpreted": functools.partial(ipxe, "off"),
     "grub": functools.partial(grub, "on"),
     "grub_interpreted": functools.partial(grub, "off"),
+    "memdisk": functools.partial(memdisk, "on"),
     "ovmf": functools.partial(ovmf, "on"),
     "ovmf_flash": functools.partial(ovmf_flash, "on"),
     "ovmf_interpreted": functools.partial(ovmf, "off"),

@@ -118,6 +118,22 @@ def i386(flavour, jit, n_cpus):
         os.unlink(rd)
 
 
+def real_time(jit, n_cpus):
+    """Linux with PREEMPT_RT: threads for interrupts, locks that sleep."""
+    kernel = find(package("linux-image-rt-amd64"), r"/boot/vmlinuz-")
+    rd = initramfs("kernels-test-rt", INIT)
+    try:
+        with guest(jit, "-m", "512", "-smp", str(n_cpus), "-kernel", kernel,
+                   "-initrd", rd, "-append",
+                   "console=ttyS0 panic=-1 cryptomgr.notests") as g:
+            g.expect("PREEMPT_RT", 300)
+            linux_checks(g, "x86_64", n_cpus)
+            g.wait(60)
+            return f"powered off after {g.seconds():.1f} s"
+    finally:
+        os.unlink(rd)
+
+
 # --- GNU Mach ------------------------------------------------------------------------
 
 # mach_print() by the call gate, then a fault that nobody handles.
@@ -168,6 +184,7 @@ SLOW = {
     "xen_interpreted": functools.partial(xen, "off", 1),
 }
 for jit in ("off", "on"):
+    SLOW[f"real_time_{jit}"] = functools.partial(real_time, jit, 2)
     for kind in ("ia32", "x64"):
         SLOW[f"memtest_pass_{kind}_{jit}"] = functools.partial(
             memtest_pass, kind, jit, 2 if kind == "x64" else 1)
