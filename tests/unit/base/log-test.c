@@ -110,7 +110,7 @@ static void test_program(void)
 static void test_filter(void)
 {
     static const char *const bad[] = {
-        "x", "5", "0x10+", "0x10+0", "2-3", "0x20..0x10", "1+1,", "1.2",
+        "x", "5", "0x10+", "0x10+0", "2-4", "0x20..0x10", "1+1,", "1.2",
         "+1", "-1+2", "1+-1", "0xffffffffffffffff+2",
         "0x1ffffffffffffffff+1",
     };
