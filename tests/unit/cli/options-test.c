@@ -77,8 +77,8 @@ static void test_tree(void)
           "{\"base\": \"utc\", \"clock\": \"vm\"}, \"machine\": {\"boot\": "
           "{\"order\": \"d\"}}}" },
         { "-no-user-config -k de -qmp none", "{}" },
-        { "disk.img", "{\"drive\": [{\"file\": \"disk.img\", "
-          "\"index\": \"0\", \"media\": \"disk\"}]}" },
+        { "disk.img", "{\"drive\": [{\"index\": \"0\", "
+          "\"media\": \"disk\", \"file\": \"disk.img\"}]}" },
         { "-drive file=x", "{\"drive\": [{\"file\": \"x\"}]}" },
         /* wrong */
         { "-foo", "-foo: invalid option; see -help" },
