@@ -1,0 +1,193 @@
+#!/usr/bin/env python3
+"""A disk under Linux in Rhea and in QEMU's TCG: who moves more.
+
+disk-bench.py --rhea RHEA --program DISK-BENCH [ROW]...
+
+Both guests run at once, with an image of their own, and take turns at each row
+with the same number of requests, chosen so that Rhea needs --seconds.  What they
+read must agree.  Printed are Rhea's rate and the median of QEMU's time over
+Rhea's: above 1 Rhea is faster.
+
+  --bus virtio,ide          which disks
+  --format raw              raw or qcow2
+  --device OPTIONS          for virtio-blk-pci, as in --device iothread=io
+  --drive OPTIONS           for -drive, as in --drive aio=native,cache=none
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, os.path.join(ROOT, "tests", "guest"))
+from guest import busybox, cloud_kernel, package            # noqa: E402
+from machines import BenchError, Machine                    # noqa: E402
+from paired import QEMU                                     # noqa: E402
+
+# Name: title, bytes of a request; 0: counted.
+ROWS = {
+    "seqread": ("read, 1 MiB in order", 1 << 20),
+    "seqwrite": ("write, 1 MiB in order", 1 << 20),
+    "read4k": ("read, 4 KiB anywhere", 0),
+    "write4k": ("write, 4 KiB anywhere", 0),
+    "read4kx16": ("read, 4 KiB, 16 at once", 0),
+    "write4kx16": ("write, 4 KiB, 16 at once", 0),
+    "flush": ("write and flush, 4 KiB", 0),
+}
+MODULES = ["virtio_ring", "virtio", "virtio_pci_legacy_dev",
+           "virtio_pci_modern_dev", "virtio_pci", "virtio_blk", "scsi_common",
+           "scsi_mod", "libata", "ata_piix", "sd_mod"]
+DISK_MIB = 256
+INIT = f"""#!/bin/sh
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev 2>/dev/null
+for module in {' '.join(MODULES)}; do
+    [ -e /modules/$module.ko ] && insmod /modules/$module.ko
+done
+while [ ! -e /dev/vda ] && [ ! -e /dev/sda ]; do sleep 0.1; done
+for disk in vda sda; do
+    [ -e /dev/$disk ] && exec /disk-bench /dev/$disk
+done
+"""
+
+
+def make_initramfs(folder, program):
+    out = os.path.join(folder, "initramfs")
+    init = os.path.join(folder, "init")
+    with open(init, "w") as f:
+        f.write(INIT)
+    files = [f"/disk-bench={program}"]
+    root = os.path.join(package("linux-image-cloud-amd64"), "lib/modules")
+    for path, _, names in os.walk(root):
+        files += [f"/modules/{n}={os.path.join(path, n)}" for n in names
+                  if n.endswith(".ko") and n[:-3] in MODULES]
+    subprocess.run([os.path.join(ROOT, "scripts", "make-initramfs"), "-o", out,
+                    "--busybox", busybox(), "--init", init]
+                   + [f"--file={f}" for f in files], check=True)
+    return out
+
+
+def make_image(folder, name, fmt):
+    raw = os.path.join(folder, name + ".raw")
+    with open(raw, "wb") as f:
+        for i in range(DISK_MIB):
+            f.write((i + 1).to_bytes(8, "little") * (1 << 17))
+        os.fsync(f.fileno())
+    if fmt == "raw":
+        return raw
+    path = os.path.join(folder, name + "." + fmt)
+    subprocess.run(["qemu-img", "convert", "-O", fmt, raw, path], check=True)
+    os.unlink(raw)
+    return path
+
+
+def machine(o, name, emulator, accel, bus, path, initrd):
+    drive = f"id=d,if=none,file={path},format={o.format}"
+    if o.drive:
+        drive += "," + o.drive
+    device = "ide-hd,drive=d" if bus == "ide" else "virtio-blk-pci,drive=d"
+    if bus == "virtio" and o.device:
+        device += "," + o.device
+    return Machine(name, [
+        emulator, "-accel", accel, "-cpu", "max", "-smp", str(o.cpus), "-m",
+        "256", "-display", "none", "-serial", "stdio", "-monitor", "none",
+        "-no-reboot", "-net", "none", "-kernel", cloud_kernel(), "-initrd",
+        initrd, "-append", "console=ttyS0 quiet panic=-1", "-object",
+        "iothread,id=io", "-drive", drive, "-device", device])
+
+
+def calibrate(m, row, seconds):
+    n = 16
+    while True:
+        took, _ = m.ask(f"{row} {n}")
+        if took >= seconds or n >= 1 << 20:
+            return n
+        n = max(2 * n, int(n * min(seconds * 1.15 / max(took, 1e-6), 100)))
+
+
+def measure(row, machines, n, pairs):
+    took = {m.name: [] for m in machines}
+    for _ in range(pairs):
+        sums = set()
+        for m in machines:
+            seconds, words = m.ask(f"{row} {n}")
+            took[m.name].append(seconds)
+            sums.add(words[0])
+        if len(sums) > 1:
+            raise BenchError(f"{row}: the guests read different bytes")
+    return took
+
+
+def print_row(bus, row, n, took):
+    title, bytes_each = ROWS[row]
+    rate = n / statistics.median(took["rhea"])
+    text = (f"{rate * bytes_each / 1e6:9.0f} MB/s" if bytes_each
+            else f"{rate:9.0f} /s  ")
+    ratio = ""
+    if "qemu" in took:
+        ratio = statistics.median(q / r for q, r in zip(took["qemu"],
+                                                        took["rhea"]))
+        ratio = f"{ratio:8.2f}x" + (" slower" if ratio < 1 else "")
+    print(f"{bus:<8}{title:<28}{text}{ratio}", flush=True)
+
+
+def run(o, bus, rows, folder, initrd):
+    machines = []
+    try:
+        for name, emulator, accel in (("rhea", o.rhea, o.accel),
+                                      ("qemu", None if o.no_qemu else QEMU,
+                                       "tcg,thread=multi")):
+            if emulator:
+                path = make_image(folder, name, o.format)
+                machines.append(machine(o, name, emulator, accel, bus, path,
+                                        initrd))
+        for row in rows:
+            n = calibrate(machines[0], row, o.seconds)
+            print_row(bus, row, n, measure(row, machines, n, o.pairs))
+    finally:
+        for m in machines:
+            m.close()
+
+
+def main():
+    ap = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    build = os.path.join(ROOT, "build")
+    ap.add_argument("--rhea", default=os.path.join(build, "rhea"))
+    ap.add_argument("--program", default=os.path.join(
+        build, "tests", "bench", "bench-disk"))
+    ap.add_argument("--accel", default="tcg,jit=on")
+    ap.add_argument("--bus", default="virtio,ide")
+    ap.add_argument("--format", default="raw", choices=["raw", "qcow2"])
+    ap.add_argument("--device", help="more properties of virtio-blk-pci")
+    ap.add_argument("--drive", help="more options of -drive")
+    ap.add_argument("--cpus", type=int, default=1)
+    ap.add_argument("--seconds", type=float, default=0.5)
+    ap.add_argument("--pairs", type=int, default=5)
+    ap.add_argument("--no-qemu", action="store_true")
+    ap.add_argument("rows", nargs="*", metavar="ROW", help=" ".join(ROWS))
+    o = ap.parse_args()
+    for row in o.rows:
+        if row not in ROWS:
+            ap.error(f"no row {row!r}; there are: {' '.join(ROWS)}")
+    folder = tempfile.mkdtemp(prefix="rhea-disk-bench-")
+    try:
+        initrd = make_initramfs(folder, o.program)
+        for bus in o.bus.split(","):
+            run(o, bus, o.rows or list(ROWS), folder, initrd)
+    except BenchError as e:
+        sys.exit(f"disk-bench: {e}")
+    finally:
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()
