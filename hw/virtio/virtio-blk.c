@@ -357,6 +357,8 @@ static void kick(Virtio *v, VirtQueue *vq)
     VirtioBlkReq *r;
 
     do {
+        BlockCtx *outer = blk_batch_begin(s->conf.blk);
+
         vq_want_kicks(vq, false);
         while (left && (r = vq_pop(vq, sizeof(*r)))) {
             left--;
@@ -366,6 +368,7 @@ static void kick(Virtio *v, VirtQueue *vq)
             handle(s, r);
         }
         start_merged(s);
+        blk_batch_end(s->conf.blk, outer);
         if (!left) {
             vq->again = true;   /* let others run */
             virtio_run_again(v);

@@ -107,6 +107,14 @@ void blk_discard(BlockBackend *blk, uint64_t at, uint64_t bytes,
                  BlkDone *done, void *opaque);
 void blk_flush(BlockBackend *blk, BlkDone *done, void *opaque);
 
+/*
+ * Requests that are started between these two go to the host together, and
+ * those that need not wait for it complete before blk_batch_end() returns:
+ * the loop is not woken for them.  `outer` is what begin() gave.
+ */
+BlockCtx *blk_batch_begin(BlockBackend *blk);
+void blk_batch_end(BlockBackend *blk, BlockCtx *outer);
+
 /* The same, waiting (as node_read() does). */
 int blk_read_buf(BlockBackend *blk, uint64_t at, void *buf, size_t len);
 int blk_write_buf(BlockBackend *blk, uint64_t at, const void *buf,

@@ -323,6 +323,16 @@ void blk_flush(BlockBackend *blk, BlkDone *done, void *opaque)
                             .opaque = opaque });
 }
 
+BlockCtx *blk_batch_begin(BlockBackend *blk)
+{
+    return block_ctx_batch_begin(blk->ctx);
+}
+
+void blk_batch_end(BlockBackend *blk, BlockCtx *outer)
+{
+    block_ctx_batch_end(blk->ctx, outer);
+}
+
 int blk_read_buf(BlockBackend *blk, uint64_t at, void *buf, size_t len)
 {
     BlkReq r = { .what = REQ_READ, .at = at, .bytes = len };

@@ -119,14 +119,13 @@ static void signal_rest(BlockCtx *ctx)
 }
 
 /* Run what is there and what that adds, up to a bound: other sources of the
- * loop want their turn.  Those that it runs may call it again. */
-static bool run_ready(BlockCtx *ctx)
+ * loop want their turn.  Those that it runs may call it again.  `outer` is what
+ * this thread was emptying before. */
+static bool empty(BlockCtx *ctx, BlockCtx *outer)
 {
-    BlockCtx *outer = set_emptying(ctx);
     bool any = false;
     Ready r;
 
-    unsignal(ctx);
     for (BlockEngine *e = ctx->engines; e; e = e->next) {
         any |= e->reap(e);
     }
@@ -146,6 +145,27 @@ static bool run_ready(BlockCtx *ctx)
         signal_rest(ctx);
     }
     return any;
+}
+
+static bool run_ready(BlockCtx *ctx)
+{
+    BlockCtx *outer = set_emptying(ctx);
+
+    unsignal(ctx);
+    return empty(ctx, outer);
+}
+
+BlockCtx *block_ctx_batch_begin(BlockCtx *ctx)
+{
+    return set_emptying(ctx);
+}
+
+void block_ctx_batch_end(BlockCtx *ctx, BlockCtx *outer)
+{
+    if (outer == ctx) {
+        return;                 /* whoever is emptying it does the rest */
+    }
+    empty(ctx, outer);
 }
 
 static void on_fd(int fd, GIOCondition events, void *opaque)

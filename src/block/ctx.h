@@ -37,6 +37,9 @@ void block_timer_stop(BlockTimer *t);
 
 /* In the loop: requests were started, hand them to the host now. */
 void block_ctx_submit(BlockCtx *ctx);
+/* See blk_batch_begin(). */
+BlockCtx *block_ctx_batch_begin(BlockCtx *ctx);
+void block_ctx_batch_end(BlockCtx *ctx, BlockCtx *outer);
 
 /*
  * A way to do host I/O without threads: io_uring, libaio.  Its completions

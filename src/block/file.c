@@ -23,6 +23,7 @@
 #include "node.h"
 
 enum { MAX_IOV = 1024 };        /* IOV_MAX of Linux */
+enum { INLINE_BYTES = 128 * 1024 };     /* more is worth a thread */
 
 typedef struct File {
     int fd;
@@ -30,6 +31,7 @@ typedef struct File {
     const BlockAio *aio;        /* (C) NULL: threads */
     bool device;
     bool no_punch, no_zero;     /* the host has said that it cannot */
+    bool no_nowait;
     int failed_flush;           /* an error that lost data: for good */
 } File;
 
@@ -205,8 +207,37 @@ static int queued_rw(BlockNode *n, Request *r)
     return 0;
 }
 
+/* What the host's page cache holds is there sooner than a thread is awake.
+ * True: that was all; else the request is what is left. */
+static bool read_cached(BlockNode *n, Request *r)
+{
+    struct iovec v[16];
+    size_t len;
+    ssize_t done;
+
+    if (r->what != READ || r->bytes > INLINE_BYTES || n->direct
+        || r->f->no_nowait) {
+        return false;
+    }
+    done = preadv2(r->f->fd, v, iov_take(r->v, r->bytes, v, G_N_ELEMENTS(v),
+                                         &len), r->at, RWF_NOWAIT);
+    if (done < 0) {
+        r->f->no_nowait = errno == EOPNOTSUPP;
+        return false;
+    }
+    r->at += done;
+    r->bytes -= done;
+    if (r->bytes && done) {
+        r->v = iov_slice(r->v, done);
+    }
+    return !r->bytes;
+}
+
 static int transfer(BlockNode *n, Request *r)
 {
+    if (!r->f->aio && read_cached(n, r)) {
+        return 0;
+    }
     return r->f->aio ? queued_rw(n, r)
            : block_ctx_in_thread(n->ctx, do_request, r);
 }
