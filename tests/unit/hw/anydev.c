@@ -8,6 +8,7 @@
 #include "block/drive.h"
 #include "chardev/chardev.h"
 #include "hw/ide/piix-ide.h"
+#include "hw/virtio/virtio-mmio.h"
 #include "hw/virtio/virtio-pci.h"
 #include "hw/virtio/virtio-serial.h"
 #include "pctest.h"
@@ -29,6 +30,7 @@ static const struct {
     { "ide-hd", NULL, NULL, "drive", "any-drive" },
     { "ide-cd", NULL, NULL, "drive", "any-drive" },
     { "cfi.pflash01", NULL, NULL, "num-blocks", "16" },
+    { "virtio-blk-device", NULL, NULL, "drive", "any-drive" },
     { "virtio-blk-pci", NULL, NULL, "drive", "any-drive" },
     { "virtio-blk-pci-transitional", NULL, NULL, "drive", "any-drive" },
     { "virtio-blk-pci-non-transitional", NULL, NULL, "drive", "any-drive" },
@@ -42,6 +44,7 @@ static const struct {
 static PcTest *pc;
 static Device *ide;             /* an adapter for drives, decoding its ports */
 static VirtioSerial *serial;    /* a console device for ports */
+static VirtioMmio *slot;        /* for virtio devices without PCI */
 static Device *other;           /* of the device at hand */
 
 /* 64 MiB that forget what is written, for every disk in turn. */
@@ -54,6 +57,17 @@ static void add_drive(void)
 
     drive_new(dict, BLOCK_IF_IDE, false, &err);
     g_assert_no_error(err);
+}
+
+static void add_slot(void)
+{
+    Device *dev = device_new(type_find("virtio-mmio"));
+    g_autoptr(GError) err = NULL;
+
+    device_realize(dev, NULL, &err);
+    g_assert_no_error(err);
+    device_reset(dev);
+    slot = container_of(dev, VirtioMmio, dev);
 }
 
 void any_init(int *argc, char ***argv)
@@ -70,6 +84,7 @@ void any_init(int *argc, char ***argv)
     add_drive();
     serial = container_of(pc_add_pci(pc, "virtio-serial-pci", NULL, NULL),
                           VirtioPci, pci.dev)->v.dev;
+    add_slot();
     ide = pc_add_pci(pc, "piix3-ide", "1.1", NULL);
     pci_config_write(pci_device_of(ide), PCI_COMMAND, PCI_COMMAND_IO, 2);
     pci_config_write(pci_device_of(ide), 0x40, 0x80008000, 4);
@@ -106,6 +121,7 @@ static Bus *bus_of(const Type *t)
            : type_is(t, &pci_device_type) ? &pc->pci->bus
            : type_is(t, &ide_drive_type) ? &piix_ide_channel(ide, 0)->bus
            : type_is(t, &vser_port_type) ? &serial->bus
+           : type_is(t, &virtio_child_type) ? &slot->bus
            : NULL;
 }
 
@@ -179,6 +195,9 @@ static GPtrArray *regions_of(Device *dev)
     add_mapped(regions, &as_memory, dev);
     if (type_is(dev->obj.type, &ide_drive_type)) {
         add_mapped(regions, &as_io, ide);       /* its registers are there */
+    }
+    if (type_is(dev->obj.type, &virtio_child_type)) {
+        add_region(regions, &slot->io);
     }
     for (unsigned i = 0; dev->regions && i < dev->regions->len; i++) {
         add_region(regions, g_ptr_array_index(dev->regions, i));

@@ -5,9 +5,11 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include <linux/virtio_blk.h>
+#include <linux/virtio_mmio.h>
 #include <linux/virtio_pci.h>
 
 #include "block/drive.h"
+#include "hw/virtio/virtio-mmio.h"
 #include "vdriver.h"
 
 enum { RAM_BYTES = 16 << 20, ID_BYTES = 20, HEADER = VD_DATA,
@@ -484,6 +486,134 @@ static void test_remap(void)
     vd_free(d);
 }
 
+/* --- without PCI ----------------------------------------------------------------------------- */
+
+enum { MMIO = 0xd0000000 };
+
+static uint32_t reg(unsigned at)
+{
+    return pc_load(MMIO + at, 4);
+}
+
+static void set_reg(unsigned at, uint32_t val)
+{
+    pc_store(MMIO + at, 4, val);
+}
+
+static void mmio_line(void *opaque, int n, int level)
+{
+    *(int *)opaque = level;
+}
+
+static Device *add_mmio_disk(Bus *bus, GError **err)
+{
+    Device *dev = device_new(type_find("virtio-blk-device"));
+
+    prop_set(&dev->obj, "drive", "d", err);
+    prop_set(&dev->obj, "serial", "0123456789", err);
+    if (!device_realize(dev, bus, err)) {
+        object_unref(&dev->obj);
+        return NULL;
+    }
+    device_reset(dev);
+    return dev;
+}
+
+static void set_up_mmio(VdQueue *q, bool legacy)
+{
+    q->size = 8;
+    q->desc = VD_RINGS;
+    q->avail = q->desc + 16 * q->size;
+    q->used = ALIGN_UP(q->avail + 6 + 2 * q->size, UINT64_C(4096));
+    for (unsigned i = 0; i < 8192; i += 8) {
+        pc_store(VD_RINGS + i, 8, 0);
+    }
+    set_reg(VIRTIO_MMIO_QUEUE_SEL, 0);
+    g_assert_cmpuint(reg(VIRTIO_MMIO_QUEUE_NUM_MAX), ==, 256);
+    set_reg(VIRTIO_MMIO_QUEUE_NUM, q->size);
+    if (legacy) {
+        set_reg(VIRTIO_MMIO_GUEST_PAGE_SIZE, 4096);
+        set_reg(VIRTIO_MMIO_QUEUE_ALIGN, 4096);
+        set_reg(VIRTIO_MMIO_QUEUE_PFN, q->desc / 4096);
+        g_assert_cmphex(reg(VIRTIO_MMIO_QUEUE_PFN), ==, q->desc / 4096);
+        return;
+    }
+    set_reg(VIRTIO_MMIO_QUEUE_DESC_LOW, q->desc);
+    set_reg(VIRTIO_MMIO_QUEUE_AVAIL_LOW, q->avail);
+    set_reg(VIRTIO_MMIO_QUEUE_USED_LOW, q->used);
+    set_reg(VIRTIO_MMIO_QUEUE_READY, 1);
+    g_assert_cmphex(reg(VIRTIO_MMIO_QUEUE_READY), ==, 1);
+}
+
+static void drive_mmio(bool legacy, int *line)
+{
+    VdQueue q = { 0 };
+
+    g_assert_cmpuint(reg(VIRTIO_MMIO_DEVICE_ID), ==, 2);
+    set_reg(VIRTIO_MMIO_STATUS, 3);
+    set_reg(VIRTIO_MMIO_DRIVER_FEATURES_SEL, 1);
+    set_reg(VIRTIO_MMIO_DRIVER_FEATURES, legacy ? 0 : 1);
+    set_reg(VIRTIO_MMIO_DRIVER_FEATURES_SEL, 0);
+    set_reg(VIRTIO_MMIO_DRIVER_FEATURES, 0);
+    if (!legacy) {
+        set_reg(VIRTIO_MMIO_STATUS, 11);
+        g_assert_cmphex(reg(VIRTIO_MMIO_STATUS), ==, 11);
+    }
+    set_up_mmio(&q, legacy);
+    set_reg(VIRTIO_MMIO_STATUS, legacy ? 7 : 15);
+    for (unsigned i = 1; i < 20; i++) {
+        VdBuf bufs[3];
+
+        fill_get_id(bufs);
+        vd_desc(&q, 0, bufs[0].gpa, 16, VQ_DESC_NEXT, 1);
+        vd_desc(&q, 1, bufs[1].gpa, ID_BYTES, VQ_DESC_NEXT | VQ_DESC_WRITE,
+                2);
+        vd_desc(&q, 2, bufs[2].gpa, 1, VQ_DESC_WRITE, 0);
+        vd_make_avail(&q, 0);
+        set_reg(VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+        g_assert_cmpuint(pc_load(q.used + 2, 2), ==, i);
+        g_assert_cmphex(pc_load(ID, 8), ==, 0x3736353433323130);
+        g_assert_cmpint(*line, ==, 1);
+        g_assert_cmphex(reg(VIRTIO_MMIO_INTERRUPT_STATUS), ==, 1);
+        set_reg(VIRTIO_MMIO_INTERRUPT_ACK, 1);
+        g_assert_cmpint(*line, ==, 0);
+    }
+    g_assert_cmpuint(pc_load(MMIO + VIRTIO_MMIO_CONFIG, 8), ==, 131072);
+    set_reg(VIRTIO_MMIO_STATUS, 0);
+    g_assert_cmphex(reg(VIRTIO_MMIO_STATUS), ==, 0);
+}
+
+static void test_mmio(void)
+{
+    for (int legacy = 0; legacy < 2; legacy++) {
+        Device *dev = device_new(type_find("virtio-mmio")), *disk;
+        g_autoptr(GError) err = NULL;
+        int line = 0;
+
+        prop_set(&dev->obj, "force-legacy", legacy ? "on" : "off", &err);
+        device_realize(dev, NULL, &err);
+        g_assert_no_error(err);
+        device_connect(dev, "irq", 0, (Irq) { mmio_line, &line, 0 });
+        device_reset(dev);
+        region_map(mem_root(), MMIO, device_region(dev, 0), 10);
+        g_assert_cmphex(reg(VIRTIO_MMIO_MAGIC_VALUE), ==, 0x74726976);
+        g_assert_cmphex(reg(VIRTIO_MMIO_VERSION), ==, legacy ? 1 : 2);
+        g_assert_cmphex(reg(VIRTIO_MMIO_DEVICE_ID), ==, 0);
+        set_reg(VIRTIO_MMIO_STATUS, 3);         /* nobody is there */
+        g_assert_cmphex(reg(VIRTIO_MMIO_STATUS), ==, 0);
+
+        disk = add_mmio_disk(&container_of(dev, VirtioMmio, dev)->bus, &err);
+        g_assert_no_error(err);
+        drive_mmio(legacy, &line);
+        pc_reload(disk);
+        drive_mmio(legacy, &line);
+        g_assert_null(add_mmio_disk(&container_of(dev, VirtioMmio, dev)->bus,
+                                    &err));
+        g_assert_nonnull(err);
+        device_delete(dev);
+    }
+}
+
 /* --- rings that lie -------------------------------------------------------------------------- */
 
 static void check_broken(VDriver *d, const char *what)
@@ -748,6 +878,7 @@ int main(int argc, char **argv)
     add("mistakes", test_mistakes, MODERN);
     add("capabilities", test_capabilities, MODERN);
     add("window", test_window, MODERN);
+    add("mmio", test_mmio, MODERN);
     add("features", test_features, ALL);
     add("registers", test_registers, MODERN);
     add("interrupts", test_interrupts, ALL);
