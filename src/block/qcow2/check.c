@@ -425,7 +425,7 @@ static int rebuild(Check *c)
     s->free_hint = 0;
     s->high_water = MAX(s->high_water, total << s->cluster_bits);
     for (uint64_t b = 0; b < n_blocks; b++) {
-        qcow2_add_metadata(s, table[b]);
+        qcow2_add_metadata(s, table[b], TABLE_BLOCK);
     }
     if (!ret) {
         ret = qcow2_write_blocks(s);

@@ -144,7 +144,8 @@ int qcow2_l2_for_write(Qcow2 *s, uint64_t at, Table **t, uint64_t *index)
     }
     *index = (at >> s->cluster_bits) & (BIT64(s->l2_bits) - 1);
     if (old && s->l1[i] & ENTRY_COPIED) {
-        return qcow2_table(s, &s->l2, old, false, t);
+        ret = qcow2_check_table(s, old, TABLE_L2);
+        return ret ? ret : qcow2_table(s, &s->l2, old, false, t);
     }
     ret = qcow2_alloc_run(s, 1, &fresh);
     if (!ret && old) {
@@ -162,7 +163,7 @@ int qcow2_l2_for_write(Qcow2 *s, uint64_t at, Table **t, uint64_t *index)
         qcow2_free_later(s, old, s->cluster, false);
     }
     qcow2_dirty(&s->l2, *t, 0, s->cluster);
-    qcow2_add_metadata(s, fresh);
+    qcow2_add_metadata(s, fresh, TABLE_L2);
     set_l1(s, i, fresh | ENTRY_COPIED);
     return 0;
 }

@@ -119,6 +119,29 @@ static bool read_entries(Qcow2 *s, uint64_t offset, uint64_t n,
     return true;
 }
 
+/* The places that the header names, one on top of the other? */
+static bool check_places(const Qcow2 *s, GError **err)
+{
+    const struct { const char *what; uint64_t at, bytes; } places[] = {
+        { "header", 0, s->cluster },
+        { "active L1 table", s->l1_offset, (uint64_t)s->l1_size * 8 },
+        { "reference count table", s->reftable_offset,
+          (uint64_t)s->reftable_clusters << s->cluster_bits },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(places); i++) {
+        for (unsigned j = 0; j < i; j++) {
+            if (places[i].bytes && places[j].bytes
+                && places[i].at < places[j].at + places[j].bytes
+                && places[j].at < places[i].at + places[i].bytes) {
+                return block_fail(err, "the %s overlaps the %s",
+                                  places[i].what, places[j].what);
+            }
+        }
+    }
+    return true;
+}
+
 static bool read_tables(Qcow2 *s, GError **err)
 {
     uint64_t need = qcow2_l1_needed(s, s->n->length);
@@ -143,6 +166,9 @@ static bool read_tables(Qcow2 *s, GError **err)
                           "table of a possible size: it has %u clusters",
                           s->reftable_clusters);
     }
+    if (!check_places(s, err)) {
+        return false;
+    }
     if (!read_entries(s, s->reftable_offset, entries, "Reference count table",
                       &s->reftable, err)
         || !read_entries(s, s->l1_offset, s->l1_size, "Active L1 table",
@@ -152,12 +178,13 @@ static bool read_tables(Qcow2 *s, GError **err)
     s->reftable_size = entries;
     for (uint64_t i = 0; i < entries; i++) {
         if (s->reftable[i] & REFTABLE_OFFSET) {
-            qcow2_add_metadata(s, s->reftable[i] & REFTABLE_OFFSET);
+            qcow2_add_metadata(s, s->reftable[i] & REFTABLE_OFFSET,
+                               TABLE_BLOCK);
         }
     }
     for (uint32_t i = 0; i < s->l1_size; i++) {
         if (s->l1[i] & ENTRY_OFFSET) {
-            qcow2_add_metadata(s, s->l1[i] & ENTRY_OFFSET);
+            qcow2_add_metadata(s, s->l1[i] & ENTRY_OFFSET, TABLE_L2);
         }
     }
     return true;

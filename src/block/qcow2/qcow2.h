@@ -147,7 +147,7 @@ typedef struct Qcow2 {
     uint64_t ref_dirty_from, ref_dirty_to;
     bool reftable_moving;
     TableCache blocks;
-    GHashTable *metadata;       /* cluster numbers of L2 tables and blocks */
+    GHashTable *metadata;       /* cluster number: TABLE_* */
 
     Snapshot *snapshots;
     uint32_t n_snapshots;
@@ -253,7 +253,11 @@ void qcow2_free_later(Qcow2 *s, uint64_t at, uint64_t bytes, bool discard);
 int qcow2_apply_frees(Qcow2 *s);
 /* Would data at [at, at + bytes) of the file overwrite tables? */
 bool qcow2_is_metadata(Qcow2 *s, uint64_t at, uint64_t bytes);
-void qcow2_add_metadata(Qcow2 *s, uint64_t at);
+/* May the table at `at` be written as one of this kind?  -EIO: something else
+ * is said to be there as well. */
+typedef enum { TABLE_L2 = 1, TABLE_BLOCK = 2 } TableKind;
+int qcow2_check_table(Qcow2 *s, uint64_t at, TableKind kind);
+void qcow2_add_metadata(Qcow2 *s, uint64_t at, TableKind kind);
 void qcow2_remove_metadata(Qcow2 *s, uint64_t at);
 
 /* --- map.c --- */

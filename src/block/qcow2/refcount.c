@@ -108,9 +108,12 @@ static void store_in(Qcow2 *s, Table *t, uint64_t cluster, uint64_t count)
 
 /* --- metadata's places ------------------------------------------------------------------ */
 
-void qcow2_add_metadata(Qcow2 *s, uint64_t at)
+void qcow2_add_metadata(Qcow2 *s, uint64_t at, TableKind kind)
 {
-    g_hash_table_add(s->metadata, GSIZE_TO_POINTER(at >> s->cluster_bits));
+    gpointer cluster = GSIZE_TO_POINTER(at >> s->cluster_bits);
+    gsize was = GPOINTER_TO_SIZE(g_hash_table_lookup(s->metadata, cluster));
+
+    g_hash_table_insert(s->metadata, cluster, GSIZE_TO_POINTER(was | kind));
 }
 
 void qcow2_remove_metadata(Qcow2 *s, uint64_t at)
@@ -123,7 +126,8 @@ static bool meets(uint64_t at, uint64_t bytes, uint64_t other, uint64_t len)
     return len && at < other + len && other < at + bytes;
 }
 
-bool qcow2_is_metadata(Qcow2 *s, uint64_t at, uint64_t bytes)
+/* Header, L1 tables, refcount table, table of snapshots. */
+static bool is_fixed(const Qcow2 *s, uint64_t at, uint64_t bytes)
 {
     if (meets(at, bytes, 0, s->cluster)
         || meets(at, bytes, s->l1_offset, (uint64_t)s->l1_size * 8)
@@ -138,6 +142,14 @@ bool qcow2_is_metadata(Qcow2 *s, uint64_t at, uint64_t bytes)
             return true;
         }
     }
+    return false;
+}
+
+bool qcow2_is_metadata(Qcow2 *s, uint64_t at, uint64_t bytes)
+{
+    if (is_fixed(s, at, bytes)) {
+        return true;
+    }
     for (uint64_t c = at >> s->cluster_bits;
          c <= (at + bytes - 1) >> s->cluster_bits; c++) {
         if (g_hash_table_contains(s->metadata, GSIZE_TO_POINTER(c))) {
@@ -145,6 +157,19 @@ bool qcow2_is_metadata(Qcow2 *s, uint64_t at, uint64_t bytes)
         }
     }
     return false;
+}
+
+int qcow2_check_table(Qcow2 *s, uint64_t at, TableKind kind)
+{
+    gpointer cluster = GSIZE_TO_POINTER(at >> s->cluster_bits);
+    gsize kinds = GPOINTER_TO_SIZE(g_hash_table_lookup(s->metadata, cluster));
+
+    if (!is_fixed(s, at, s->cluster) && !(kinds & ~(gsize)kind)) {
+        return 0;
+    }
+    return qcow2_corrupt(s, "the %s at %#" PRIx64 " lies on other tables",
+                         kind == TABLE_L2 ? "L2 table" : "refcount block",
+                         at);
 }
 
 /* --- looking for room --------------------------------------------------------------------- */
@@ -221,7 +246,7 @@ static int put_block(Qcow2 *s, uint64_t i, uint64_t free)
     }
     s->ref_dirty_from = MIN(s->ref_dirty_from, i);
     s->ref_dirty_to = MAX(s->ref_dirty_to, i + 1);
-    qcow2_add_metadata(s, at);
+    qcow2_add_metadata(s, at, TABLE_BLOCK);
     return 0;
 }
 
@@ -294,6 +319,10 @@ int qcow2_set_refcount(Qcow2 *s, uint64_t cluster, uint64_t count)
         return ret;
     }
     if (t) {
+        ret = qcow2_check_table(s, t->offset, TABLE_BLOCK);
+        if (ret < 0) {
+            return ret;
+        }
         store_in(s, t, cluster, count);
     }
     if (!count) {

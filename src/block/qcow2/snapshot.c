@@ -112,7 +112,7 @@ bool qcow2_read_snapshots(Qcow2 *s, uint32_t n, GError **err)
     if (n > QCOW2_MAX_SNAPSHOTS) {
         return block_fail(err, "Snapshot table too large");
     }
-    if (qcow2_in_cluster(s, s->snapshots_offset)
+    if (!s->snapshots_offset || qcow2_in_cluster(s, s->snapshots_offset)
         || s->snapshots_offset >= length) {
         return block_fail(err, "Snapshot table offset invalid");
     }
@@ -467,7 +467,7 @@ static int take_over(Qcow2 *s, uint64_t *l1, const Snapshot *snap)
     for (uint32_t i = 0; i < s->l1_size; i++) {
         s->l1[i] = i < snap->l1_size ? l1[i] & ENTRY_OFFSET : 0;
         if (s->l1[i]) {
-            qcow2_add_metadata(s, s->l1[i]);
+            qcow2_add_metadata(s, s->l1[i], TABLE_L2);
         }
     }
     s->l1_dirty_from = 0;
