@@ -13,7 +13,7 @@ deps = $(SRC)/scripts/install-deps
 
 .PHONY: all boot check check-slow bench install clean distclean help
 all: $(BUILD)/build.ninja
-	@ninja -C $(BUILD) rhea
+	@ninja -C $(BUILD) rhea rhea-img
 
 # Debian's gcc, pkg-config, … must be there before meson looks for them.
 $(BUILD)/build.ninja:
