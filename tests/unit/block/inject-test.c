@@ -72,6 +72,10 @@ ssize_t __wrap_preadv64v2(int fd, const struct iovec *v, int n, off_t at,
 {
     struct iovec half;
 
+    if (flags & RWF_NOWAIT) {   /* a try that a thread makes good: no call */
+        errno = EAGAIN;
+        return -1;
+    }
     if (fails(CALL_READ)) {
         return host.error != HALF ? -1
                : __real_preadv64v2(fd, &half, halve(&half, v), at, flags);
