@@ -433,6 +433,16 @@ static void log_exception(const Env *env)
               env->exc_vector == EXC_PF ? env->exc_cr2 : env->s.cr2);
 }
 
+static bool operand_canonical(Env *env, const Insn *insn)
+{
+    uint64_t gva = insn_offset(env, insn);
+
+    if (insn->ea & EA_SEG) {
+        gva += env->s.seg[insn->seg].base;
+    }
+    return mmu_canonical(env, gva) && mmu_canonical(env, gva + insn->size - 1);
+}
+
 /* A non-canonical address in the stack segment is #SS, not #GP: only the
  * instruction tells which segment it was. */
 static void settle_canonical(Env *env)
@@ -451,8 +461,15 @@ static void settle_canonical(Env *env)
             continue;
         }
         switch (insn->op) {
-        case OP_PUSH_RM: case OP_POP_RM: case OP_CALL_RM: case OP_CALLF_M:
-            /* Either the operand or the stack. */
+        case OP_PUSH_RM: case OP_CALL_RM: case OP_CALLF_M:
+            /* Either the operand, which is read first, or the stack. */
+            if (insn->flags & INSN_MEM && insn->seg != SEG_SS
+                && !operand_canonical(env, insn)) {
+                return;
+            }
+            env->exc_vector = EXC_SS;
+            return;
+        case OP_POP_RM:
             if (insn->flags & INSN_MEM && insn->seg != SEG_SS
                 && mmu_canonical(env, env->s.gpr[R_RSP])) {
                 return;

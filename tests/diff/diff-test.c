@@ -14,6 +14,7 @@
 #include "diff.h"
 
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "accel/tcg/interp/host.h"
 #include "accel/tcg/jit/jit.h"
@@ -21,7 +22,7 @@
 
 static bool have_native;
 static const char *no_native = "";
-static uint64_t n_cases, n_ended, n_void, n_failed, n_vector[32];
+static uint64_t n_cases, n_insns, n_ended, n_void, n_failed, n_vector[32];
 static uint64_t op_failed[N_OPS];
 static unsigned max_shown = 8;
 
@@ -46,6 +47,7 @@ static void count_rows(const DiffCase *c, const DiffResult *r)
     for (unsigned i = 0; i < c->n && c->at[i] <= stop; i++) {
         /* A fault tells something of the instruction too. */
         gen_row_hits[c->insn[i].row]++;
+        n_insns++;
     }
 }
 
@@ -54,6 +56,7 @@ static void count_single(const DiffCase *c)
 {
     if (c->n == 1 && c->branches) {
         gen_row_hits[c->insn[0].row]++;
+        n_insns++;
     }
 }
 
@@ -158,6 +161,17 @@ static uint64_t mix(uint64_t x)
     return x ^ x >> 31;
 }
 
+/* Of this process and, as near as can be told before it ends, the child. */
+static double processor_seconds(void)
+{
+    struct rusage u;
+
+    getrusage(RUSAGE_SELF, &u);
+    return u.ru_utime.tv_sec + u.ru_stime.tv_sec
+           + (u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6
+           + native_seconds();
+}
+
 static void summary(double seconds)
 {
     g_autoptr(GString) s = g_string_new(NULL);
@@ -167,10 +181,12 @@ static void summary(double seconds)
             g_string_append_printf(s, " %u: %" PRIu64, i, n_vector[i]);
         }
     }
-    g_print("# %" PRIu64 " cases in %.1f s (%.2f million a minute), %" PRIu64
-            " ran to their end, exceptions%s; %" PRIu64 " tell nothing, %"
+    g_print("# %" PRIu64 " cases in %.1f s (%.2f million a minute; %" PRIu64
+            " instructions, %.2f million a minute of each processor), %"
+            PRIu64 " ran to their end, exceptions%s; %" PRIu64 " tell nothing, %"
             PRIu64 " failed; native %s, jit %s\n", n_cases, seconds,
-            n_cases / seconds * 60 / 1e6, n_ended, s->str, n_void, n_failed,
+            n_cases / seconds * 60 / 1e6, n_insns,
+            n_insns / processor_seconds() * 60 / 1e6, n_ended, s->str, n_void, n_failed,
             have_native ? "yes" : no_native, jit_enabled ? "yes" : "no");
     for (unsigned op = 0; op < N_OPS; op++) {
         if (op_failed[op] > 1) {

@@ -131,6 +131,8 @@ bool native_start(const char **why);
 void native_stop(void);
 /* All of DIFF_CODE: programs can read it. */
 void native_code(const uint8_t *bytes);
+/* Processor time of the child. */
+double native_seconds(void);
 /* Run the cases natively; results[i] must live until native_wait(). */
 void native_begin(const DiffCase *const *cases, unsigned n);
 void native_wait(DiffResult *results);

@@ -27,6 +27,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -356,6 +357,17 @@ static bool start_child(void)
         child_main(code_fd, parent);
     }
     return child > 0 && child_ready();
+}
+
+double native_seconds(void)
+{
+    struct timespec t = { 0 };
+    clockid_t clock;
+
+    if (child > 0 && clock_getcpuclockid(child, &clock) == 0) {
+        clock_gettime(clock, &t);
+    }
+    return t.tv_sec + t.tv_nsec / 1e9;
 }
 
 void native_stop(void)
