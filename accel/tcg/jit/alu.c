@@ -215,6 +215,8 @@ bool t_alu(Ctx *c)
     ALU(CMP, 7);
     SHIFT(ROL, 0);
     SHIFT(ROR, 1);
+    SHIFT(RCL, 2);
+    SHIFT(RCR, 3);
     SHIFT(SHL, 4);
     SHIFT(SHR, 5);
     SHIFT(SAR, 7);

@@ -36,7 +36,7 @@ static bool template(Ctx *c)
         return false;
     }
     return t_move(c) || t_alu(c) || t_flow(c) || t_system(c)
-           || t_vec(c) || t_x87(c);
+           || t_bmi(c) || t_vec(c) || t_x87(c);
 }
 
 /* Only the interpreter can run it, in its block. */
@@ -94,7 +94,7 @@ static bool one(Ctx *c)
     in_e = c->in_e;
     replay = c->replay;
     c->n_sites = c->n_misses = 0;
-    c->mem_site = false;
+    c->mem_site = c->no_slot = false;
     c->rax_keep = false;
     c->keep_r = need;
     c->slow_exits = false;

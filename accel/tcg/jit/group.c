@@ -95,8 +95,15 @@ static Kind kind(const Insn *n)
     case OP_ADC_R_RM: case OP_SBB_R_RM: case OP_AND_R_RM: case OP_SUB_R_RM:
     case OP_XOR_R_RM: case OP_IMUL_R_RM: case OP_IMUL_R_RM_I:
     case OP_BSF_R_RM: case OP_BSR_R_RM: case OP_TZCNT_R_RM:
-    case OP_LZCNT_R_RM: case OP_POPCNT_R_RM:
+    case OP_LZCNT_R_RM: case OP_POPCNT_R_RM: case OP_ANDN_R_R_RM:
+    case OP_BEXTR_R_RM_R: case OP_BZHI_R_RM_R: case OP_PDEP_R_R_RM:
+    case OP_PEXT_R_R_RM: case OP_SARX_R_RM_R: case OP_SHLX_R_RM_R:
+    case OP_SHRX_R_RM_R: case OP_RORX_R_RM_I: case OP_BLSI_R_RM:
+    case OP_BLSMSK_R_RM: case OP_BLSR_R_RM: case OP_ADCX_R_RM:
+    case OP_ADOX_R_RM: case OP_MOVBE_R_M: case OP_CRC32_R_RM:
         return WRITES_REG;
+    case OP_MOVBE_M_R:
+        return READS;
     case OP_FNSTSW_AX: case OP_EMMS: case OP_LDMXCSR_M:
         return ENDS;
     }

@@ -253,13 +253,13 @@ unsigned t_operand_aligned(Ctx *c, unsigned size, unsigned align, bool write)
     const Insn *n = c->insn;
 
     c->disp = 0;
-    if (t_grouped(c)) {
+    if (t_grouped(c) && !c->no_slot) {
         a.ea = t_address_disp(c, &c->disp);
         t_group_addend(c);
         note_site(c);
         return a.ea;
     }
-    if (!jit_options.tlb_miss) {
+    if (!jit_options.tlb_miss && !c->no_slot) {
         a.slot = jit_slot_choose(c->b, c->i, c->who,
                                  n->base == R_RSP && n->index >= R_ZERO,
                                  write);

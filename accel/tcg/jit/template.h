@@ -83,6 +83,7 @@ typedef struct Ctx {
     unsigned n_misses;          /* its stubs of slots */
     bool mem_site, mem_flags;   /* it may go through an empty slot */
     JitReplay mem_replay;
+    bool no_slot;               /* it may not */
     int32_t disp;               /* of the operand: t_operand() */
     bool slow_exits;            /* its slow path is the interpreter */
     bool plain;                 /* no groups */
@@ -238,6 +239,7 @@ bool t_alu(Ctx *c);
 bool t_move(Ctx *c);
 bool t_flow(Ctx *c);
 bool t_system(Ctx *c);
+bool t_bmi(Ctx *c);
 bool t_vec(Ctx *c);
 bool t_x87(Ctx *c);
 /* x87 or vector registers are about to be used; false: not on this host.
