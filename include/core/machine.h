@@ -133,7 +133,8 @@ void machine_remove_reset(ResetFn *fn, void *opaque);
 /* CPUs are reset through this, after devices: set by src/cpu. */
 extern void (*machine_reset_cpus)(void);
 
-/* Any thread, any lock: acted on soon by the main loop. */
+/* Any thread, any lock: acted on soon by the main loop.  A vCPU that asks
+ * stops where it is, but for a panic. */
 void machine_request_reset(ShutdownCause why);
 void machine_request_shutdown(ShutdownCause why);
 /* The exit status to leave with (isa-debug-exit); then a shutdown. */

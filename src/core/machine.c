@@ -401,10 +401,15 @@ static void queue_requests(void)
     }
 }
 
+/* The vCPU that asks executes nothing more: on a PC what follows a reset or a
+ * power-off is never seen.  A panic may be ignored, so it goes on. */
 static void request(int *word, ShutdownCause why)
 {
     int none = SHUTDOWN_NONE;
 
+    if (why != SHUTDOWN_GUEST_PANIC && machine_stop_this_cpu) {
+        machine_stop_this_cpu();
+    }
     if (why == SHUTDOWN_HOST_QUIT || why == SHUTDOWN_HOST_SIGNAL) {
         /* Certain to end, which a guest's panic or power-off is not. */
         __atomic_store_n(word, (int)why, __ATOMIC_RELEASE);
@@ -453,7 +458,11 @@ WakeCause machine_waking(void)
 
 void machine_request_exit(int status)
 {
-    __atomic_store_n(&exit_status, status, __ATOMIC_RELEASE);
+    static int requested;       /* (A) the first one counts */
+
+    if (!__atomic_exchange_n(&requested, 1, __ATOMIC_ACQ_REL)) {
+        __atomic_store_n(&exit_status, status, __ATOMIC_RELEASE);
+    }
     request(&requested_shutdown, SHUTDOWN_HOST_QUIT);
 }
 
