@@ -169,7 +169,7 @@ Region *device_region(Device *dev, unsigned i);
 
 struct BusType {
     const char *name;           /* "ISA", "PCI": as `-device X,help` shows */
-    /* One line of `info qtree` about a device on it; may be NULL. */
+    /* Lines of `info qtree` about a device on it; may be NULL. */
     void (*print)(Bus *, Device *, GString *);
     /* The device's path component for firmware ("pci@i0cf8"); may be NULL. */
     char *(*fw_path)(Bus *, Device *);

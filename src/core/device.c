@@ -304,6 +304,24 @@ static void print_prop(const Property *p, void *opaque)
                            val ? val : "");
 }
 
+/* What its bus has to say, each line indented. */
+static void print_place(Device *dev, int indent, GString *out)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    g_auto(GStrv) lines = NULL;
+
+    if (!dev->bus || !dev->bus->type->print) {
+        return;
+    }
+    dev->bus->type->print(dev->bus, dev, text);
+    lines = g_strsplit(text->str, "\n", -1);
+    for (unsigned i = 0; lines[i]; i++) {
+        if (*lines[i]) {
+            g_string_append_printf(out, "%*s%s\n", indent, "", lines[i]);
+        }
+    }
+}
+
 static void print_device(Device *dev, int indent, GString *out)
 {
     PrintCtx ctx = { dev, out, indent + 2 };
@@ -313,9 +331,7 @@ static void print_device(Device *dev, int indent, GString *out)
     g_string_append_printf(out, "%*sdev: %s, id \"%s\"\n", indent, "",
                            dev->obj.type->name, id);
     prop_foreach(dev->obj.type, print_prop, &ctx);
-    if (dev->bus && dev->bus->type->print) {
-        dev->bus->type->print(dev->bus, dev, out);
-    }
+    print_place(dev, indent + 2, out);
     for (unsigned i = 0; dev->buses && i < dev->buses->len; i++) {
         Bus *bus = g_ptr_array_index(dev->buses, i);
 

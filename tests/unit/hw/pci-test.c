@@ -457,6 +457,16 @@ static void test_rom(void)
     g_unlink(path);
 }
 
+/* `info qtree`: a line each, under the device. */
+static void test_print(void)
+{
+    g_autoptr(GString) out = g_string_new(NULL);
+
+    device_print_tree(out);
+    g_assert_nonnull(strstr(out->str, "\n        class 0x0600, addr 00:00.0, "
+                            "pci id 8086:1237 (sub 1af4:1100)\n"));
+}
+
 int main(int argc, char **argv)
 {
     t = pc_test_init(&argc, &argv, 64 * MiB);
@@ -465,6 +475,7 @@ int main(int argc, char **argv)
     devfn = toy->pci.devfn;
     msi_set_receiver(receive);
 
+    g_test_add_func("/pci/print", test_print);
     g_test_add_func("/pci/conf1", test_conf1);
     g_test_add_func("/pci/header", test_header);
     g_test_add_func("/pci/bar/sizing", test_bar_sizing);
