@@ -60,7 +60,7 @@ enum { APMC, APMS };
 typedef struct Piix4Pm {
     PciDevice pci;
     uint32_t smb_io_base;       /* property: for machines without firmware */
-    bool disable_s3, disable_s4;
+    uint8_t disable_s3, disable_s4;     /* numbers, as libvirt sets them */
     uint8_t s4_val;
     bool smm_enabled;           /* property: an SMI# reaches the CPU */
     Irq sci, smi;               /* out */
@@ -527,8 +527,8 @@ void piix4_pm_info(Device *dev, Piix4PmInfo *info)
 static const Property pm_props[] = {
     PROP_U32(Piix4Pm, smb_io_base, "smb_io_base", 0,
              "SMBus host's ports from reset on, 0: as firmware says"),
-    PROP_BOOL(Piix4Pm, disable_s3, "disable_s3", false, "no suspend to RAM"),
-    PROP_BOOL(Piix4Pm, disable_s4, "disable_s4", false, "no suspend to disk"),
+    PROP_U8(Piix4Pm, disable_s3, "disable_s3", 0, "1: no suspend to RAM"),
+    PROP_U8(Piix4Pm, disable_s4, "disable_s4", 0, "1: no suspend to disk"),
     PROP_U8(Piix4Pm, s4_val, "s4_val", 2, "sleep type of S4"),
     PROP_BOOL(Piix4Pm, smm_enabled, "smm-enabled", false,
               "SMI# reaches the processor"),

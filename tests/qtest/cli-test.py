@@ -230,6 +230,7 @@ GOOD = [
     """-device '{{"driver":"isa-debug-exit","iobase":1281}}'""",
     "-debugcon file:{tmp}/debugcon -parallel file:{tmp}/lpt -parallel none",
     "-global isa-debug-exit.iobase=0x501 -device isa-debug-exit",
+    "-global PIIX4_PM.disable_s3=1 -global PIIX4_PM.disable_s4=1",
     "-name guest=x,process=rhea-test,debug-threads=on "
     "-uuid 00112233-4455-6677-8899-aabbccddeeff",
     "-rtc base=2006-06-17T16:01:21,clock=vm,driftfix=slew",

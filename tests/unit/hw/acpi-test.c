@@ -376,7 +376,7 @@ int main(int argc, char **argv)
                                        "ioapic", "fw_cfg_io" };
 
     t = pc_test_init(&argc, &argv, 64 * MiB);
-    pc_add_pci(t, "PIIX4_PM", "01.3", "disable_s3=off");
+    pc_add_pci(t, "PIIX4_PM", "01.3", "disable_s3=0");
     t->m->topo = (CpuTopology) { 2, 4, 4, 1, 1, 1 };
     for (unsigned i = 0; i < G_N_ELEMENTS(isa); i++) {
         const Type *type = type_find(isa[i]);
