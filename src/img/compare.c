@@ -11,7 +11,7 @@ enum { BUFFER_BYTES = 2 << 20, SECTOR_BYTES = 512 };
 
 typedef struct Compare {
     BlockNode *a, *b;
-    bool strict, quiet, both_data;
+    bool strict, quiet;
     uint8_t *buf_a, *buf_b;
     int status;
 } Compare;
@@ -89,18 +89,49 @@ static int check_zero(Compare *c, BlockNode *n, uint8_t *buf, uint64_t at,
     return 0;
 }
 
+/* The second image is read while the first one is. */
+typedef struct Second {
+    Compare *c;
+    uint64_t at, len;
+    int ret;
+    bool done;
+    Co *waiter;
+} Second;
+
+static void read_second(void *opaque)
+{
+    Second *s = opaque;
+
+    s->ret = node_read_buf(s->c->b, s->at, s->c->buf_b, s->len);
+    s->done = true;
+    if (s->waiter) {
+        block_ctx_wake(node_ctx(s->c->b), s->waiter);
+    }
+}
+
+static int read_both(Compare *c, uint64_t at, uint64_t len)
+{
+    Second s = { .c = c, .at = at, .len = len };
+    int ret;
+
+    co_start(read_second, &s);
+    ret = node_read_buf(c->a, at, c->buf_a, len);
+    if (!s.done) {
+        s.waiter = co_self();
+        co_yield();
+    }
+    return ret < 0 ? cannot_read(at, c->a, ret)
+           : s.ret < 0 ? cannot_read(at, c->b, s.ret) : 0;
+}
+
 static int check_data(Compare *c, uint64_t at, uint64_t bytes)
 {
     while (bytes) {
         uint64_t len = MIN(bytes, BUFFER_BYTES), same;
-        int ret = node_read_buf(c->a, at, c->buf_a, len);
+        int ret = read_both(c, at, len);
 
-        if (ret < 0) {
-            return cannot_read(at, c->a, ret);
-        }
-        ret = node_read_buf(c->b, at, c->buf_b, len);
-        if (ret < 0) {
-            return cannot_read(at, c->b, ret);
+        if (ret) {
+            return ret;
         }
         same = find_difference(c->buf_a, c->buf_b, len);
         if (same < len) {

@@ -12,7 +12,8 @@ import subprocess
 import sys
 import tempfile
 
-# What is typed ({d} is a 1 MiB image), and what the message must match.
+# What is typed ({d} is a 1 MiB image, {q} a qcow2 one, {b} one without its
+# backing file), and what the message must match.
 MISTAKES = [
     ("-hda /nowhere/x.img",
      r"-hda /nowhere/x.img: could not open '/nowhere/x.img': No such file"),
@@ -67,6 +68,21 @@ MISTAKES = [
                                r"missing"),
     ("-blockdev throttle,node-name=n,throttle-group=g,file.driver=null-co",
      r"there is no -object throttle-group,id=g"),
+    ("-drive file={d},format=qcow2", r"'.*disk.img': Image is not in qcow2 "
+                                     r"format"),
+    ("-drive file={q},format=raw,lazy-refcounts=on", r"'lazy-refcounts'"),
+    ("-drive file={q},lazy-refcounts=maybe", r"'lazy-refcounts'.*'maybe'"),
+    ("-drive file={q},l2-cache-size=big", r"'l2-cache-size'.*'big'"),
+    ("-drive file={q},cache-size=1M,l2-cache-size=2M", r"may not exceed "
+                                                       r"cache-size"),
+    ("-drive file={q},overlap-check=some", r"'overlap-check'.*'some'"),
+    ("-drive file={q},lazy_refcounts=on", r"unknown parameter "
+                                          r"'lazy_refcounts'"),
+    ("-drive file={q},backing=nope", r"there is no node 'nope' for 'backing'"),
+    ("-hda {b}", r"Could not open backing file: .*gone.img': No such file"),
+    ("-blockdev driver=qcow2,node-name=n,file.driver=file,file.filename={d}",
+     r"Image is not in qcow2 format"),
+    ("-blockdev driver=qcow2,node-name=n", r"parameter 'file' is missing"),
     ("-blockdev driver=raw,node-name=n", r"parameter 'file' is missing"),
     ("-blockdev driver=null-co", r"'node-name' is missing"),
     ("-blockdev driver=null-co,node-name=1", r"expects an identifier"),
@@ -110,8 +126,15 @@ def main():
         image = os.path.join(work, "disk.img")
         with open(image, "wb") as f:
             f.truncate(1 << 20)
+        img = os.path.join(os.path.dirname(rhea), "rhea-img")
+        qcow2 = os.path.join(work, "disk.qcow2")
+        broken = os.path.join(work, "broken.qcow2")
+        subprocess.run([img, "create", "-q", "-f", "qcow2", qcow2, "1M"],
+                       check=True)
+        subprocess.run([img, "create", "-q", "-u", "-f", "qcow2", "-b",
+                        "gone.img", "-F", "raw", broken, "1M"], check=True)
         for i, (line, pattern) in enumerate(MISTAKES, 1):
-            line = line.format(d=image)
+            line = line.format(d=image, q=qcow2, b=broken)
             done = run(rhea, line)
             told = [text for text in done.stderr.splitlines()
                     if not re.match(r"\S+ (warning|info): ", text)]
