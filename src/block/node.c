@@ -363,6 +363,11 @@ static bool unknown_driver(const char *name, GError **err)
     g_autoptr(GPtrArray) names = g_ptr_array_new();
     const char *near;
 
+    if (block_is_foreign_name(name)) {
+        return block_fail(err, "images of format '%s' cannot be read here; "
+                          "convert them: qemu-img convert -f %s -O qcow2",
+                          name, name);
+    }
     for (unsigned i = 0; block_drivers[i]; i++) {
         g_ptr_array_add(names, (gpointer)block_drivers[i]->name);
     }
@@ -670,6 +675,7 @@ static const BlockDriver *probe_file(Opt *protocol, GError **err)
 {
     uint8_t head[BLOCK_PROBE_BYTES] = { 0 };
     g_autoptr(Opt) o = opt_copy(protocol);
+    const BlockDriver *found = NULL;
     BlockNode *n;
     size_t len;
     int ret;
@@ -686,9 +692,15 @@ static const BlockDriver *probe_file(Opt *protocol, GError **err)
     if (ret < 0) {
         block_fail_errno(err, -ret, "could not read the first sector of '%s' "
                          "to determine its format", node_filename(n));
+    } else {
+        found = block_probe(head, len);
+        if (found == &block_driver_raw
+            && !block_refuse_foreign(head, len, node_filename(n), err)) {
+            found = NULL;
+        }
     }
     node_unref(n);
-    return ret < 0 ? NULL : block_probe(head, len);
+    return found;
 }
 
 /* Keys of -drive that are the protocol's, as aio=. */

@@ -44,6 +44,11 @@ uint64_t blklogwrites_entries(const BlockNode *n);
 /* The format of an image that begins with these bytes. */
 const BlockDriver *block_probe(const uint8_t *head, size_t len);
 enum { BLOCK_PROBE_BYTES = 2048 };
+/* Of a format that is known and not read; false with a message naming it. */
+bool block_is_foreign(const uint8_t *head, size_t len);
+bool block_refuse_foreign(const uint8_t *head, size_t len,
+                          const char *filename, GError **err);
+bool block_is_foreign_name(const char *format);
 
 extern const BlockDriver block_driver_file, block_driver_host_device,
     block_driver_raw, block_driver_null_co, block_driver_null_aio,

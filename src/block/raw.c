@@ -37,7 +37,8 @@ static bool changes_format(BlockNode *n, uint64_t at, uint64_t bytes, IoVec v)
         return true;
     }
     iov_get(v, head + at, len);
-    return block_probe(head, sizeof(head)) != &block_driver_raw;
+    return block_probe(head, sizeof(head)) != &block_driver_raw
+           || block_is_foreign(head, sizeof(head));
 }
 
 static int raw_write(BlockNode *n, uint64_t at, uint64_t bytes, IoVec v,

@@ -17,7 +17,7 @@ import disk
 from guest import CACHE, RHEA, Guest, run_tests
 
 RHEA_IMG = os.environ.get("RHEA_IMG") or os.path.join(
-    os.path.dirname(RHEA), "src/img/rhea-img")
+    os.path.dirname(RHEA), "rhea-img")
 
 PACKAGES = "systemd,systemd-sysv,udev,login,passwd,linux-image-cloud-amd64"
 HOOK = """#!/bin/sh

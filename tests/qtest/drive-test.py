@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""Command lines about disks that are wrong: each gets one clear line that
-names the option, the value and what would do, and exit status 1.
+"""Command lines about disks, and images, that are wrong: each gets one clear
+line that names the option, the value and what would do, and exit status 1.
 
-drive-test.py RHEA
+drive-test.py RHEA RHEA-IMG
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 import os
 import re
+import struct
 import subprocess
 import sys
 import tempfile
@@ -111,6 +112,136 @@ MISTAKES = [
 ]
 
 
+# --- images ------------------------------------------------------------------
+
+# What the file's first bytes are, and what is said about it.
+FOREIGN = [
+    (b"KDMV" + bytes(508), r"is a VMDK image, .*convert it: qemu-img convert "
+                           r"-f vmdk"),
+    (b"# Disk DescriptorFile\nversion=1\n", r"VMDK image's description"),
+    (b"<<< QEMU VM Virtual Disk Image >>>\n".ljust(64, b"\0")
+     + b"\x7f\x10\xda\xbe" + bytes(512), r"is a VDI image"),
+    (b"vhdxfile" + bytes(504), r"is a VHDX image"),
+    (b"conectix" + bytes(504), r"is a VHD image"),
+    (b"QFI\xfb\0\0\0\1" + bytes(504), r"is a qcow image of version 1"),
+    (b"QED\0" + bytes(508), r"is a QED image"),
+    (b"LUKS\xba\xbe\0\2" + bytes(504), r"is encrypted \(LUKS\)"),
+    (b"WithoutFreeSpace" + bytes(496), r"is a Parallels image"),
+    (b"Bochs Virtual HD Image\0" + bytes(490), r"is a Bochs image"),
+    (b"\x1f\x8b\x08" + bytes(509), r"packed by gzip; unpack it first"),
+    (b"\xfd7zXZ\0" + bytes(506), r"packed by xz"),
+    (b"\x28\xb5\x2f\xfd" + bytes(508), r"packed by zstd"),
+]
+
+# Changes to a good qcow2 image of 1 MiB, named by what is written where.
+QCOW2 = [
+    ("version 9", 4, struct.pack(">I", 9), r"version 9"),
+    ("cluster of 2^40", 20, struct.pack(">I", 40), r"cluster"),
+    ("cluster of 2^3", 20, struct.pack(">I", 3), r"cluster"),
+    ("encryption", 32, struct.pack(">I", 2), r"ncrypt"),
+    ("unknown feature", 72, struct.pack(">Q", 1 << 40), r"feature"),
+    ("corrupt bit", 72, struct.pack(">Q", 2), r"corrupt"),
+    ("L1 table nowhere", 40, struct.pack(">Q", 1 << 60), r"L1"),
+    ("L1 table unaligned", 40, struct.pack(">Q", 0x30008), r"L1"),
+    ("L1 table of 2^31", 36, struct.pack(">I", 1 << 31), r"L1"),
+    ("refcount table nowhere", 48, struct.pack(">Q", 1 << 60),
+     r"eference count table"),
+    ("refcounts of 2^9 bits", 96, struct.pack(">I", 9), r"eference count"),
+    ("header of 8 bytes", 100, struct.pack(">I", 8), r"eader"),
+    ("size of 2^63", 24, struct.pack(">Q", 1 << 63), r"large|size|big"),
+    ("backing name of 2000", 8, struct.pack(">QI", 0x200, 2000),
+     r"acking file name"),
+]
+
+
+def image_mistakes(work, rhea_img):
+    """(what, arguments, pattern), with the files made."""
+    def path(name, data):
+        full = os.path.join(work, name)
+        with open(full, "wb") as f:
+            f.write(data)
+        return full
+
+    for i, (data, pattern) in enumerate(FOREIGN):
+        yield (f"foreign {i}", ["-drive", "file=" + path(f"f{i}", data)],
+               pattern)
+    for name in ("vmdk", "vdi", "vhdx", "vpc", "luks", "qed"):
+        yield (f"format={name}", ["-drive", "file=" + path("any", bytes(512))
+                                  + f",format={name}"],
+               f"images of format '{name}' cannot be read here; convert")
+
+    good = os.path.join(work, "good.qcow2")
+    subprocess.run([rhea_img, "create", "-q", "-f", "qcow2", good, "1M"],
+                   check=True)
+    with open(good, "rb") as f:
+        good_bytes = f.read()
+    for what, at, data, pattern in QCOW2:
+        bad = good_bytes[:at] + data + good_bytes[at + len(data):]
+        yield (what, ["-drive", "format=qcow2,file=" + path("bad.qcow2", bad)],
+               pattern)
+    yield ("truncated header", ["-drive", "format=qcow2,file="
+                                + path("cut.qcow2", good_bytes[:50])],
+           r"qcow2")
+    yield ("empty as qcow2", ["-drive", "format=qcow2,file="
+                              + path("empty.qcow2", b"")], r"qcow2")
+    yield ("zeroes as qcow2", ["-drive", "format=qcow2,file="
+                               + path("zero.qcow2", bytes(4096))],
+           r"not in qcow2 format|qcow2")
+
+    for what, backing, pattern in (
+            ("missing backing", "/nowhere/base.img", r"/nowhere/base.img"),
+            ("backing is a folder", work, r"irectory"),
+            ("backing is foreign", path("b.vmdk", FOREIGN[0][0]),
+             r"VMDK|vmdk")):
+        top = os.path.join(work, "top.qcow2")
+        fmt = ["-F", "raw"] if "foreign" not in what else []
+        done = subprocess.run([rhea_img, "create", "-q", "-u", "-f", "qcow2",
+                               "-b", backing, *fmt, top, "1M"],
+                              stderr=subprocess.PIPE, text=True)
+        if done.returncode:     # refused even before
+            continue
+        yield what, ["-drive", f"format=qcow2,file={top}"], pattern
+
+    fifo = os.path.join(work, "fifo")
+    os.mkfifo(fifo)
+    yield "a FIFO", ["-drive", f"file={fifo},format=raw"], r"neither a regular"
+    loop = os.path.join(work, "loop")
+    os.symlink(loop, loop)
+    yield "a loop of links", ["-hda", loop], r"symbolic links"
+    yield ("a name too long", ["-hda", "x" * 300], r"File name too long")
+    if os.getuid():
+        locked = path("mine", bytes(512))
+        os.chmod(locked, 0)
+        yield "no permission", ["-hda", locked], r"Permission denied"
+    yield ("twice", ["-drive", f"file={good},format=qcow2,index=0", "-drive",
+                     f"file={good},format=qcow2,index=1"],
+           r"lock|in use")
+
+
+def check_images(rhea, rhea_img, work, number):
+    failed = 0
+    for what, args, pattern in image_mistakes(work, rhea_img):
+        number += 1
+        # One that starts all the same ends by itself, with status 0.
+        done = subprocess.run([rhea, "-display", "none", "-accel", "tcg",
+                               "-S", "-monitor", "stdio", *args],
+                              input="quit\n", text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              timeout=60)
+        told = [text for text in done.stderr.splitlines()
+                if not re.match(r"\S+ (warning|info): ", text)]
+        ok = (done.returncode == 1 and len(told) == 1
+              and re.search(pattern, told[0]))
+        print(f"{'ok' if ok else 'not ok'} {number} - image: {what}",
+              flush=True)
+        if not ok:
+            failed = 1
+            print(f"# status {done.returncode}, wanted {pattern!r}")
+            for text in told:
+                print(f"# {text}")
+    return failed, number
+
+
 def run(rhea, line):
     return subprocess.run([rhea, "-display", "none", "-accel", "tcg", "-S",
                            "-monitor", "none"] + line.split(),
@@ -119,9 +250,8 @@ def run(rhea, line):
 
 
 def main():
-    rhea = sys.argv[1]
+    rhea, rhea_img = sys.argv[1:3]
     failed = 0
-    print(f"1..{len(MISTAKES)}")
     with tempfile.TemporaryDirectory() as work:
         image = os.path.join(work, "disk.img")
         with open(image, "wb") as f:
@@ -147,7 +277,9 @@ def main():
                 print(f"# status {done.returncode}, wanted {pattern!r}")
                 for text in told:
                     print(f"# {text}")
-    return failed
+        wrong, number = check_images(rhea, rhea_img, work, len(MISTAKES))
+    print(f"1..{number}")
+    return failed or wrong
 
 
 sys.exit(main())
