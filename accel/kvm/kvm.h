@@ -145,6 +145,10 @@ bool kvm_ioeventfd(bool pio, hwaddr gpa, unsigned size, bool match,
                    uint64_t data, int fd, bool assign);
 void kvm_print_slots(GString *out);
 
+/* --- doorbell.c: regions' doorbells as eventfds -------------------------------- */
+
+void kvm_doorbells_init(void);
+
 /* --- irqchip.c ---------------------------------------------------------------- */
 
 bool kvm_irqchip_init(GError **err);

@@ -272,6 +272,7 @@ void kvm_memory_init(void)
 {
     slots = g_array_new(FALSE, TRUE, sizeof(Slot));
     as_add_listener(&as_memory, &listener);
+    kvm_doorbells_init();
 }
 
 void kvm_forget_translations(hwaddr gpa)

@@ -20,6 +20,7 @@
 
 #include "base/log.h"
 #include "base/opts.h"
+#include "mem/doorbell.h"
 
 enum { LEGACY_BAR = 0, MSIX_BAR = 1, PIO_BAR = 2, MODERN_BAR = 4 };
 enum {
@@ -497,6 +498,20 @@ static void add_window(VirtioPci *s)
     store_le32(w + sizeof(struct virtio_pci_cap), 0xffffffff);
 }
 
+static void add_doorbells(VirtioPci *s, Region *r, bool by_address)
+{
+    for (unsigned i = 0; s->ioeventfd && i < s->v.n_queues; i++) {
+        Doorbell d = {
+            .offset = by_address ? i * notify_step(s)
+                      : r == &s->legacy ? VIRTIO_PCI_QUEUE_NOTIFY : 0,
+            .size = 2, .match = !by_address, .data = i,
+            .fd = virtio_kick_fd, .opaque = virtio_queue(&s->v, i),
+        };
+
+        doorbell_add(r, &d);
+    }
+}
+
 static void add_part(VirtioPci *s, Region *r, const char *name,
                      const IoOps *ops, hwaddr at, uint64_t bytes)
 {
@@ -516,7 +531,10 @@ static void add_modern(VirtioPci *s)
     add_part(s, &s->isr, "virtio-isr", &isr_ops, ISR_AT, PART_BYTES);
     add_part(s, &s->config, "virtio-config", &config_ops, CONFIG_AT,
              PART_BYTES);
-    add_part(s, &s->notify, "virtio-notify", &notify_ops, NOTIFY_AT, kicks);
+    region_init_io(&s->notify, &s->pci.dev.obj, "virtio-notify", &notify_ops,
+                   s, kicks);
+    add_doorbells(s, &s->notify, true);
+    region_map(&s->modern, NOTIFY_AT, &s->notify, 0);
     pci_register_bar(&s->pci, MODERN_BAR, PCI_BAR_MEM64 | PCI_BAR_PREFETCH,
                      &s->modern);
     add_cap(s, VIRTIO_PCI_CAP_COMMON_CFG, MODERN_BAR, COMMON_AT, PART_BYTES,
@@ -530,6 +548,7 @@ static void add_modern(VirtioPci *s)
     if (s->modern_pio_notify) {
         region_init_io(&s->notify_pio, &s->pci.dev.obj, "virtio-notify-pio",
                        &pio_ops, s, 4);
+        add_doorbells(s, &s->notify_pio, false);
         pci_register_bar(&s->pci, PIO_BAR, PCI_BAR_IO, &s->notify_pio);
         add_cap(s, VIRTIO_PCI_CAP_NOTIFY_CFG, PIO_BAR, 0, 4, 4);
     }
@@ -541,6 +560,7 @@ static void add_legacy(VirtioPci *s)
     region_init_io(&s->legacy, &s->pci.dev.obj, "virtio-legacy", &legacy_ops,
                    s, power_of_two(LEGACY_MSIX_BYTES
                                    + s->v.ops->config_bytes));
+    add_doorbells(s, &s->legacy, false);
     pci_register_bar(&s->pci, LEGACY_BAR, PCI_BAR_IO, &s->legacy);
 }
 
@@ -596,6 +616,7 @@ static void destroy_regions(VirtioPci *s)
     for (unsigned i = 0; i < G_N_ELEMENTS(all); i++) {
         if (all[i]->name) {
             region_destroy(all[i]);
+            doorbell_remove_all(all[i]);
         }
     }
 }
@@ -632,9 +653,9 @@ static void virtio_pci_unrealize(Device *dev)
 {
     VirtioPci *s = virtio_pci_of(dev);
 
+    destroy_regions(s);         /* with them the queues' doorbells */
     virtio_unrealize(&s->v);
     timer_del(&s->intx);
-    destroy_regions(s);
     s->cfg_cap = 0;
 }
 

@@ -153,18 +153,37 @@ static void on_kick_fd(int fd, GIOCondition events, void *opaque)
     }
 }
 
+/* From here on the queue is kicked by its eventfd only. */
+int virtio_kick_fd(void *opaque)
+{
+    VirtQueue *vq = opaque;
+    int fd;
+
+    if (vq->kick_fd < 0) {
+        fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (fd < 0) {
+            g_error("eventfd: %s", g_strerror(errno));
+        }
+        vq->watch = loop_watch(vq->v->loop, fd, G_IO_IN, on_kick_fd, vq);
+        __atomic_store_n(&vq->kick_fd, fd, __ATOMIC_RELEASE);
+    }
+    return vq->kick_fd;
+}
+
 void virtio_kick(Virtio *v, unsigned index)
 {
     static const uint64_t one = 1;
     VirtQueue *vq = virtio_queue(v, index);
     bool locked;
+    int fd;
 
     if (!vq) {
         return;
     }
-    if (vq->kick_fd >= 0) {
+    fd = __atomic_load_n(&vq->kick_fd, __ATOMIC_ACQUIRE);
+    if (fd >= 0) {
         /* A counter that is full is readable. */
-        if (write(vq->kick_fd, &one, sizeof(one)) < 0 && errno != EAGAIN) {
+        if (write(fd, &one, sizeof(one)) < 0 && errno != EAGAIN) {
             warn("%s: eventfd: %s", v->ops->name, g_strerror(errno));
         }
         return;
@@ -467,15 +486,6 @@ static void on_run_state(void *opaque, RunState now)
     }
 }
 
-static void watch_queue(VirtQueue *vq)
-{
-    vq->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (vq->kick_fd < 0) {
-        g_error("eventfd: %s", g_strerror(errno));
-    }
-    vq->watch = loop_watch(vq->v->loop, vq->kick_fd, G_IO_IN, on_kick_fd, vq);
-}
-
 static uint64_t ring_features(const Virtio *v)
 {
     return (v->indirect_desc ? BIT64(VIRTIO_RING_F_INDIRECT_DESC) : 0)
@@ -515,7 +525,7 @@ bool virtio_realize(Virtio *v, GError **err)
     for (unsigned i = 0; i < v->n_queues; i++) {
         vq_reset(v->vqs[i]);
         if (v->loop != loop_main()) {
-            watch_queue(v->vqs[i]);
+            virtio_kick_fd(v->vqs[i]);
         }
     }
     v->config_vector = VQ_NO_VECTOR;

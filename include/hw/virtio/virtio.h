@@ -178,6 +178,8 @@ void virtio_queue_set_pfn(Virtio *v, uint32_t pfn, uint32_t page_bytes,
                           uint32_t align);
 /* VIRTIO_F_RING_RESET; waits until it is done. */
 void virtio_queue_reset(Virtio *v, VirtQueue *vq);
+/* For a doorbell: the eventfd that kicks this VirtQueue. */
+int virtio_kick_fd(void *vq);
 /* Any thread. */
 void virtio_kick(Virtio *v, unsigned index);
 /* Configuration space; beyond its end reads are zero. */

@@ -82,7 +82,7 @@ struct VirtQueue {
     unsigned map_generation;    /* 0: not mapped */
     bool again;                 /* more work than one turn does */
 
-    int kick_fd;                /* iothread: eventfd, else -1 */
+    int kick_fd;                /* (A) eventfd, or -1: kicks call */
     GSource *watch;
 };
 

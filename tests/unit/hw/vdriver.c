@@ -242,6 +242,22 @@ void vd_start(VDriver *d, uint64_t wanted, unsigned n_queues, unsigned size,
     vd_set_status(d, vd_status(d) | VIRTIO_CONFIG_S_DRIVER_OK);
 }
 
+/* What orders driver and device, as a driver does it: RAM starts at 0. */
+static uint16_t *ram16(uint64_t gpa)
+{
+    return (uint16_t *)(machine()->ram.ram->host + gpa);
+}
+
+static uint16_t acquire16(uint64_t gpa)
+{
+    return __atomic_load_n(ram16(gpa), __ATOMIC_ACQUIRE);
+}
+
+static void release16(uint64_t gpa, uint16_t val)
+{
+    __atomic_store_n(ram16(gpa), val, __ATOMIC_RELEASE);
+}
+
 /* --- rings ---------------------------------------------------------------------------- */
 
 void vd_desc(VdQueue *q, unsigned i, uint64_t gpa, uint32_t bytes,
@@ -257,7 +273,7 @@ void vd_make_avail(VdQueue *q, uint16_t head)
 {
     pc_store(q->avail + 4 + 2 * (q->avail_idx % q->size), 2, head);
     q->avail_idx++;
-    pc_store(q->avail + 2, 2, q->avail_idx);
+    release16(q->avail + 2, q->avail_idx);
 }
 
 static uint16_t flags_of(const VdBuf *b, bool last)
@@ -304,7 +320,7 @@ static void packed_desc(uint64_t at, const VdBuf *b, uint16_t id,
     pc_store(at, 8, b->gpa);
     pc_store(at + 8, 4, b->bytes);
     pc_store(at + 12, 2, id);
-    pc_store(at + 14, 2, flags);
+    release16(at + 14, flags);
 }
 
 static uint16_t add_packed(VdQueue *q, const VdBuf *bufs, unsigned n,
@@ -354,7 +370,7 @@ void vd_kick(VDriver *d, unsigned queue)
 static bool used_packed(VdQueue *q, uint16_t *id, uint32_t *bytes)
 {
     uint64_t at = q->desc + 16 * q->used_idx;
-    uint16_t flags = pc_load(at + 14, 2);
+    uint16_t flags = acquire16(at + 14);
     bool avail = flags & PACKED_AVAIL, used = flags & PACKED_USED;
 
     if (avail != used || used != q->used_wrap) {
@@ -378,7 +394,7 @@ bool vd_used(VDriver *d, unsigned queue, uint16_t *id, uint32_t *bytes)
     if (d->mode == VD_PACKED) {
         return used_packed(q, id, bytes);
     }
-    if (pc_load(q->used + 2, 2) == q->used_idx) {
+    if (acquire16(q->used + 2) == q->used_idx) {
         return false;
     }
     *id = pc_load(at, 4);

@@ -7,9 +7,11 @@
 #include <linux/virtio_blk.h>
 #include <linux/virtio_mmio.h>
 #include <linux/virtio_pci.h>
+#include <unistd.h>
 
 #include "block/drive.h"
 #include "hw/virtio/virtio-mmio.h"
+#include "mem/doorbell.h"
 #include "vdriver.h"
 
 enum { RAM_BYTES = 16 << 20, ID_BYTES = 20, HEADER = VD_DATA,
@@ -424,6 +426,34 @@ static void test_suppression(void)
     one_request(d);
     g_assert_cmpuint(d->n_msis, ==, 2);
     g_assert_cmpuint(pc_load(q->used + 4 + 8 * q->size, 2), ==, 4);
+    vd_free(d);
+}
+
+/* What an accelerator does instead of calling. */
+static void test_doorbell(void)
+{
+    VDriver *d = new_disk("num-queues=2");
+    VirtioPci *s = container_of(d->dev, VirtioPci, pci.dev);
+    Region *r = mode == VD_LEGACY ? &s->legacy : &s->notify;
+    const uint64_t one = 1;
+    unsigned n;
+    const Doorbell *bell = doorbell_of(r, &n);
+    uint16_t id;
+
+    g_assert_cmpuint(n, ==, 2);
+    g_assert_cmpuint(bell[1].offset, ==, mode == VD_LEGACY ? 16 : 4);
+    g_assert_cmpint(bell[1].match, ==, mode == VD_LEGACY);
+    g_assert_cmpuint(bell[1].data, ==, 1);
+    vd_start(d, UINT64_MAX, 1, 0, true);
+    id = add_get_id(d, 0);
+    g_assert_cmpint(write(bell->fd(bell->opaque), &one, sizeof(one)), ==,
+                    sizeof(one));
+    check_get_id(d, id);
+    one_request(d);             /* and by the register */
+    vd_free(d);
+    d = new_disk("ioeventfd=off");
+    s = container_of(d->dev, VirtioPci, pci.dev);
+    g_assert_null(doorbell_of(&s->notify, &n));
     vd_free(d);
 }
 
@@ -886,6 +916,7 @@ int main(int argc, char **argv)
     add("early-kick", test_early_kick, ALL);
     add("wrap", test_wrap, ALL);
     add("suppression", test_suppression, ALL);
+    add("doorbell", test_doorbell, ALL);
     add("queue-reset", test_queue_reset, ALL);
     add("reload", test_reload, ALL);
     add("remap", test_remap, ALL);
