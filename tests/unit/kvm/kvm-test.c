@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "accel/kvm/kvm.h"
+#include "mem/doorbell.h"
 
 static const char *self;
 
@@ -573,6 +574,52 @@ static void test_doorbell(void)
     close(fd);
 }
 
+static int bell_fd(void *opaque)
+{
+    return *(int *)opaque;
+}
+
+static void write_called(void *opaque, hwaddr at, uint64_t val, unsigned size)
+{
+    (*(unsigned *)opaque)++;
+}
+
+static uint64_t read_nothing(void *opaque, hwaddr at, unsigned size)
+{
+    return 0;
+}
+
+/* The same by a region that says so, wherever it is mapped. */
+static void test_region_doorbell(void)
+{
+    static const IoOps ops = { .read = read_nothing, .write = write_called };
+    int fd = eventfd(0, EFD_NONBLOCK);
+    unsigned n_calls = 0;
+    uint64_t n = 0;
+    Region r;
+
+    region_init_io(&r, NULL, "bell", &ops, &n_calls, 4);
+    doorbell_add(&r, &(Doorbell) { .size = 4, .fd = bell_fd, .opaque = &fd });
+    for (int mapped = 1; mapped >= 0; mapped--) {
+        guest_io_reg[4] = 0;
+        if (mapped) {
+            region_map(mem_root(), GUEST_IO + 0x10, &r, 10);
+        } else {
+            region_unmap(&r);
+        }
+        guest_reset();
+        GUEST_LOAD(0x1000, code_mmio);
+        guest_protected(0, 0x1000);
+        guest_run(1);
+        g_assert_cmpint(read(fd, &n, sizeof(n)) == sizeof(n), ==, mapped);
+        g_assert_cmpint(guest_io_reg[4] == 0, ==, mapped);
+        g_assert_cmpuint(n_calls, ==, 0);
+    }
+    region_destroy(&r);
+    doorbell_remove_all(&r);
+    close(fd);
+}
+
 static void test_routes(void)
 {
     int fd, gsi;
@@ -688,6 +735,7 @@ int main(int argc, char **argv)
     g_test_add_func("/kvm/failures/transient", test_transient_failures);
     g_test_add_func("/kvm/failures/lasting", test_lasting_failures);
     g_test_add_func("/kvm/doorbell", test_doorbell);
+    g_test_add_func("/kvm/region-doorbell", test_region_doorbell);
     g_test_add_func("/kvm/routes", test_routes);
     g_test_add_func("/kvm/dirty-log", test_dirty_log);
     g_test_add_func("/kvm/probe", test_probe);
