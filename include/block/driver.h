@@ -41,6 +41,7 @@ typedef struct BlockImageOps {
                            const char *format, GError **err);
     bool (*measure)(Opt *opts, BlockNode *from, struct BlockMeasure *m,
                     GError **err);
+    bool (*amend)(BlockNode *n, Opt *opts, GError **err);
 } BlockImageOps;
 
 struct BlockDriver {

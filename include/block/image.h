@@ -83,6 +83,8 @@ int node_make_empty(BlockNode *n);
 /* What the header says from now on; NULL: no backing file. */
 bool node_change_backing(BlockNode *n, const char *file, const char *format,
                          GError **err);
+/* Options of creation, changed afterwards. */
+bool node_amend(BlockNode *n, Opt *opts, GError **err);
 /* As the header has it; NULL: none. */
 const char *node_backing_file(BlockNode *n);
 const char *node_backing_format(BlockNode *n);

@@ -238,6 +238,16 @@ bool node_change_backing(BlockNode *n, const char *file, const char *format,
     return ops_of(n)->change_backing(n, file, format, err);
 }
 
+bool node_amend(BlockNode *n, Opt *opts, GError **err)
+{
+    if (!ops_of(n)->amend) {
+        return block_fail(err, "Format driver '%s' does not support option "
+                          "amendment", n->drv->name);
+    }
+    return ops_of(n)->amend(n, opts, err) && opt_all_read(opts, n->drv->name,
+                                                          NULL, err);
+}
+
 bool node_reopen(BlockNode *n, bool read_only, GError **err)
 {
     if (n->read_only == read_only) {

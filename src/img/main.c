@@ -15,6 +15,8 @@ static const struct {
     const char *usage;
 } commands[] = {
 #define COMMAND(name, usage) { #name, img_##name, usage }
+    COMMAND(amend, "[--image-opts] [-p] [-q] [-f fmt] [-t cache] [--force] "
+            "-o options filename"),
     COMMAND(check, "[--image-opts] [-q] [-f fmt] [--output=ofmt] "
             "[-r [leaks | all]] [-T src_cache] [-U] filename"),
     COMMAND(commit, "[--image-opts] [-q] [-f fmt] [-t cache] [-b base] [-d] "

@@ -228,6 +228,31 @@ dd if=q
 map --output=json -s 1M -l 1M z
 map --start-offset=64k --max-length=4k --output=json z
 map over
+create -q -f qcow2 -b raw.img -F raw am
+convert -n -O qcow2 other.img am
+amend -o compat=0.10 am
+info am
+check am
+compare am other.img
+amend -o lazy_refcounts=on am
+amend -o compat=1.1,lazy_refcounts=on am
+info am
+check am
+compare am other.img
+amend -o size=8M am
+info am
+amend -o lazy_refcounts=off am
+check am
+amend am
+amend -o foo=1 am
+~amend -o cluster_size=4k am
+~amend -f raw -o size=1M raw.img
+create -q -f qcow2 az 4M
+convert -n -O qcow2 raw.img az
+amend -o compat=v2 az
+check az
+compare az raw.img
+info az
 foo
 """.strip().splitlines()
 

@@ -313,6 +313,14 @@ static int give_clusters(Qcow2 *s, Piece *p)
     return 0;
 }
 
+/* A device is full where a file would have grown. */
+static int write_host(BlockNode *file, uint64_t at, uint64_t bytes, IoVec v)
+{
+    int ret = node_write(file, at, bytes, v, 0);
+
+    return ret == -EIO && at + bytes > file->length ? -ENOSPC : ret;
+}
+
 /* The piece's bytes with what is around them, in one write. */
 static int write_piece(Qcow2 *s, const Piece *p, IoVec v)
 {
@@ -324,8 +332,8 @@ static int write_piece(Qcow2 *s, const Piece *p, IoVec v)
     int ret = 0;
 
     if (!around) {
-        return node_write(s->n->file, p->host + qcow2_in_cluster(s, p->at),
-                          p->bytes, v, 0);
+        return write_host(s->n->file, p->host + qcow2_in_cluster(s, p->at),
+                          p->bytes, v);
     }
     buf = block_alloc(around);
     if (!buf) {
@@ -352,9 +360,9 @@ static int write_piece(Qcow2 *s, const Piece *p, IoVec v)
         }
     }
     if (!ret) {
-        ret = node_write(s->n->file, p->host + qcow2_in_cluster(s, p->at)
+        ret = write_host(s->n->file, p->host + qcow2_in_cluster(s, p->at)
                          - p->head, p->head + p->bytes + p->tail,
-                         iov_all(all, n), 0);
+                         iov_all(all, n));
     }
     block_free(buf);
     return ret;

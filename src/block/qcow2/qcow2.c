@@ -465,7 +465,7 @@ const BlockImageOps qcow2_image_ops = {
     .snapshots = &qcow2_snapshot_ops,
     .pack = qcow2_pack_cluster, .write_packed = qcow2_write_packed,
     .make_empty = qcow2_make_empty, .change_backing = qcow2_change_backing,
-    .measure = qcow2_measure,
+    .measure = qcow2_measure, .amend = qcow2_amend,
 };
 
 const BlockDriver block_driver_qcow2 = {

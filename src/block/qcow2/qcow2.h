@@ -314,6 +314,9 @@ int qcow2_check(BlockNode *n, unsigned fix, BlockCheck *check);
 bool qcow2_create(Opt *opts, GError **err);
 bool qcow2_measure(Opt *opts, BlockNode *from, BlockMeasure *m, GError **err);
 
+/* --- amend.c --- */
+bool qcow2_amend(BlockNode *n, Opt *opts, GError **err);
+
 /* --- resize.c --- */
 int qcow2_truncate(BlockNode *n, uint64_t bytes, BlockPrealloc prealloc,
                    GError **err);
