@@ -513,6 +513,16 @@ static const Block *loose_get(Env *env, const FetchEntry *f, uint64_t gva,
     return l->block;
 }
 
+/* Is what loose_get() has for this an instruction over the page's end?  It
+ * compares; what a draft could begin with is not decoded each time. */
+static bool crosses(const TcgCpu *t, uint64_t gva, uint32_t mode)
+{
+    const LooseInsn *l = &t->loose[gva % N_LOOSE];
+
+    return l->block && l->gva == gva && l->mode == mode
+           && PAGE_OFFSET(gva) + l->n_bytes > PAGE_BYTES;
+}
+
 /* --- lookup ---------------------------------------------------------------------------- */
 
 const Block *cache_get(Env *env, const FetchEntry *f, uint64_t gva,
@@ -532,7 +542,7 @@ const Block *cache_get(Env *env, const FetchEntry *f, uint64_t gva,
             g_mutex_unlock(&mutex);
             b = NULL;
         }
-        if (!b) {
+        if (!b && !crosses(env->tcg, gva, mode)) {
             b = block_make(env, f, gva, mode);
         }
         if (b) {

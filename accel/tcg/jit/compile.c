@@ -134,6 +134,18 @@ static bool one(Ctx *c)
     c->replay = replay;
     c->done = false;
     c->rax_group = false;
+    if (n->flags & INSN_END && !jit_options.no_chain) {
+        if (!c->in_e) {
+            t_save_flags(&c->e);
+        }
+        e_mov_i64(&c->e, H_AX, (uintptr_t)c->jc);
+        e_mov_i64(&c->e, H_CX, c->i);
+        e8(&c->e, 0xe9);
+        e_rel32(c->e.p, jit_space.transfer);
+        c->e.p += 4;
+        c->done = true;
+        return true;
+    }
     if (leaves_block(n)) {
         if (c->i == 0) {
             return false;

@@ -77,6 +77,21 @@ uint64_t jit_lookup(Env *env, uint64_t rip)
     return 1;
 }
 
+void *jit_code_at(Env *env, uint64_t rip)
+{
+    const JitCpu *j = jit_cpu(env);
+    unsigned i = rip >> 2 & (JIT_JUMPS - 1);
+
+    return j->jump_keys[i] == -(rip + j->key) || jit_lookup(env, rip)
+               ? j->jump_e[i] : NULL;
+}
+
+void *jit_transfer(Env *env, const JitCode *jc, unsigned i)
+{
+    jit_fp_sync(env);
+    return jit_transfer_cold(env, jc, i);
+}
+
 static uint16_t raw_flags(const Env *env)
 {
     return jit_raw_flags(cc_get(env));

@@ -369,7 +369,6 @@ static const Insn *run_code(Env *env, void *code)
 {
     const Block *b = env->block;
     JitCode *jc = __atomic_load_n(&b->jit, __ATOMIC_RELAXED);
-    JitReturns *r;
     JitEdge *x, fault;
 
     set_gs(env);
@@ -380,9 +379,9 @@ static const Insn *run_code(Env *env, void *code)
     }
     env->cc_raw = raw_flags(env);
     for (;;) {
-        r = jit_returns_begin(env, jit_generation);
+        jit_returns_begin(env, jit_generation);
         x = jit_enter(env, code);
-        jit_returns_end(env, r);
+        jit_returns_end(env);
         if (!x) {
             jit_from_raw(env, env->cc_raw);
             return NULL;
@@ -406,6 +405,58 @@ static const Insn *run_code(Env *env, void *code)
         return &b->insns[x->insn];
     }
     return insn_jump(env, &b->insns[x->insn], env->rip_base + x->off);
+}
+
+static const Insn *run_sentinel(Env *env, const Insn *insn)
+{
+    return insn;
+}
+
+/* Has the dispatcher nothing to do before the instruction at RIP but to find
+ * its code? */
+static bool may_go_on(const Env *env, uint32_t generation)
+{
+    const TcgCpu *t = env->tcg;
+
+    return env->exc_vector < 0 && !env->exit && !cpu_pending(env->cpu)
+           && !env->s.halted && !env->s.wait_sipi
+           && !env->s.interrupt_shadow && !env->exclusive
+           && !env->locked_code && !(t->n_watch | t->n_exec)
+           && !env->watch_hit && jit_mode(env->mode)
+           && !(env->s.cr4 & CR4_LA57)
+           && !(log_mask & (LOG_EXEC | LOG_CPU | LOG_NOCHAIN))
+           && __atomic_load_n(&env->jit_go, __ATOMIC_RELAXED)
+           && __atomic_load_n(&jit_generation, __ATOMIC_ACQUIRE)
+              == generation;
+}
+
+void *jit_transfer_cold(Env *env, const JitCode *jc, unsigned i)
+{
+    const Block *b = jc->block;
+    Insn *copy = env->jit_insn;
+    uint32_t generation = jit_generation;
+    int32_t budget = env->budget;
+    void *code = NULL;
+
+    env->block = b;
+    copy[0] = b->insns[i];
+    copy[1].fn = run_sentinel;
+    jit_from_raw(env, env->cc_raw);
+    env->budget = INT32_MIN / 2;        /* insn_jump() comes back */
+    if (jc->fns[i](env, copy) == &copy[1]) {
+        env->s.rip = insn_next_rip(env, copy);
+    }
+    env->budget = budget;
+    if (may_go_on(env, generation)) {
+        jit_returns_end(env);
+        jit_set_key(env);
+        jit_returns_begin(env, generation);
+        env->poll_mask = UINT32_MAX;
+        env->s.rflags &= ~(uint64_t)FL_RF;
+        code = jit_code_at(env, env->s.rip);
+    }
+    env->cc_raw = raw_flags(env);
+    return code;
 }
 
 /* In the place of a compiled block's first handler. */

@@ -71,6 +71,7 @@ typedef struct JitCpu {
     JitSlot slots[N_MMU * JIT_SLOTS];
     uint64_t target;            /* RIP that jit_lookup() is asked for */
     JitReturns returns[2];      /* by CPL == 3 */
+    JitReturns *present;        /* that sp is of */
     void *stacks;               /* what they are in; NULL: cannot compile */
     size_t stacks_bytes;
 
@@ -210,8 +211,8 @@ typedef struct JitSpace {
     uint8_t *rw, *rx;           /* the same memory twice */
     uint64_t size;
     uint8_t *code, *data;       /* free between these */
-    uint8_t *leave, *leave_null, *fallback, *lookup;    /* thunks (writable
-                                                         * view) */
+    uint8_t *leave, *leave_null, *fallback;     /* thunks (writable view) */
+    uint8_t *lookup, *transfer;
     uint8_t *bottom;
 } JitSpace;
 
@@ -240,9 +241,9 @@ void jit_make_thunks(void);
 /* The code of a block that has none: leaves for the dispatcher. */
 extern void *jit_no_code;
 /* return.c: before compiled code is entered at the present privilege. */
-JitReturns *jit_returns_begin(Env *env, uint32_t generation);
+void jit_returns_begin(Env *env, uint32_t generation);
 /* After it has been left. */
-void jit_returns_end(Env *env, JitReturns *r);
+void jit_returns_end(Env *env);
 /* jump_tag may have changed. */
 void jit_set_key(Env *env);
 /* Compiled code is at `jc` for RIP, under jump_tag. */
@@ -265,6 +266,16 @@ uint64_t jit_fallback(Env *env, const JitCode *jc, uint32_t what);
  * it does now, 0 to leave.  Touches no vectors and no guest registers.  hot.c
  */
 uint64_t jit_lookup(Env *env, uint64_t rip);
+/*
+ * Compiled code's instruction `i` ends its block and changes the mode, the
+ * level or what else the dispatcher would have to look at: it is run by its
+ * handler, and the code to go on with at the new RIP is returned.  NULL: the
+ * dispatcher shall look.  hot.c, jit.c
+ */
+void *jit_transfer(Env *env, const JitCode *jc, unsigned i);
+void *jit_transfer_cold(Env *env, const JitCode *jc, unsigned i);
+/* Code for RIP under the present key, flags in cc_raw; NULL: not known. */
+void *jit_code_at(Env *env, uint64_t rip);
 /* Run code until it leaves: NULL, RIP is set; or the way out it took. */
 JitEdge *jit_enter(Env *env, void *code);
 extern uint32_t jit_generation; /* counts flushes */

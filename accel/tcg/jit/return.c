@@ -75,7 +75,7 @@ void jit_cpu_free(Env *env)
     }
 }
 
-JitReturns *jit_returns_begin(Env *env, uint32_t generation)
+void jit_returns_begin(Env *env, uint32_t generation)
 {
     JitCpu *j = jit_cpu(env);
     JitReturns *r = &j->returns[env->cpl == 3];
@@ -87,12 +87,13 @@ JitReturns *jit_returns_begin(Env *env, uint32_t generation)
     }
     j->sp = r->sp;
     j->neg_bottom = -r->bottom;
-    return r;
+    j->present = r;
 }
 
-void jit_returns_end(Env *env, JitReturns *r)
+void jit_returns_end(Env *env)
 {
     const JitCpu *j = jit_cpu(env);
+    JitReturns *r = j->present;
 
     /* Full, or past the bottom: start afresh. */
     if (!(j->sp & (RETURN_BYTES - 1)) || j->sp > r->bottom) {

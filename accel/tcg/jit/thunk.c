@@ -89,6 +89,27 @@ void jit_make_thunks(void)
     e_rel32(e->p, restore);
     e->p += 4;
 
+    /* RAX: the JitCode, RCX: which instruction; jumped to. */
+    t_align8(e);
+    jit_space.transfer = e->p;
+    spill(e, false);
+    e_gs(e, 8, 0x89, H_SP, JOFF(sp));
+    e_gs(e, 8, 0x8b, H_SP, JOFF(c_sp));
+    e_gs(e, 8, 0x8b, H_DI, OFF(jit_self));
+    e_mov(e, 8, H_SI, H_AX);
+    e_mov(e, 4, H_DX, H_CX);
+    e_mov_i64(e, H_AX, (uintptr_t)jit_transfer);
+    e_rr(e, 4, 0xff, 2, H_AX);
+    e_rr(e, 8, 0x85, H_AX, H_AX);
+    e8(e, 0x0f);                                    /* jz */
+    e8(e, 0x84);
+    e_rel32(e->p, restore);
+    e->p += 4;
+    spill(e, true);
+    e_gs(e, 8, 0x8b, H_SP, JOFF(sp));
+    e_gs(e, 8, 0x8b, H_DX, OFF(s.rip));
+    e_rr(e, 4, 0xff, 4, H_AX);
+
     /* RDX: a RIP.  RAX: is it in the jump table now?  Clobbers RCX and flags;
      * C keeps the other registers itself. */
     t_align8(e);
