@@ -87,6 +87,21 @@ static void add_device(Device *dev, void *opaque)
     }
 }
 
+static void add_option_roms(GArray *entries)
+{
+    const GPtrArray *roms = boot_option_roms();
+
+    for (unsigned i = 0; roms && i < roms->len; i++) {
+        const BootOptionRom *rom = g_ptr_array_index(roms, i);
+        Entry e = { rom->bootindex, NULL };
+
+        if (rom->bootindex >= 0) {
+            e.path = g_strconcat("/rom@", rom->file, NULL);
+            g_array_append_val(entries, e);
+        }
+    }
+}
+
 static bool check_unique(const GArray *entries, GError **err)
 {
     for (unsigned i = 1; i < entries->len; i++) {
@@ -133,6 +148,7 @@ bool boot_fill_order(Machine *m, FwCfg *s, GError **err)
 
     g_array_set_clear_func(entries, clear_entry);
     device_foreach(NULL, add_device, entries);
+    add_option_roms(entries);
     g_array_sort(entries, by_index);
     if (!check_unique(entries, err)) {
         return false;

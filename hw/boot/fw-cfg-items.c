@@ -107,5 +107,6 @@ bool boot_fill_fw_cfg(Machine *m, GError **err)
     }
     add_sizes(s, m);
     return add_e820(s, m, err) && add_tables(s, m, err)
-           && add_sleep_states(s, err) && boot_fill_order(m, s, err);
+           && add_sleep_states(s, err) && boot_fill_option_roms(s, err)
+           && boot_fill_order(m, s, err);
 }

@@ -11,6 +11,7 @@
  */
 #include "hw/pci/pci.h"
 #include "pci-private.h"
+#include "hw/boot/boot.h"
 
 #include "base/trace.h"
 
@@ -100,14 +101,16 @@ unsigned pci_find_capability(const PciDevice *pci, uint8_t id)
 bool pci_load_rom(PciDevice *pci, const char *deflt, GError **err)
 {
     const char *path = pci->romfile ? pci->romfile : deflt;
+    g_autofree char *found = NULL;
     g_autofree char *data = NULL;
     uint64_t size = 2 * KiB;
     gsize len;
 
-    if (!path || !*path || !pci->rom_bar) {
+    if (!path || !*path || !pci->rom_bar || pci->bars[PCI_ROM].region) {
         return true;
     }
-    if (!g_file_get_contents(path, &data, &len, err)) {
+    found = boot_find_data(path);
+    if (!g_file_get_contents(found ? found : path, &data, &len, err)) {
         g_prefix_error(err, "romfile=%s: ", path);
         return false;
     }
@@ -357,6 +360,26 @@ static void set_default_masks(PciDevice *pci)
     pci->wmask[PCI_INTERRUPT_LINE] = 0xff;
 }
 
+static void pci_device_unrealize(Device *dev)
+{
+    PciDevice *pci = pci_device_of(dev);
+
+    pci->intx_level = false;
+    intx_update(pci);
+    mem_begin();
+    unmap_all(pci);
+    msix_free(pci);
+    if (pci->bars[PCI_ROM].region == &pci->rom) {
+        region_destroy(&pci->rom);
+    }
+    mem_commit();
+    pci_bus_unplug(pci);
+    memset(pci->bars, 0, sizeof(pci->bars));
+    g_clear_pointer(&pci->config, g_free);
+    pci->wmask = pci->w1cmask = NULL;
+    pci->msi_cap = pci->msix_cap = 0;
+}
+
 static bool pci_device_realize(Device *dev, GError **err)
 {
     PciDevice *pci = pci_device_of(dev);
@@ -378,27 +401,11 @@ static bool pci_device_realize(Device *dev, GError **err)
     if (pci->multifunction) {
         pci->config[PCI_HEADER_TYPE] |= 0x80;
     }
-    return true;
-}
-
-static void pci_device_unrealize(Device *dev)
-{
-    PciDevice *pci = pci_device_of(dev);
-
-    pci->intx_level = false;
-    intx_update(pci);
-    mem_begin();
-    unmap_all(pci);
-    msix_free(pci);
-    if (pci->bars[PCI_ROM].region == &pci->rom) {
-        region_destroy(&pci->rom);
+    if (!pci_load_rom(pci, NULL, err)) {        /* the user's, for any device */
+        pci_device_unrealize(dev);
+        return false;
     }
-    mem_commit();
-    pci_bus_unplug(pci);
-    memset(pci->bars, 0, sizeof(pci->bars));
-    g_clear_pointer(&pci->config, g_free);
-    pci->wmask = pci->w1cmask = NULL;
-    pci->msi_cap = pci->msix_cap = 0;
+    return true;
 }
 
 /* RST#: writable bits go to zero; the device's own reset follows and sets

@@ -221,6 +221,18 @@ static bool setup_smbios(Options *o, GError **err)
     return true;
 }
 
+static bool setup_option_roms(Options *o, GError **err)
+{
+    Opt *list = options_get(o, "option-rom");
+
+    for (unsigned i = 0; list && i < opt_len(list); i++) {
+        if (!boot_add_option_rom(opt_at(list, i), err)) {
+            return options_at(o, opt_at(list, i), err);
+        }
+    }
+    return true;
+}
+
 static bool setup_kernel(Options *o, Machine *m, GError **err)
 {
     static const char *const keys[] = { "initrd", "append", "dtb" };
@@ -244,6 +256,7 @@ static bool setup_kernel(Options *o, Machine *m, GError **err)
         boot_add_data_folder(opt_string(opt_at(dirs, i)));
     }
     return setup_fw_cfg(o, err) && setup_smbios(o, err)
+           && setup_option_roms(o, err)
            && setup_boot(o, m, err);
 }
 

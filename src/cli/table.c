@@ -254,7 +254,9 @@ const OptionRow option_rows[] = {
     WITH_ARG("fw_cfg", ADD_DICT, BOOT, .path = "fw_cfg", .implied = "name",
         .args = "[name=]name,file=file|string=text",
         .help = "a file that firmware and guest find under that name"),
-    NOT_YET_ARG("option-rom", BOOT),
+    WITH_ARG("option-rom", ADD_DICT, BOOT, .path = "option-rom",
+        .implied = "romfile", .args = "[romfile=]file[,bootindex=n]",
+        .help = "an option ROM for the firmware to run"),
 
     WITH_ARG("serial", ADD, CHAR, .path = "serial", .args = "dev",
         .help = "the next serial port's other end: stdio, mon:stdio,\n"

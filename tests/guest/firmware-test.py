@@ -85,6 +85,41 @@ def ovmf_flash(jit):
                 raise GuestError("the variable is not in the image")
 
 
+def option_rom(words, device=None):
+    """A ROM of 512 bytes that says something on the serial port."""
+    code = (b"\x60\x1e\x0e\x1f\xbe\x60\x00\xba\xf8\x03"   # DS:SI, DX
+            b"\xac\x84\xc0\x74\x03\xee\xeb\xf8"             # until zero
+            b"\x1f\x61\xcb")
+    rom = bytearray(512)
+    rom[:3] = b"\x55\xaa\x01"
+    rom[3:6] = b"\xe9" + struct.pack("<H", 0x80 - 6)
+    rom[0x80:0x80 + len(code)] = code
+    rom[0x60:0x60 + len(words)] = words
+    if device:
+        rom[0x18:0x1a] = b"\x1c\0"
+        rom[0x1c:0x34] = struct.pack("<4sHHHHB3sHHBBH", b"PCIR", 0x1af4,
+                                     device, 0, 0x18, 0, b"\0\0\xff", 1, 0,
+                                     0, 0x80, 0)
+    rom[511] = -sum(rom) & 0xff
+    return bytes(rom)
+
+
+def option_roms():
+    """-option-rom, found by -L, and romfile= are run by SeaBIOS."""
+    with tempfile.TemporaryDirectory() as work:
+        for name, rom in (("own.rom", option_rom(b"own ROM runs\r\n")),
+                          ("pci.rom", option_rom(b"PCI ROM runs\r\n",
+                                                 0x1005))):
+            with open(os.path.join(work, name), "wb") as f:
+                f.write(rom)
+        with Guest("-accel", "tcg", "-m", "64", "-no-reboot", "-vga", "none",
+                   "-L", work, "-option-rom", "own.rom", "-device",
+                   "virtio-rng-pci,disable-modern=on,romfile=pci.rom",
+                   "-boot", "menu=off") as g:
+            g.expect("PCI ROM runs", 60)
+            g.expect("own ROM runs", 60)
+
+
 def type_slowly(g, text):
     """Into the BIOS's keyboard buffer, which holds 15 keys."""
     for c in text:
@@ -230,6 +265,7 @@ CASES = {
     "grub": functools.partial(grub, "on"),
     "grub_interpreted": functools.partial(grub, "off"),
     "memdisk": functools.partial(memdisk, "on"),
+    "option_roms": option_roms,
     "ovmf": functools.partial(ovmf, "on"),
     "ovmf_flash": functools.partial(ovmf_flash, "on"),
     "ovmf_interpreted": functools.partial(ovmf, "off"),

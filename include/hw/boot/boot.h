@@ -213,6 +213,17 @@ bool linux_wants_bios(const uint8_t *first, size_t len);
 #define BOOT_LINUX_ROM "linux.rom"
 bool boot_add_linux_rom(struct FwCfg *s, GError **err);
 
+/* -option-rom; option-rom.c. */
+typedef struct BootOptionRom {
+    char *file;                 /* "genroms/NAME" */
+    char *data;
+    size_t len;
+    int64_t bootindex;          /* -1: none */
+} BootOptionRom;
+bool boot_add_option_rom(Opt *dict, GError **err);
+const GPtrArray *boot_option_roms(void);        /* NULL: none */
+bool boot_fill_option_roms(struct FwCfg *s, GError **err);
+
 /* ELF: segments noted as pieces. */
 typedef struct BootElf {
     bool is_64bit;
