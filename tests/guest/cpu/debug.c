@@ -11,7 +11,7 @@
 #define DR6_FIXED UINT64_C(0xffff0ff0)
 enum { DR6_B1 = 1 << 1, DR6_B2 = 1 << 2, DR6_BD = 1 << 13, DR6_BS = 1 << 14,
        FL_TF = 1 << 8, FL_RF = 1 << 16 };
-enum { MAX_TAKEN = 10, TIMER = 0xee, BACK = 0x80 };
+enum { MAX_TAKEN = 10, TIMER = 0xee };
 
 #define READ_DR(n) \
     ({ uint64_t v_; asm volatile("mov %%dr" #n ", %0" : "=r"(v_)); v_; })
@@ -76,43 +76,6 @@ static void expect(const char *what, const char *where, uint64_t start,
     }
     check(!bad, "%s, %s (%u traps, wrong at %u: %lx, DR6 %lx)", what, where, n,
           bad, bad ? at[bad - 1] - start : 0, bad ? dr6[bad - 1] : 0);
-}
-
-/* --- user mode ---------------------------------------------------------------------- */
-
-extern uint64_t page_dirs[];
-uint8_t user_stack[4096] __attribute__((aligned(16)));
-uint64_t kernel_rsp;
-
-/* Call `fn` at CPL 3 with IOPL 3: INT 80h comes back. */
-uint64_t in_user(uint64_t (*fn)(void));
-asm(".globl in_user\n"
-    "in_user:\n push %rbx\n push %rbp\n push %r12\n push %r13\n push %r14\n"
-    "push %r15\n mov %rsp, kernel_rsp(%rip)\n"
-    "push $0x2b\n lea user_stack+4000(%rip), %rax\n push %rax\n"
-    "push $0x3002\n push $0x33\n lea 1f(%rip), %rax\n push %rax\n iretq\n"
-    "1: call *%rdi\n int $0x80\n"
-    ".globl from_user\n"
-    "from_user:\n mov kernel_rsp(%rip), %rsp\n mov $0x10, %ecx\n"
-    "mov %ecx, %ss\n pop %r15\n pop %r14\n pop %r13\n pop %r12\n pop %rbp\n"
-    "pop %rbx\n ret\n");
-extern const char from_user[];
-
-static void on_back(Frame *f)
-{
-    f->rip = (uintptr_t)from_user;      /* RAX is the result */
-    f->cs = SEL_CODE;
-    f->ss = SEL_DATA;
-    f->rsp = kernel_rsp;
-    f->rflags = 2;
-}
-
-static void let_user_in(void)
-{
-    for (unsigned i = 0; i < 8; i++) {
-        page_dirs[i] |= 4;
-    }
-    WRITE_CR(3, READ_CR(3));
 }
 
 static void step(const char *what, uint64_t (*fn)(void), bool user,
@@ -253,11 +216,9 @@ int main(void)
     outb(0xa1, 0xff);
     handlers[1] = on_debug;
     handlers[3] = on_breakpoint;
-    handlers[BACK] = on_back;
-    set_gate(BACK, 3, 0);
     set_gate(1, 3, 0);
     set_gate(3, 3, 0);
-    let_user_in();
+    user_init();
     test_steps();
     test_points();
     test_put_off();

@@ -167,6 +167,44 @@ void dispatch(Frame *f)
     }
 }
 
+/* --- user mode --------------------------------------------------------------------- */
+
+enum { BACK = 0x80 };
+
+extern uint64_t page_dirs[];
+extern const char from_user[];
+uint8_t user_stack[4096] __attribute__((aligned(16)));
+uint64_t kernel_rsp;
+
+asm(".globl in_user, from_user\n"
+    "in_user:\n push %rbx\n push %rbp\n push %r12\n push %r13\n push %r14\n"
+    "push %r15\n mov %rsp, kernel_rsp(%rip)\n"
+    "push $0x2b\n lea user_stack+4000(%rip), %rax\n push %rax\n"
+    "push $0x3002\n push $0x33\n lea 1f(%rip), %rax\n push %rax\n iretq\n"
+    "1: call *%rdi\n int $0x80\n"
+    "from_user:\n mov kernel_rsp(%rip), %rsp\n mov $0x10, %ecx\n"
+    "mov %ecx, %ss\n pop %r15\n pop %r14\n pop %r13\n pop %r12\n pop %rbp\n"
+    "pop %rbx\n ret\n");
+
+static void on_back(Frame *f)
+{
+    f->rip = (uintptr_t)from_user;      /* RAX is the result */
+    f->cs = SEL_CODE;
+    f->ss = SEL_DATA;
+    f->rsp = kernel_rsp;
+    f->rflags = 2;
+}
+
+void user_init(void)
+{
+    handlers[BACK] = on_back;
+    set_gate(BACK, 3, 0);
+    for (unsigned i = 0; i < 8; i++) {
+        page_dirs[i] |= 4;              /* 16 MiB */
+    }
+    WRITE_CR(3, READ_CR(3));
+}
+
 /* --- processors ------------------------------------------------------------------- */
 
 static struct {

@@ -61,6 +61,13 @@ void set_gate(unsigned v, unsigned dpl, unsigned ist);
         (uint8_t)vector_;                                                   \
     })
 
+/* --- user mode --------------------------------------------------------------------- */
+
+/* Let CPL 3 into the guest's own pages; INT 80h leads back. */
+void user_init(void);
+/* Call fn at CPL 3 with IOPL 3, on a stack of its own; what it returned. */
+uint64_t in_user(uint64_t (*fn)(void));
+
 /* --- processors ------------------------------------------------------------------- */
 
 extern unsigned n_cpus;
