@@ -147,6 +147,28 @@ static void bases(void)
     WRITE_CR(4, cr4);
 }
 
+/* XGETBV of 1: which components are not in their initial state. */
+static void in_use(void)
+{
+    uint64_t cr4 = READ_CR(4);
+    uint32_t r[4], a, d, x0, used;
+
+    cpuid(0xd, 1, r);
+    if (!feature(1, 2, 26) || !(r[0] >> 2 & 1)) {
+        return;
+    }
+    WRITE_CR(4, cr4 | 1 << 18);
+    asm volatile("xgetbv" : "=a"(x0), "=d"(d) : "c"(0));
+    asm volatile("xsetbv" : : "a"(3), "d"(0), "c"(0));
+    asm volatile("fninit\n fldz\n xgetbv" : "=a"(used), "=d"(d) : "c"(1));
+    asm volatile("fninit\n xgetbv" : "=a"(a), "=d"(d) : "c"(1));
+    check((used & 1) && !((used | a) & ~3u), "XGETBV of 1: %x, then %x", used,
+          a);
+    check(TRY("xgetbv", "c"(2)) == GP, "XGETBV of 2");
+    asm volatile("xsetbv" : : "a"(x0), "d"(0), "c"(0));
+    WRITE_CR(4, cr4);
+}
+
 /* SEND_IPI, of Linux' interface. */
 static void hypercall(void)
 {
@@ -177,6 +199,7 @@ int main(void)
     randomness();
     direct_stores();
     bases();
+    in_use();
     start_cpus();
     hypercall();
     return 0;

@@ -50,8 +50,36 @@ static void test_unreal(void)
     g_assert_cmphex(s->seg[SEG_DS].selector, ==, 0);
 }
 
+/* By 16 bits the upper half of EFLAGS stays, by 32 bits VM, VIF and VIP do. */
+SNIPPET(real_iret16, "16",
+    "push $0x0ad5\n push %cs\n push $1f - 0b\n iretw\n hlt\n"
+    "1: mov %sp, %bx\n pushfl\n pop %ecx\n cld\n cli\n int $0x20\n");
+SNIPPET(real_iret32, "16",
+    "pushl $0x003a08d5\n pushl $0x1000\n pushl $1f - 0b\n iretl\n hlt\n"
+    "1: mov %sp, %bx\n pushfl\n pop %ecx\n cld\n cli\n int $0x20\n");
+SNIPPET(real_iret_far, "16",
+    "pushl $2\n pushl $0x1000\n pushl $0x10000\n iretl\n");
+
+static void test_real_iret(void)
+{
+    start_real();
+    s->rflags |= FL_ID;
+    g_assert_cmphex(GO(real_iret16), ==, 0x20);
+    g_assert_cmphex(s->gpr[R_RBX] & 0xffff, ==, 0x7000);
+    g_assert_cmphex((uint32_t)s->gpr[R_RCX], ==, FL_ID | 0xad7);
+
+    start_real();
+    g_assert_cmphex(GO(real_iret32), ==, 0x20);
+    g_assert_cmphex(s->gpr[R_RBX] & 0xffff, ==, 0x7000);
+    g_assert_cmphex((uint32_t)s->gpr[R_RCX], ==, FL_ID | 0x8d7);
+
+    start_real();               /* beyond the limit of 64 KiB */
+    g_assert_cmphex(GO(real_iret_far), ==, 13);
+}
+
 void real_tests(void)
 {
+    g_test_add_func("/real/iret", test_real_iret);
     g_test_add_func("/real/int", test_real_int);
     g_test_add_func("/real/unreal", test_unreal);
 }

@@ -78,6 +78,56 @@ static void test_vme(void)
     g_assert_cmphex(GO(vm_int), ==, 13);
 }
 
+/* IRET in virtual-8086 mode: IOPL cannot change; IOPL below 3 needs VME. */
+SNIPPET(vm_iret, "16",
+    "push $0x0ad5\n push %cs\n push $1f - 0b\n iretw\n hlt\n"
+    "1: mov %sp, %bx\n pushf\n pop %cx\n hlt\n");
+SNIPPET(vm_iret32, "16",
+    "pushl $0x00020ad5\n pushl %cs\n pushl $1f - 0b\n iretl\n hlt\n"
+    "1: mov %sp, %bx\n pushf\n pop %cx\n hlt\n");
+SNIPPET(vm_iret_tf, "16", "push $0x0103\n push %cs\n push $0\n iretw\n");
+
+/* #GP(0) of the IRET at `ip`, its three words still on the stack. */
+static void check_vm_iret(uint32_t ip)
+{
+    g_assert_cmphex(top(0), ==, 0);
+    g_assert_cmphex(top(1), ==, ip);
+    g_assert_cmphex(top(4), ==, 0x800 - 6);
+}
+
+static void test_iret_in_vm86(void)
+{
+    for (unsigned wide = 0; wide < 2; wide++) {
+        start_vm86(3, 0);
+        g_assert_cmphex(wide ? GO(vm_iret32) : GO(vm_iret), ==, 13);
+        g_assert_cmphex(s->gpr[R_RBX] & 0xffff, ==, 0x800);
+        g_assert_cmphex(s->gpr[R_RCX] & 0xffff, ==, 0x3ad7);
+        g_assert_cmphex(top(3) & FL_VM, ==, FL_VM);
+    }
+    start_vm86(0, 0);
+    g_assert_cmphex(GO(vm_iret), ==, 13);
+    check_vm_iret(7);
+
+    /* With VME the image's IF goes to VIF; IF and IOPL stay. */
+    start_vm86(0, CR4_VME);
+    s->rflags &= ~(uint64_t)(FL_VIF | FL_IF);
+    g_assert_cmphex(GO(vm_iret), ==, 13);
+    g_assert_cmphex(s->gpr[R_RBX] & 0xffff, ==, 0x800);
+    g_assert_cmphex(top(3) & (FL_VIF | FL_IF | FL_IOPL), ==, FL_VIF);
+    g_assert_cmphex(top(3) & 0xcd5, ==, 0x8d5);
+    start_vm86(0, CR4_VME);     /* but not by 32 bits, */
+    g_assert_cmphex(GO(vm_iret32), ==, 13);
+    g_assert_cmphex(top(0), ==, 0);
+    g_assert_cmphex(s->gpr[R_RBX] & 0xffff, ==, 0);
+    start_vm86(0, CR4_VME);     /* nor with TF, */
+    g_assert_cmphex(GO(vm_iret_tf), ==, 13);
+    check_vm_iret(6);
+    start_vm86(0, CR4_VME);     /* nor with IF while one is pending */
+    s->rflags |= FL_VIP;
+    g_assert_cmphex(GO(vm_iret), ==, 13);
+    check_vm_iret(7);
+}
+
 SNIPPET(to_vm86, "32",
     "push $4\n push $3\n push $2\n push $1\n push $0x2000\n push $0x800\n"
     "push $0x23202\n push $0x1001\n push $0x10\n iret\n");
@@ -103,4 +153,5 @@ void vm86_tests(void)
     g_test_add_func("/vm86/exceptions", test_vm86_exceptions);
     g_test_add_func("/vm86/vme", test_vme);
     g_test_add_func("/vm86/iret", test_iret_to_vm86);
+    g_test_add_func("/vm86/iret-inside", test_iret_in_vm86);
 }
