@@ -301,7 +301,7 @@ void t_group_begin(Ctx *c)
     }
     a = (Access) {
         .ea = t_src(c, base, 8, H_DX), .disp = s.lo, .size = s.hi - s.lo,
-        .align = MAX(s.align, 1), .write = s.write,
+        .align = MAX(s.align, 1), .write = s.write, .group = true,
         .slot = jit_options.tlb_miss ? -1
                 : jit_slot_choose(b, c->i, c->who, base == R_RSP, s.write),
     };

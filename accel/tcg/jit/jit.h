@@ -44,7 +44,7 @@ typedef struct JitReturns {
  */
 enum {
     JIT_SLOTS = 256,            /* for each table of the TLB */
-    JIT_SLOTS_PIECE = 16,       /* forgotten together */
+    JIT_SLOTS_PIECE = 8,        /* forgotten together */
     JIT_SAMPLES = 16,           /* runs of a block that are looked at */
     JIT_SLOT_PIECES = N_MMU * JIT_SLOTS / JIT_SLOTS_PIECE,
 };
@@ -52,6 +52,7 @@ enum {
 typedef struct JitSlot {
     uint64_t tag;               /* as TlbEntry.nrpage or nwpage */
     uint64_t addend;
+    uint64_t tag2, addend2;     /* what it was before */
 } JitSlot;
 
 enum { JIT_JUMP_BITS = 15, JIT_JUMPS = 1 << JIT_JUMP_BITS, JIT_TAGS = 16 };

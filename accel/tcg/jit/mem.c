@@ -175,10 +175,29 @@ void t_slot_miss(Ctx *c, Stub *s)
     Stub *slow = &c->stubs[s->slow];
 
     c->n_sites = 0;
+    if (s->have) {
+        unsigned n;
+
+        e_gs(e, 8, 0x8b, H_CX, slot_at(a) + offsetof(JitSlot, tag2));
+        compare_slot(c, a, s->clobber);
+        n = c->n_sites;
+        e_gs(e, 8, 0x8b, H_AX, slot_at(a) + offsetof(JitSlot, addend2));
+        e8(e, 0xe9);
+        e_rel32(e->p, s->have);
+        e->p += 4;
+        while (n--) {
+            e_rel32(c->site[n], e->p);
+        }
+        c->n_sites = 0;
+    }
     check_tlb(c, a, s->clobber);
     g_assert(slow->n_sites + c->n_sites <= MAX_SITES);
     for (unsigned i = 0; i < c->n_sites; i++) {
         slow->site[slow->n_sites++] = c->site[i];
+    }
+    for (unsigned i = 0; i < 16; i += 8) {          /* to tag2, addend2 */
+        e_gs(e, 8, 0x8b, H_CX, slot_at(a) + i);
+        e_gs(e, 8, 0x89, H_CX, slot_at(a) + offsetof(JitSlot, tag2) + i);
     }
     from_tlb(c, H_CX, tag_of(c, a), s->clobber);
     e_gs(e, 8, 0x89, H_CX, slot_at(a) + offsetof(JitSlot, tag));
@@ -211,6 +230,7 @@ static void check_slot(Ctx *c, const Access *a, bool clobber)
     c->n_sites = sites;
     c->n_misses++;
     e_gs(e, 8, 0x8b, H_AX, slot_at(a) + offsetof(JitSlot, addend));
+    s->have = a->group ? NULL : e->p;
 }
 
 void t_check_access(Ctx *c, const Access *a)

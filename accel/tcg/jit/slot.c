@@ -1,7 +1,8 @@
 /*
  * Slots: an access tries first what it has found in the TLB before.
  *
- * A slot holds the tag and the addend of a TLB entry.  Its place is a constant
+ * A slot holds the tag and the addend of a TLB entry, and those it held before:
+ * a table that lies in two pages does not ask the TLB.  Its place is a constant
  * in the code, so that the addend is known before the address is: the check is
  * off the path from address to data, and costs less besides.  It pays for
  * accesses that stay in a page for a while.  Those are found by looking, as
@@ -33,6 +34,7 @@ enum {
     FIRST = 2,                  /* before come the stack's; even ones are for
                                  * reading, odd ones for writing */
     COUNT_BITS = 5, COUNT_MASK = (1 << COUNT_BITS) - 1,
+    PAGE_BITS = 11, PAGE_MASK = (1 << PAGE_BITS) - 1,
 };
 
 G_STATIC_ASSERT(JIT_SAMPLES <= (unsigned)COUNT_MASK);
@@ -59,8 +61,9 @@ static void clear_piece(JitCpu *j, unsigned piece)
     JitSlot *s = &j->slots[piece * JIT_SLOTS_PIECE];
 
     for (unsigned i = 0; i < JIT_SLOTS_PIECE; i++) {
-        s[i].tag = -NOWHERE;
-        s[i].addend = (uintptr_t)guard + GUARD_BYTES / 2 - NOWHERE;
+        s[i].tag = s[i].tag2 = -NOWHERE;
+        s[i].addend = s[i].addend2 = (uintptr_t)guard + GUARD_BYTES / 2
+                                     - NOWHERE;
     }
 }
 
@@ -89,29 +92,34 @@ void jit_slots_sample(Env *env, Block *b)
 {
     for (unsigned i = 0; i < b->n_insns; i++) {
         const Insn *n = &b->insns[i];
-        uint32_t page, old, same, aligned;
+        uint32_t page, last, other, old, same, aligned;
         uint64_t off;
 
         if (!(n->flags & INSN_MEM)) {
             continue;
         }
-        /* A page in the upper bits, two counts below. */
+        /* Low bits of the last two pages, and two counts below. */
         off = insn_offset(env, n);
-        page = off >> 12 << 2 * COUNT_BITS;
+        page = off >> 12 & PAGE_MASK;
         old = __atomic_load_n(&b->jit_samples[i], __ATOMIC_RELAXED);
-        same = (old & COUNT_MASK)
-               + ((old ^ page) >> 2 * COUNT_BITS == 0);
+        last = old >> 2 * COUNT_BITS & PAGE_MASK;
+        other = old >> (2 * COUNT_BITS + PAGE_BITS);
+        same = (old & COUNT_MASK) + (page == last || page == other);
         aligned = (old >> COUNT_BITS & COUNT_MASK)
                   + !(off & (insn_mem_size(n) - 1));
-        page |= MIN(same, JIT_SAMPLES)
-                | MIN(aligned, JIT_SAMPLES) << COUNT_BITS;
-        __atomic_store_n(&b->jit_samples[i], page, __ATOMIC_RELAXED);
+        if (page != last) {
+            other = last;
+        }
+        old = other << (2 * COUNT_BITS + PAGE_BITS) | page << 2 * COUNT_BITS
+              | MIN(aligned, JIT_SAMPLES) << COUNT_BITS
+              | MIN(same, JIT_SAMPLES);
+        __atomic_store_n(&b->jit_samples[i], old, __ATOMIC_RELAXED);
     }
     __atomic_store_n(&b->jit_n_samples, MIN(b->jit_n_samples + 1, JIT_SAMPLES),
                      __ATOMIC_RELAXED);
 }
 
-/* Has it been in the same page nearly always? */
+/* Has it been in the same page nearly always, or in one of two? */
 static bool stays(const Block *b, unsigned i)
 {
     const Insn *n = &b->insns[i];

@@ -28,6 +28,7 @@ typedef struct Access {
     bool write;
     bool natural;               /* a multiple of `size`, most likely */
     int slot;                   /* -1: none */
+    bool group;                 /* the slot's addend is looked at later */
 } Access;
 
 /* Code out of the way: a slow path, an exit, or a slot's miss. */
@@ -47,6 +48,7 @@ typedef struct Stub {
     bool miss;                  /* of a slot: */
     bool clobber;               /* flags are in cc_raw */
     unsigned slow;              /* the stub for when the TLB misses too */
+    uint8_t *have;              /* where RAX is the addend; NULL: only `back` */
     Access access;
 } Stub;
 
