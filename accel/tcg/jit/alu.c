@@ -23,6 +23,7 @@ static void op_rm_r(Ctx *c, uint32_t opc, bool write)
         unsigned s = t_src(c, n->reg, n->size, H_CX);
         unsigned d = t_src(c, n->rm, n->size, H_AX);
 
+        c->rax_keep = d != H_AX;
         e_rr(&c->e, n->size, opc, s, d);
         if (write) {
             t_dst(c, n->rm, n->size, d);
@@ -45,6 +46,7 @@ static void op_r_rm(Ctx *c, uint32_t opc, bool write)
         unsigned s = t_src(c, n->rm, n->size, H_CX);
 
         d = t_src(c, n->reg, n->size, H_AX);
+        c->rax_keep = d != H_AX;
         e_rr(&c->e, n->size, opc, d, s);
     }
     if (write) {
@@ -88,6 +90,7 @@ static void op_rm_x(Ctx *c, uint32_t opc, unsigned ext, bool write,
     } else {
         unsigned d = t_src(c, n->rm, n->size, H_AX);
 
+        c->rax_keep = d != H_AX;
         e_rr(&c->e, n->size, opc, ext, d);
         if (imm_size) {
             t_imm(c, imm_size, n->imm);

@@ -385,6 +385,7 @@ static bool insns(Ctx *c, unsigned first)
     }
     if (l->n) {                 /* all turns but the first */
         l->top = c->e.p;
+        l->n_slots = 0;
         c->in_r = c->in_e = false;
         c->replay = l->replay;
         c->live = l->live;

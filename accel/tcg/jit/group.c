@@ -1,7 +1,7 @@
 /*
  * One check of the TLB for several accesses.
  *
- * Accesses of a block with the same unmodified base and constant offsets, runs
+ * Accesses of a block with the same base, which moves by constants only, runs
  * of pushes and pops above all, are checked as one access from the lowest to
  * the highest byte, for writing if one of them writes.  What is checked is
  * only whether all of them would hit: if not, nothing has happened yet, and
@@ -133,13 +133,15 @@ bool t_may_write(const Insn *n, unsigned reg)
     return k == ENDS || writes(n, k, reg);
 }
 
-/* Does it move RSP by a constant, which is then added to *delta? */
-static bool moves_sp(const Ctx *c, const Insn *n, int64_t *delta)
+/* Does what writes the base move it by a constant, which is then added to
+ * *delta? */
+static bool moves_base(const Ctx *c, const Insn *n, unsigned base,
+                       int64_t *delta)
 {
     if (n->size != c->word) {
         return false;
     }
-    if (n->op == OP_LEA_R_M && operand_base(c, n) == R_RSP) {
+    if (n->op == OP_LEA_R_M && operand_base(c, n) == (int)base) {
         *delta += n->disp;
         return true;
     }
@@ -250,8 +252,7 @@ static bool add_insn(const Ctx *c, Span *s, const Insn *n, unsigned base,
         *delta += word;
         return true;
     }
-    return !writes(n, k, base)
-           || (base == R_RSP && moves_sp(c, n, delta));
+    return !writes(n, k, base) || moves_base(c, n, base, delta);
 }
 
 /* The base of the first access of `n`; -1: none. */
@@ -302,9 +303,9 @@ void t_group_begin(Ctx *c)
     a = (Access) {
         .ea = t_src(c, base, 8, H_DX), .disp = s.lo, .size = s.hi - s.lo,
         .align = MAX(s.align, 1), .write = s.write, .group = true,
-        .slot = jit_options.tlb_miss ? -1
-                : jit_slot_choose(b, c->i, c->who, base == R_RSP, s.write),
     };
+    c->no_slot = false;
+    a.slot = t_choose_slot(c, base == R_RSP, s.write);
     if (a.slot < 0 || c->word == 4) {
         e_rm(&c->e, c->word, 0x8d, H_DX, a.ea, H_SP, 0, a.disp);
         a.ea = H_DX;

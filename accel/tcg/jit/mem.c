@@ -259,6 +259,26 @@ void t_check_access(Ctx *c, const Access *a)
     }
 }
 
+int t_choose_slot(Ctx *c, bool stack, bool write)
+{
+    Loop *l = &c->loop;
+    int slot;
+
+    if (jit_options.tlb_miss || c->no_slot) {
+        return -1;
+    }
+    if (l->top && l->n_slots < G_N_ELEMENTS(l->slots)) {
+        slot = l->slots[l->n_slots++];
+        g_assert(slot < 0 || (slot & 1) == write);
+        return slot;
+    }
+    slot = jit_slot_choose(c->b, c->i, c->who, stack, write);
+    if (l->wanted && l->n_slots < G_N_ELEMENTS(l->slots)) {
+        l->slots[l->n_slots++] = slot;
+    }
+    return slot;
+}
+
 /* This instruction's access goes where its slot says. */
 static void note_site(Ctx *c)
 {
@@ -279,11 +299,7 @@ unsigned t_operand_aligned(Ctx *c, unsigned size, unsigned align, bool write)
         note_site(c);
         return a.ea;
     }
-    if (!jit_options.tlb_miss && !c->no_slot) {
-        a.slot = jit_slot_choose(c->b, c->i, c->who,
-                                 n->base == R_RSP && n->index >= R_ZERO,
-                                 write);
-    }
+    a.slot = t_choose_slot(c, n->base == R_RSP && n->index >= R_ZERO, write);
     if (a.slot < 0) {
         a.ea = t_address(c);
         t_check_access(c, &a);
@@ -312,9 +328,7 @@ void t_check_stack(Ctx *c, unsigned ea, unsigned size, bool write)
     if (t_grouped_stack(c)) {
         t_group_addend(c);
     } else {
-        if (!jit_options.tlb_miss) {
-            a.slot = jit_slot_choose(c->b, c->i, c->who, true, write);
-        }
+        a.slot = t_choose_slot(c, true, write);
         t_check_access(c, &a);
     }
     note_site(c);

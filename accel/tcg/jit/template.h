@@ -63,6 +63,8 @@ typedef struct Loop {
     uint8_t live;
     JitEdge *edge[2];           /* back to the top, or out */
     unsigned n;
+    int slots[2 * LOOP_MAX_INSNS];      /* in order, the same in both */
+    unsigned n_slots;
 } Loop;
 
 typedef struct Ctx {
@@ -197,6 +199,8 @@ void t_check_stack(Ctx *c, unsigned ea, unsigned size, bool write);
 /* The same; the slow path too unless the address is a multiple of `align`:
  * `size`, 16 or 32, or 1. */
 void t_check_access(Ctx *c, const Access *a);
+/* A slot for an access of this instruction; -1: none.  slot.c */
+int t_choose_slot(Ctx *c, bool stack, bool write);
 /* Behind the block: a slot did not have it. */
 void t_slot_miss(Ctx *c, Stub *s);
 /* An operation on the operand of the last t_operand(). */

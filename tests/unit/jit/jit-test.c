@@ -534,6 +534,37 @@ static void test_random_32(void)
     g_assert_cmpuint(after.n_compiled, >, before.n_compiled);
 }
 
+/* A base that moves by constants while a group is open, over page ends. */
+GUEST_CODE(moving, "64",
+    "mov $0x300ff0, %edi\n xor %eax, %eax\n mov $1000, %ecx\n"
+    "1: add (%rdi), %rax\n add $24, %rdi\n mov %rax, -8(%rdi)\n"
+    "lea -8(%rdi), %rdi\n adc 4(%rdi), %eax\n sub $12, %rdi\n"
+    "addl $3, -4(%rdi)\n movzwl (%rdi), %edx\n add %rdx, %rax\n"
+    "sub $1, %ecx\n jnz 1b\n" GUEST_EXIT);
+
+static void test_moving(void)
+{
+    static uint8_t want[0x3000];
+    uint64_t rax = 0;
+
+    for (unsigned k = 0; k < 2; k++) {
+        guest_reset();
+        GUEST_LOAD(CODE, moving);
+        for (unsigned i = 0; i < sizeof(want); i++) {
+            guest_ram[DATA + i] = i * 7 ^ i >> 5;
+        }
+        guest_long(0, CODE, TABLES);
+        jit_options.threshold = k ? 0 : UINT32_MAX;
+        guest_run(1);
+        if (k == 0) {
+            memcpy(want, guest_ram + DATA, sizeof(want));
+            rax = guest_env(0)->s.gpr[R_RAX];
+        }
+    }
+    g_assert_cmphex(guest_env(0)->s.gpr[R_RAX], ==, rax);
+    g_assert_cmpmem(guest_ram + DATA, sizeof(want), want, sizeof(want));
+}
+
 /* Blocks that jump to their own start. */
 static void test_tight(void)
 {
@@ -606,6 +637,7 @@ int main(int argc, char **argv)
         g_test_add_func("/jit/random32", test_random_32);
         g_test_add_func("/jit/stack32", test_stack_32);
         g_test_add_func("/jit/tight", test_tight);
+        g_test_add_func("/jit/moving", test_moving);
         g_test_add_func("/jit/empty_slot", test_empty_slot);
     }
     status = g_test_run();
