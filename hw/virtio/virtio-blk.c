@@ -24,6 +24,7 @@
 enum {
     SECTOR_BYTES = 512, HEADER_BYTES = 16, RANGE_BYTES = 16, ID_BYTES = 20,
     CONFIG_BYTES = 60, MAX_MERGED = 32, STOPPED_BYTES = 8,
+    MAX_A_TURN = 64,            /* requests: each may copy 128 KiB at once */
     MAX_STOPPED_BYTES = 256 * 1024,
 };
 #define T_BARRIER BIT(31)       /* legacy */
@@ -353,7 +354,7 @@ static bool parse(VirtioBlk *s, VirtioBlkReq *r)
 static void kick(Virtio *v, VirtQueue *vq)
 {
     VirtioBlk *s = blk_of(v);
-    unsigned left = vq->size;
+    unsigned left = MAX_A_TURN;
     VirtioBlkReq *r;
 
     do {

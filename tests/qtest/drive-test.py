@@ -56,6 +56,20 @@ MISTAKES = [
     ("-drive file={d},serial=1", r"'serial' is no longer one of -drive; write "
                                  r"-device ide-hd"),
     ("-drive file={d},fromat=raw", r"'fromat'"),
+    ("-device virtio-blk-pci", r"drive property not set: it needs drive="),
+    ("-device virtio-blk-pci,drive=nope", r"there is no drive 'nope'"),
+    ("-drive file={d},if=virtio -machine none", r"no 'PCI' bus found"),
+    ("-drive file={d},if=none,id=x -device virtio-blk-pci,drive=x,iothread=y",
+     r"iothread' cannot be 'y': the id of an object of type iothread"),
+    ("-drive file={d},if=none,id=x -device virtio-blk-pci,drive=x,scsi=on",
+     r"'scsi' cannot be on: SCSI commands are not passed through"),
+    ("-drive file={d},if=none,id=x -device virtio-blk-pci,drive=x,"
+     "queue-size=100", r"'queue-size' cannot be 100: a power of two from 4"),
+    ("-drive file={d},if=none,id=x -device virtio-blk-pci,drive=x,"
+     "disable-legacy=on,disable-modern=on", r"leave no interface at all"),
+    ("-object iothread", r"parameter 'id' is missing"),
+    ("-object iothread,id=a -object iothread,id=a", r"duplicate id 'a'"),
+    ("-object iothread,id=a,speed=3", r"'speed'"),
     ("-drive media=disk", r"drive 'ide0-hd0' is empty, and a disk needs an "
                           r"image"),
     ("-drive file={d},format=raw,readonly=on", r"is read-only, and the device "
