@@ -683,6 +683,7 @@ static const BlockDriver *probe_file(Opt *protocol, GError **err)
     opt_put(o, "read-only", opt_new_bool(true));
     opt_put(o, "force-share", opt_new_bool(true));
     opt_remove(o, "node-name");
+    opt_remove(o, "aio");       /* it may want a cache mode not known here */
     n = block_open(o, err);
     if (!n) {
         return NULL;

@@ -354,6 +354,23 @@ static void test_native(void)
     check_aio("native");
 }
 
+/* The format is found out whatever host I/O will be used. */
+static void test_probe_native(void)
+{
+    g_autoptr(Opt) o = opt_parse_keyval("aio=native,cache.direct=on,"
+                                        "read-only=on", NULL, NULL, NULL);
+    g_autoptr(GError) err = NULL;
+    BlockNode *n = block_open_file(image, NULL, o, &err);
+
+    if (!n) {                   /* not for the reason of a wrong option */
+        g_assert_null(strstr(err->message, "requires cache.direct"));
+        g_test_skip(err->message);
+        return;
+    }
+    g_assert_cmpstr(node_driver_name(n), ==, "raw");
+    node_unref(n);
+}
+
 static void test_status(void)
 {
     g_autofree char *sparse = g_strconcat(image, ".sparse", NULL);
@@ -672,6 +689,7 @@ int main(int argc, char **argv)
     g_test_add_func("/node/aio-threads", test_threads);
     g_test_add_func("/node/aio-io-uring", test_io_uring);
     g_test_add_func("/node/aio-native", test_native);
+    g_test_add_func("/node/aio-probe-native", test_probe_native);
     g_test_add_func("/node/status", test_status);
     g_test_add_func("/node/resize", test_resize);
     g_test_add_func("/node/mistakes", test_mistakes);
