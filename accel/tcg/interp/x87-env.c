@@ -219,7 +219,7 @@ static unsigned env_unpack(Env *env, const uint8_t *b, bool wide)
 static bool env_aligned(Env *env, uint64_t gva, bool wide)
 {
     if (likely(!(env->mode & DM_AC)) || env->cpl != 3
-        || !(gva & (wide ? 3 : 1))) {
+        || !(gva & (wide ? 3 : 1)) || !mem_canonical(env, gva)) {
         return true;
     }
     return exc_set(env, EXC_AC, true, 0);
