@@ -5,8 +5,9 @@ disk-bench.py --rhea RHEA --program DISK-BENCH [ROW]...
 
 Both guests run at once, with an image of their own, and take turns at each row
 with the same number of requests, chosen so that Rhea needs --seconds.  What they
-read must agree.  Printed are Rhea's rate and the median of QEMU's time over
-Rhea's: above 1 Rhea is faster.
+read must agree.  Printed are Rhea's rate, the median of QEMU's time over Rhea's
+(above 1 Rhea is faster), and the same of the processor time that the two spent,
+which a busy host does not falsify.
 
   --bus virtio,ide          which disks
   --format raw              raw or qcow2
@@ -112,30 +113,42 @@ def calibrate(m, row, seconds):
         n = max(2 * n, int(n * min(seconds * 1.15 / max(took, 1e-6), 100)))
 
 
+def processor_seconds(m):
+    with open(f"/proc/{m.proc.pid}/stat") as f:
+        words = f.read().rsplit(")", 1)[1].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def measure(row, machines, n, pairs):
+    """Pairs of elapsed and processor time, by machine."""
     took = {m.name: [] for m in machines}
     for _ in range(pairs):
         sums = set()
         for m in machines:
+            before = processor_seconds(m)
             seconds, words = m.ask(f"{row} {n}")
-            took[m.name].append(seconds)
+            spent = processor_seconds(m) - before
+            took[m.name].append((seconds, max(spent, 0.01)))
             sums.add(words[0])
         if len(sums) > 1:
             raise BenchError(f"{row}: the guests read different bytes")
     return took
 
 
+def ratio(took, i):
+    return statistics.median(q[i] / r[i] for q, r in zip(took["qemu"],
+                                                         took["rhea"]))
+
+
 def print_row(bus, row, n, took):
     title, bytes_each = ROWS[row]
-    rate = n / statistics.median(took["rhea"])
+    rate = n / statistics.median(seconds for seconds, _ in took["rhea"])
     text = (f"{rate * bytes_each / 1e6:9.0f} MB/s" if bytes_each
             else f"{rate:9.0f} /s  ")
-    ratio = ""
     if "qemu" in took:
-        ratio = statistics.median(q / r for q, r in zip(took["qemu"],
-                                                        took["rhea"]))
-        ratio = f"{ratio:8.2f}x" + (" slower" if ratio < 1 else "")
-    print(f"{bus:<8}{title:<28}{text}{ratio}", flush=True)
+        text += (f"{ratio(took, 0):8.2f}x elapsed{ratio(took, 1):8.2f}x "
+                 f"processor" + (" slower" if ratio(took, 0) < 1 else ""))
+    print(f"{bus:<8}{title:<28}{text}", flush=True)
 
 
 def run(o, bus, rows, folder, initrd):
