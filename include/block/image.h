@@ -14,7 +14,7 @@
 
 #include "block/block.h"
 
-/* --- looking for damage ------------------------------------------------------------ */
+/* --- looking for damage --------------------------------------------------- */
 
 enum { BLOCK_FIX_LEAKS = 1, BLOCK_FIX_ERRORS = 2 };
 typedef struct BlockCheck {
@@ -28,7 +28,7 @@ typedef struct BlockCheck {
 /* 0 or -errno: it could not be finished. */
 int node_check(BlockNode *n, unsigned fix, BlockCheck *check);
 
-/* --- snapshots --------------------------------------------------------------------- */
+/* --- snapshots ------------------------------------------------------------ */
 
 typedef struct BlockSnapshot {
     const char *id, *name;      /* good until the next change */
@@ -54,7 +54,7 @@ int node_apply_snapshot(BlockNode *n, unsigned i);
 int node_remove_snapshot(BlockNode *n, unsigned i);
 int node_load_snapshot(BlockNode *n, unsigned i);
 
-/* --- the rest ---------------------------------------------------------------------- */
+/* --- the rest ------------------------------------------------------------- */
 
 /*
  * Compressed writes, in two steps, so that many are packed at once and written

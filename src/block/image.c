@@ -16,7 +16,7 @@ static const BlockImageOps *ops_of(BlockNode *n)
     return n->drv->image ? n->drv->image : &none;
 }
 
-/* --- in coroutines and outside -------------------------------------------------------- */
+/* --- in coroutines and outside -------------------------------------------- */
 
 typedef struct Call {
     BlockNode *n;
@@ -144,7 +144,7 @@ int node_make_empty(BlockNode *n)
     return n->read_only ? -EPERM : call((Call) { .n = n, .what = EMPTY });
 }
 
-/* --- asking ----------------------------------------------------------------------------- */
+/* --- asking --------------------------------------------------------------- */
 
 unsigned node_n_snapshots(BlockNode *n)
 {
@@ -223,7 +223,7 @@ Opt *node_info(BlockNode *n)
     return dict;
 }
 
-/* --- changing ----------------------------------------------------------------------------- */
+/* --- changing ------------------------------------------------------------- */
 
 bool node_change_backing(BlockNode *n, const char *file, const char *format,
                          GError **err)
@@ -264,7 +264,7 @@ bool node_reopen(BlockNode *n, bool read_only, GError **err)
            : ((n->read_only = read_only), true);
 }
 
-/* --- names --------------------------------------------------------------------------------- */
+/* --- names ---------------------------------------------------------------- */
 
 static bool has_protocol(const char *path)
 {
@@ -286,7 +286,7 @@ char *block_resolve_path(const char *from, const char *file)
            : g_strdup(file);
 }
 
-/* --- making -------------------------------------------------------------------------------- */
+/* --- making --------------------------------------------------------------- */
 
 bool block_create(const char *filename, const char *format, Opt *opts,
                   GError **err)

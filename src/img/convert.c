@@ -65,7 +65,7 @@ static void fail(Convert *c, bool reading, uint64_t at, int ret)
     }
 }
 
-/* --- pieces ---------------------------------------------------------------------------- */
+/* --- pieces --------------------------------------------------------------- */
 
 static Source *source_at(Convert *c, uint64_t at)
 {
@@ -151,7 +151,7 @@ static bool take_piece(Convert *c, Piece *p)
     return false;
 }
 
-/* --- turns ----------------------------------------------------------------------------- */
+/* --- turns ---------------------------------------------------------------- */
 
 static void wait_turn(Convert *c, const Piece *p)
 {
@@ -177,7 +177,7 @@ static void pass_turn(Convert *c)
     }
 }
 
-/* --- moving ---------------------------------------------------------------------------- */
+/* --- moving --------------------------------------------------------------- */
 
 /* One piece may span sources when it is a packed cluster. */
 static int read_piece(Convert *c, const Piece *p, uint8_t *buf)
@@ -324,7 +324,7 @@ static void run_workers(void *opaque)
     }
 }
 
-/* --- the target ------------------------------------------------------------------------ */
+/* --- the target ----------------------------------------------------------- */
 
 static int make_target(Convert *c, const char *name)
 {
@@ -383,7 +383,7 @@ static int open_target(Convert *c, const char *name)
     return 0;
 }
 
-/* --- the sources ----------------------------------------------------------------------- */
+/* --- the sources ---------------------------------------------------------- */
 
 static int load_snapshot(Convert *c)
 {
@@ -425,7 +425,7 @@ static int open_sources(Convert *c, char **names, unsigned n)
     return 0;
 }
 
-/* --- all of it ------------------------------------------------------------------------- */
+/* --- all of it ------------------------------------------------------------ */
 
 static int convert(Convert *c, char **names, unsigned n)
 {

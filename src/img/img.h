@@ -20,7 +20,7 @@
 #include "block/image.h"
 #include "loop/loop.h"
 
-/* --- opening (open.c) --------------------------------------------------------------- */
+/* --- opening (open.c) ----------------------------------------------------- */
 
 typedef struct ImgOpen {
     const char *format;         /* NULL: probed */
@@ -48,7 +48,7 @@ int64_t img_disk_bytes(BlockNode *n);
 /* fn(opaque) in a coroutine, to its end. */
 void img_run(CoFn *fn, void *opaque);
 
-/* --- options and messages (main.c) ---------------------------------------------------- */
+/* --- options and messages (main.c) ---------------------------------------- */
 
 /* One line and "Try ... --help"; 1. */
 int img_usage(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
@@ -71,7 +71,7 @@ enum {
     OPT_SKIP_BROKEN, OPT_FORCE,
 };
 
-/* --- output (output.c) ------------------------------------------------------------------ */
+/* --- output (output.c) ---------------------------------------------------- */
 
 /* As qemu-img prints it: indented by four, in its order of keys. */
 void img_print_json(const Opt *node);
@@ -84,7 +84,7 @@ void img_progress_start(bool shown);
 void img_progress(double percent);
 void img_progress_end(void);
 
-/* --- commands ------------------------------------------------------------------------------- */
+/* --- commands ------------------------------------------------------------- */
 
 int img_amend(int argc, char **argv);
 int img_check(int argc, char **argv);

@@ -48,7 +48,7 @@ static const struct {
             "snapshot | -d snapshot] filename"),
 };
 
-/* --- messages ------------------------------------------------------------------------- */
+/* --- messages ------------------------------------------------------------- */
 
 int img_error(const char *fmt, ...)
 {
@@ -98,7 +98,7 @@ static int help(void)
     exit(0);
 }
 
-/* --- options ---------------------------------------------------------------------------- */
+/* --- options -------------------------------------------------------------- */
 
 int img_getopt(int argc, char **argv, const char *letters,
                const struct option *words)

@@ -50,7 +50,8 @@ static int get_extent(BlockNode *top, uint64_t at, uint64_t bytes, Extent *e)
 static bool goes_on(const Extent *a, const Extent *b)
 {
     return a->depth == b->depth && a->flags == b->flags && a->node == b->node
-           && (!(a->flags & BLOCK_OFFSET) || a->offset + a->length == b->offset);
+           && (!(a->flags & BLOCK_OFFSET)
+               || a->offset + a->length == b->offset);
 }
 
 static const char *yes(unsigned flags, unsigned bit)

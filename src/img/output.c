@@ -8,7 +8,7 @@
 
 #include "img.h"
 
-/* --- sizes --------------------------------------------------------------------------- */
+/* --- sizes ---------------------------------------------------------------- */
 
 /* Three digits of the unit that keeps the number below 1000. */
 char *img_size_text(uint64_t bytes)
@@ -25,7 +25,7 @@ char *img_size_text(uint64_t bytes)
                            units[unit]);
 }
 
-/* --- JSON ---------------------------------------------------------------------------- */
+/* --- JSON ----------------------------------------------------------------- */
 
 /* qemu-img's order of members, which some read by eye and some by diff. */
 static const char *const order[] = {
@@ -114,7 +114,7 @@ void img_print_json(const Opt *node)
     printf("\n");
 }
 
-/* --- snapshots -------------------------------------------------------------------------- */
+/* --- snapshots ------------------------------------------------------------ */
 
 void img_print_snapshots(BlockNode *n, const char *indent)
 {
@@ -147,7 +147,7 @@ void img_print_snapshots(BlockNode *n, const char *indent)
     }
 }
 
-/* --- progress ---------------------------------------------------------------------------- */
+/* --- progress ------------------------------------------------------------- */
 
 static bool progress_shown;
 static double progress_last;

@@ -345,10 +345,19 @@ def report(number, name, trouble):
     return bool(trouble)
 
 
+def has_zstd(ours):
+    with tempfile.TemporaryDirectory() as work:
+        return run(ours, "create -f qcow2 -o compression_type=zstd x 1M",
+                   work).returncode == 0
+
+
 def main():
     ours = os.path.abspath(sys.argv[1])
     theirs = shutil.which("qemu-img")
     same = SAME if theirs else []
+    if not has_zstd(ours):
+        same = [line for line in same
+                if not re.search(r"zstd|\b(a5|zs)\b", line)]
     failed = 0
     number = 0
     print(f"1..{len(same) + len(MISTAKES) + (not theirs)}")

@@ -66,7 +66,7 @@ static void add_refs(Check *c, uint64_t at, uint64_t bytes)
     }
 }
 
-/* --- what refers ----------------------------------------------------------------------- */
+/* --- what refers ---------------------------------------------------------- */
 
 static void fix_entry(Check *c, Table *t, uint64_t i)
 {
@@ -263,7 +263,7 @@ static int check_bitmaps(Check *c)
     return ret;
 }
 
-/* --- the counts ----------------------------------------------------------------------------- */
+/* --- the counts ----------------------------------------------------------- */
 
 static void check_blocks(Check *c)
 {
@@ -347,7 +347,7 @@ static int compare_one(Check *c, uint64_t i)
     return 0;
 }
 
-/* --- all anew --------------------------------------------------------------------------------- */
+/* --- all anew ------------------------------------------------------------- */
 
 /* Blocks and table behind the end of the file, which count themselves. */
 static int rebuild(Check *c)
@@ -440,7 +440,7 @@ static int rebuild(Check *c)
     return ret ? ret : node_flush(s->n->file);
 }
 
-/* --- flags --------------------------------------------------------------------------------- */
+/* --- flags ---------------------------------------------------------------- */
 
 static void check_copied_l2(Check *c, Table *t)
 {
@@ -502,7 +502,7 @@ static void check_copied(Check *c)
     }
 }
 
-/* --- all of it ------------------------------------------------------------------------------- */
+/* --- all of it ------------------------------------------------------------ */
 
 static int count_all(Check *c)
 {

@@ -16,7 +16,7 @@ typedef struct Create {
     const char *backing_file, *backing_format;
 } Create;
 
-/* --- options ----------------------------------------------------------------------------- */
+/* --- options -------------------------------------------------------------- */
 
 static bool get_compat(Opt *o, Create *c, GError **err)
 {
@@ -129,7 +129,7 @@ static bool get_create(Opt *o, Create *c, GError **err)
     return check_version(c, err);
 }
 
-/* --- how large ---------------------------------------------------------------------------- */
+/* --- how large ------------------------------------------------------------ */
 
 /* Blocks and table for `n` clusters and for themselves; in clusters. */
 static uint64_t count_clusters(const Create *c, uint64_t n, uint64_t *blocks,
@@ -211,7 +211,7 @@ bool qcow2_measure(Opt *opts, BlockNode *from, BlockMeasure *m, GError **err)
     return true;
 }
 
-/* --- making ------------------------------------------------------------------------------- */
+/* --- making --------------------------------------------------------------- */
 
 /* Header, refcount table, blocks, L1 table: one after the other. */
 static int write_layout(const Create *c, Qcow2 *s)

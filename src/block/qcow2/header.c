@@ -26,7 +26,7 @@ enum {
 };
 
 static const struct {
-    uint8_t kind, bit;          /* 0: incompatible, 1: compatible, 2: autoclear */
+    uint8_t kind, bit;          /* 0: incompatible, 2: autoclear */
     const char *name;
 } features[] = {
     { 0, 0, "dirty bit" },
@@ -40,7 +40,7 @@ static const struct {
 };
 enum { FEATURE_BYTES = 48 };
 
-/* --- reading ------------------------------------------------------------------------- */
+/* --- reading -------------------------------------------------------------- */
 
 static bool check_geometry(Qcow2 *s, const uint8_t *h, GError **err)
 {
@@ -290,7 +290,7 @@ bool qcow2_parse_extensions(Qcow2 *s, const uint8_t *head, size_t len,
            && parse_backing_name(s, head, len, err);
 }
 
-/* --- writing --------------------------------------------------------------------------- */
+/* --- writing -------------------------------------------------------------- */
 
 void qcow2_put_header(const Qcow2 *s, uint8_t *h)
 {
@@ -388,7 +388,7 @@ int qcow2_write_header_cluster(Qcow2 *s)
     return node_write_buf(s->n->file, 0, out->data, out->len);
 }
 
-/* --- bits ------------------------------------------------------------------------------- */
+/* --- bits ----------------------------------------------------------------- */
 
 bool qcow2_is_lazy(const Qcow2 *s)
 {

@@ -25,7 +25,7 @@ static void leave_cluster(Qcow2 *s)
     }
 }
 
-/* --- reading ------------------------------------------------------------------------------ */
+/* --- reading -------------------------------------------------------------- */
 
 static int unpack_cluster(Qcow2 *s, uint64_t entry, uint8_t *out)
 {
@@ -142,7 +142,7 @@ int qcow2_status(BlockNode *n, uint64_t at, uint64_t bytes, BlockStatus *st)
     return 0;
 }
 
-/* --- allocations that are under way ------------------------------------------------------- */
+/* --- allocations that are under way --------------------------------------- */
 
 static bool is_allocating(const Qcow2 *s, uint64_t first, uint64_t end)
 {
@@ -202,7 +202,7 @@ static void end_alloc(Qcow2 *s, Alloc *a)
     co_queue_wake_all(&s->alloc_done);
 }
 
-/* --- writing ------------------------------------------------------------------------------- */
+/* --- writing -------------------------------------------------------------- */
 
 /* Does the guest's range read as zeroes whatever the backing file holds? */
 static int is_zero_range(Qcow2 *s, uint64_t at, uint64_t bytes)
@@ -457,7 +457,7 @@ int qcow2_write(BlockNode *n, uint64_t at, uint64_t bytes, IoVec v,
     return 0;
 }
 
-/* --- compressed ------------------------------------------------------------------------------ */
+/* --- compressed ----------------------------------------------------------- */
 
 /* The lock is held, and released.  Bytes get a place and an entry. */
 static int store_packed(Qcow2 *s, uint64_t at, const uint8_t *packed,
@@ -536,7 +536,7 @@ int qcow2_write_packed(BlockNode *n, uint64_t at, const uint8_t *packed,
     return ret ? ret : store_packed(s, at, packed, len);
 }
 
-/* --- zeroes and discards --------------------------------------------------------------------- */
+/* --- zeroes and discards -------------------------------------------------- */
 
 /* The lock is held.  Whole clusters of one L2 table get entries of zero. */
 static int zero_clusters(Qcow2 *s, uint64_t at, uint64_t n, bool unmap)

@@ -104,7 +104,7 @@ int qcow2_lookup(Qcow2 *s, uint64_t at, uint64_t bytes, Mapping *m)
         ret = classify(s, qcow2_l2_entry(t, index + n),
                        at - in_cluster + (n << s->cluster_bits), &next);
         if (ret < 0 || !goes_on(s, m, &next, n)) {
-            break;              /* what is wrong there is told when it is used */
+            break;              /* what is wrong there is told when used */
         }
         n++;
     }
@@ -120,7 +120,7 @@ int qcow2_lookup(Qcow2 *s, uint64_t at, uint64_t bytes, Mapping *m)
     return 0;
 }
 
-/* --- changing ----------------------------------------------------------------------------- */
+/* --- changing ------------------------------------------------------------- */
 
 static void set_l1(Qcow2 *s, uint64_t i, uint64_t entry)
 {
@@ -195,7 +195,7 @@ int qcow2_set_entries(Qcow2 *s, Table *t, uint64_t index, uint64_t n,
     return 0;
 }
 
-/* --- a longer L1 table ----------------------------------------------------------------------- */
+/* --- a longer L1 table ---------------------------------------------------- */
 
 int qcow2_grow_l1(Qcow2 *s, uint64_t entries)
 {

@@ -20,7 +20,7 @@ static int qcow2_probe(const uint8_t *head, size_t len)
            && load_be32(head + 4) >= 2 ? 100 : 0;
 }
 
-/* --- options ---------------------------------------------------------------------------- */
+/* --- options -------------------------------------------------------------- */
 
 typedef struct Options {
     int lazy;                   /* -1: as the image says */
@@ -89,7 +89,7 @@ static void init_caches(Qcow2 *s, const Options *o)
     qcow2_cache_init(&s->blocks, MIN(blocks, 1 << 17));
 }
 
-/* --- tables at opening ---------------------------------------------------------------------- */
+/* --- tables at opening ---------------------------------------------------- */
 
 static bool read_entries(Qcow2 *s, uint64_t offset, uint64_t n,
                          const char *what, uint64_t **out, GError **err)
@@ -219,7 +219,7 @@ static bool read_header(Qcow2 *s, GError **err)
            && qcow2_read_snapshots(s, n_snapshots, err);
 }
 
-/* --- the backing file ------------------------------------------------------------------------- */
+/* --- the backing file ----------------------------------------------------- */
 
 /* Images that are being opened, the uppermost first: who comes again closes a
  * ring.  Under the machine lock. */
@@ -276,7 +276,7 @@ static bool open_backing(BlockNode *n, Opt *opts, GError **err)
     return !s->backing_file || open_named_backing(n, s, err);
 }
 
-/* --- opening and closing --------------------------------------------------------------------- */
+/* --- opening and closing -------------------------------------------------- */
 
 static void free_state(Qcow2 *s)
 {

@@ -35,7 +35,7 @@ enum {
     QCOW2_MAGIC = 0x514649fb,
     QCOW2_V2_HEADER_BYTES = 72,
     QCOW2_V3_HEADER_BYTES = 104,
-    QCOW2_HEADER_BYTES = 112,           /* with compression_type: what we write */
+    QCOW2_HEADER_BYTES = 112,           /* with compression_type: ours */
     QCOW2_MIN_CLUSTER_BITS = 9, QCOW2_MAX_CLUSTER_BITS = 21,
     QCOW2_MAX_BACKING_BYTES = 1023,
     QCOW2_MAX_L1_BYTES = 32 << 20,
@@ -78,7 +78,7 @@ enum {
 
 enum { COMPRESSION_ZLIB, COMPRESSION_ZSTD };
 
-/* --- tables in memory (table.c) -------------------------------------------------- */
+/* --- tables in memory (table.c) ------------------------------------------- */
 
 /* A cluster of the file, as it is there: big-endian. */
 typedef struct Table {
@@ -94,7 +94,7 @@ typedef struct TableCache {
     unsigned n, max, n_dirty;
 } TableCache;
 
-/* --- the image --------------------------------------------------------------------- */
+/* --- the image ------------------------------------------------------------ */
 
 typedef struct Snapshot {
     uint64_t l1_offset;
@@ -114,7 +114,7 @@ typedef struct Alloc {
 } Alloc;
 
 typedef struct FreeRange {
-    uint64_t at, bytes;         /* in the file; counts of all touched clusters */
+    uint64_t at, bytes;         /* in the file: all touched clusters */
     bool discard;               /* the guest said so: tell the file */
 } FreeRange;
 
@@ -164,7 +164,7 @@ typedef struct Qcow2 {
     uint64_t high_water;        /* bytes: nothing was ever behind it */
     uint64_t tail;              /* where compressed data goes on, or 0 */
     bool barrier;               /* flush before an L2 table is written */
-    bool began;                 /* the first write's work on the header is done */
+    bool began;                 /* what the first write does to bits */
     bool corrupt_told;
     bool pass_discards;
     bool checking;              /* opened to look for damage: tolerate it */
@@ -264,7 +264,7 @@ void qcow2_remove_metadata(Qcow2 *s, uint64_t at);
 typedef enum { MAP_NONE, MAP_ZERO, MAP_DATA, MAP_PACKED } MapKind;
 typedef struct Mapping {
     MapKind kind;
-    uint64_t at;                /* in the file, for the first byte; 0: nowhere */
+    uint64_t at;                /* in the file; 0: nowhere */
     uint64_t bytes;             /* of guest, from the byte asked for */
     uint64_t entry;             /* the first one */
     bool writable;              /* data that may be overwritten in place */

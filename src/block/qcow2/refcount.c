@@ -10,7 +10,7 @@
 
 #include "qcow2.h"
 
-/* --- counts in blocks: 1 to 64 bits wide ---------------------------------------------- */
+/* --- counts in blocks: 1 to 64 bits wide ---------------------------------- */
 
 uint64_t qcow2_load_count(const uint8_t *block, unsigned order, uint64_t i)
 {
@@ -106,7 +106,7 @@ static void store_in(Qcow2 *s, Table *t, uint64_t cluster, uint64_t count)
                 MAX(1u << s->refcount_order, 8u) / 8);
 }
 
-/* --- metadata's places ------------------------------------------------------------------ */
+/* --- metadata's places ---------------------------------------------------- */
 
 void qcow2_add_metadata(Qcow2 *s, uint64_t at, TableKind kind)
 {
@@ -172,7 +172,7 @@ int qcow2_check_table(Qcow2 *s, uint64_t at, TableKind kind)
                          at);
 }
 
-/* --- looking for room --------------------------------------------------------------------- */
+/* --- looking for room ----------------------------------------------------- */
 
 /* The first free clusters in a row from `from` on, at most `want`; stops at a
  * block's end, so that the caller need not look at two. */
@@ -368,7 +368,7 @@ int qcow2_change_refcounts(Qcow2 *s, uint64_t at, uint64_t bytes, int by)
     return 0;
 }
 
-/* --- taking ------------------------------------------------------------------------------ */
+/* --- taking --------------------------------------------------------------- */
 
 static int take(Qcow2 *s, uint64_t first, uint64_t n)
 {
@@ -511,7 +511,7 @@ int qcow2_alloc_packed(Qcow2 *s, uint64_t bytes, uint64_t *at)
     return 0;
 }
 
-/* --- a longer table ------------------------------------------------------------------------ */
+/* --- a longer table ------------------------------------------------------- */
 
 /* Place for all entries in memory; making blocks for it may add entries. */
 static int place_reftable(Qcow2 *s, uint64_t *at, uint64_t *n)
@@ -573,7 +573,7 @@ int qcow2_move_reftable(Qcow2 *s)
                                   << s->cluster_bits, -1);
 }
 
-/* --- giving back -------------------------------------------------------------------------- */
+/* --- giving back ---------------------------------------------------------- */
 
 void qcow2_free_later(Qcow2 *s, uint64_t at, uint64_t bytes, bool discard)
 {

@@ -7,7 +7,7 @@
 
 #include "qcow2.h"
 
-/* --- preallocation ------------------------------------------------------------------------- */
+/* --- preallocation -------------------------------------------------------- */
 
 /* The lock is held.  Places for at most `bytes` from `at`; *done is how far. */
 static int place_some(Qcow2 *s, uint64_t at, uint64_t bytes, uint64_t *done)
@@ -88,7 +88,7 @@ int qcow2_preallocate_all(BlockNode *n)
     return a.ret;
 }
 
-/* --- shorter -------------------------------------------------------------------------------- */
+/* --- shorter -------------------------------------------------------------- */
 
 /* The lock is held.  Entries from guest cluster `first` on point nowhere. */
 static int drop_from(Qcow2 *s, uint64_t first)
@@ -174,7 +174,7 @@ static int shrink(Qcow2 *s, uint64_t bytes)
     return ret;
 }
 
-/* --- longer --------------------------------------------------------------------------------- */
+/* --- longer --------------------------------------------------------------- */
 
 static int grow(BlockNode *n, uint64_t bytes, BlockPrealloc prealloc)
 {
@@ -273,7 +273,7 @@ int qcow2_truncate(BlockNode *n, uint64_t bytes, BlockPrealloc prealloc,
            : bytes > n->length ? grow(n, bytes, prealloc) : 0;
 }
 
-/* --- empty ---------------------------------------------------------------------------------- */
+/* --- empty ---------------------------------------------------------------- */
 
 int qcow2_make_empty(BlockNode *n)
 {
@@ -292,7 +292,7 @@ int qcow2_make_empty(BlockNode *n)
     return ret;
 }
 
-/* --- the header's names ---------------------------------------------------------------------- */
+/* --- the header's names --------------------------------------------------- */
 
 typedef struct Names {
     Qcow2 *s;

@@ -133,7 +133,7 @@ bool qcow2_read_snapshots(Qcow2 *s, uint32_t n, GError **err)
     return ok;
 }
 
-/* --- the table of snapshots on the disk ------------------------------------------------ */
+/* --- the table of snapshots on the disk ----------------------------------- */
 
 static void put_snapshot(GByteArray *out, const Snapshot *snap)
 {
@@ -205,7 +205,7 @@ static int write_snapshots(Qcow2 *s)
     return old_bytes ? qcow2_change_refcounts(s, old, old_bytes, -1) : 0;
 }
 
-/* --- counting what a table reaches --------------------------------------------------------- */
+/* --- counting what a table reaches ---------------------------------------- */
 
 static int change_entry(Qcow2 *s, uint64_t entry, int by)
 {
@@ -273,7 +273,7 @@ static int drop_tree(Qcow2 *s, const uint64_t *l1, uint32_t size)
     return change_tree(s, l1, size, -1, &steps);
 }
 
-/* --- COPIED -------------------------------------------------------------------------------- */
+/* --- COPIED --------------------------------------------------------------- */
 
 static int is_single(Qcow2 *s, uint64_t at, bool shared, bool *single)
 {
@@ -335,7 +335,7 @@ static int mark_copied(Qcow2 *s, bool shared)
     return ret;
 }
 
-/* --- operations ------------------------------------------------------------------------------ */
+/* --- operations ----------------------------------------------------------- */
 
 static int read_l1(Qcow2 *s, const Snapshot *snap, uint64_t **l1)
 {
@@ -570,7 +570,7 @@ static int do_load(Qcow2 *s, unsigned i)
     return ret;
 }
 
-/* --- for tools ---------------------------------------------------------------------------------- */
+/* --- for tools ------------------------------------------------------------ */
 
 static unsigned snapshot_count(BlockNode *n)
 {

@@ -21,7 +21,7 @@
 
 #include "qcow2.h"
 
-/* --- the caches -------------------------------------------------------------------------- */
+/* --- the caches ----------------------------------------------------------- */
 
 static void free_table(gpointer opaque)
 {
@@ -179,7 +179,7 @@ int qcow2_table(Qcow2 *s, TableCache *c, uint64_t offset, bool fresh,
     return 0;
 }
 
-/* --- in order --------------------------------------------------------------------------- */
+/* --- in order ------------------------------------------------------------- */
 
 /* Entries [from, to) of a table that is in memory as a whole. */
 static int write_entries(Qcow2 *s, const uint64_t *table, uint64_t size,

@@ -88,7 +88,7 @@ static uint64_t peek(uint64_t at)
     return load_be64(buf);
 }
 
-/* --- refused at opening ------------------------------------------------------------------ */
+/* --- refused at opening --------------------------------------------------- */
 
 static const struct {
     const char *name;
@@ -190,7 +190,7 @@ static void test_truncated(void)
     }
 }
 
-/* --- found when they are met ---------------------------------------------------------------- */
+/* --- found when they are met ---------------------------------------------- */
 
 typedef struct Damage {
     const char *name;
@@ -201,17 +201,17 @@ typedef struct Damage {
 } Damage;
 
 static const Damage damages[] = {
-    { "L2 not aligned", L1, 8, UINT64_C(0) + 0x8000000000005200, true },
-    { "L2 behind the end", L1, 8, UINT64_C(0) + 0x8000000100000000, true },
-    { "data not aligned", L2, 8, UINT64_C(0) + 0x8000000000004200, true },
-    { "data behind the end", L2, 8, UINT64_C(0) + 0x8000000100000000, true },
-    { "packed behind the end", L2, 8, UINT64_C(0) + 0x4000000100000000, true },
-    { "L2 on the header", L1, 8, UINT64_C(0) + 0x8000000000000000 + BLOCK,
+    { "L2 not aligned", L1, 8, 0x8000000000005200, true },
+    { "L2 behind the end", L1, 8, 0x8000000100000000, true },
+    { "data not aligned", L2, 8, 0x8000000000004200, true },
+    { "data behind the end", L2, 8, 0x8000000100000000, true },
+    { "packed behind the end", L2, 8, 0x4000000100000000, true },
+    { "L2 on the header", L1, 8, 0x8000000000000000 + BLOCK,
       false },
-    { "data on the header's tables", L2, 8, UINT64_C(0) + 0x8000000000000000 + L1,
+    { "data on the header's tables", L2, 8, 0x8000000000000000 + L1,
       false },
-    { "data on L2", L2, 8, UINT64_C(0) + 0x8000000000000000 + L2, false },
-    { "data on counts", L2, 8, UINT64_C(0) + 0x8000000000000000 + BLOCK, false },
+    { "data on L2", L2, 8, 0x8000000000000000 + L2, false },
+    { "data on counts", L2, 8, 0x8000000000000000 + BLOCK, false },
 };
 
 static void test_met(void)
@@ -246,7 +246,7 @@ static void test_met(void)
     }
 }
 
-/* --- repaired --------------------------------------------------------------------------------- */
+/* --- repaired ------------------------------------------------------------- */
 
 /* `leaks`: -1 for some number. */
 static void check_repair(const char *what, int64_t leaks, bool corrupt)
@@ -330,7 +330,7 @@ static void test_dirty(void)
     node_unref(n);
 }
 
-/* --- chains ------------------------------------------------------------------------------------- */
+/* --- chains --------------------------------------------------------------- */
 
 static void check_chain(const char *file, const char *format,
                         const char *glob)

@@ -84,7 +84,7 @@ static void check_sound(const char *path, uint64_t leaks_allowed)
     }
 }
 
-/* --- one step of the model ---------------------------------------------------------- */
+/* --- one step of the model ------------------------------------------------ */
 
 static void pick(const Model *m, size_t *at, size_t *len)
 {
@@ -247,7 +247,7 @@ static void run_model(const char *keys, const char *options, unsigned steps,
     g_free(m.saved);
 }
 
-/* --- the cases ----------------------------------------------------------------------- */
+/* --- the cases ------------------------------------------------------------ */
 
 static void test_cluster_sizes(void)
 {
