@@ -136,7 +136,7 @@ static bool one(Ctx *c)
     c->rax_group = false;
     if (n->flags & INSN_END && !jit_options.no_chain) {
         if (!c->in_e) {
-            t_save_flags(&c->e);
+            t_save_from(&c->e, &(JitReplay[]) { t_replay_now(c) }[0]);
         }
         e_mov_i64(&c->e, H_AX, (uintptr_t)c->jc);
         e_mov_i64(&c->e, H_CX, c->i);
