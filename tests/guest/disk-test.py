@@ -11,7 +11,8 @@ import subprocess
 import tempfile
 
 import disk
-from guest import Guest, RHEA, cloud_kernel, initramfs, package, run_tests
+from guest import (Guest, RHEA, cloud_kernel, find, initramfs, package,
+                   run_tests)
 
 GRUB = """serial --unit=0 --speed=115200
 terminal_input serial
@@ -150,27 +151,46 @@ def qcow2():
         g.wait(60)
 
 
-def cd():
-    """El Torito, GRUB and the CD itself from ISO 9660."""
-    data = bytes(i * 7 & 255 for i in range(3 << 20))
-    where = tree(data)
+def bootable_cd(where, kernel, initrd, append):
+    """The folder as ISO 9660, with GRUB by El Torito."""
     path = os.path.join(folder(), "cd.iso")
     grub = os.path.join(where, "boot/grub")
     os.makedirs(grub)
     with open(os.path.join(grub, "grub.cfg"), "w") as f:
-        f.write(GRUB.format(kernel="/boot/vmlinuz", initrd="/boot/initrd",
-                            append="cd"))
+        f.write(GRUB.format(kernel=kernel, initrd=initrd, append=append))
     with open(os.path.join(grub, "eltorito.img"), "wb") as f:
         f.write(disk.grub_core("/boot/grub", "i386-pc-eltorito"))
     subprocess.run([disk.tool("xorriso"), "-as", "mkisofs", "-quiet", "-R",
                     "-b", "boot/grub/eltorito.img", "-no-emul-boot",
                     "-boot-load-size", "4", "-boot-info-table", "-o", path,
                     where], check=True, stderr=subprocess.DEVNULL)
+    return path
+
+
+def cd():
+    """El Torito, GRUB and the CD itself from ISO 9660."""
+    data = bytes(i * 7 & 255 for i in range(3 << 20))
+    path = bootable_cd(tree(data), "/boot/vmlinuz", "/boot/initrd", "cd")
     with guest("-cdrom", path, "-boot", "d") as g:
         seen = g.expect(r"sum: ([0-9a-f]{64})", 300).group(1)
         assert seen == hashlib.sha256(data).hexdigest(), seen
         g.wait(60)
 
 
+def installer_cd():
+    """Debian's installer, from its netboot files, to its first menu."""
+    files = package("debian-installer-12-netboot-i386")
+    where = folder()
+    for name, pattern in (("linux", r"/text/debian-installer/i386/linux$"),
+                          ("initrd.gz",
+                           r"/text/debian-installer/i386/initrd.gz$")):
+        shutil.copy(find(files, pattern), os.path.join(where, name))
+    path = bootable_cd(where, "/linux", "/initrd.gz", "")
+    with guest("-m", "512", "-cdrom", path, "-boot", "d") as g:
+        g.expect("Select a language", 600)
+        g.expect("English", 60)
+        return f"menu after {g.seconds():.0f} s"
+
+
 if __name__ == "__main__":
-    run_tests([ide_disk, snapshot, qcow2, cd])
+    run_tests([ide_disk, snapshot, qcow2, cd, installer_cd])
