@@ -285,6 +285,14 @@ static void test_keys(void)
     g_assert_cmphex(*pte & D, ==, D);
 }
 
+/* A TLB of four entries forgets, and that is right. */
+static void no_fill_since(uint64_t n)
+{
+    if (!tcg_test.few_entries) {
+        g_assert_cmpuint(env->tcg->n_fills, ==, n);
+    }
+}
+
 /* PKRU drops what it changes for, and nothing else. */
 static void test_new_pkru(void)
 {
@@ -302,7 +310,7 @@ static void test_new_pkru(void)
     fills = env->tcg->n_fills;
     tlb_new_pkru(env, 0xf << 12 | 3 << 2);      /* keys 6, 7 and 1 */
     put(VA, 3);
-    g_assert_cmpuint(env->tcg->n_fills, ==, fills);
+    no_fill_since(fills);
     tlb_new_pkru(env, 2 << 10);
     get(VA);
     pf_write(VA, E_P | E_W | E_U | E_PK);
@@ -754,10 +762,10 @@ static void test_pcid(void)
     fills = env->tcg->n_fills;
     g_assert_cmphex(get(VA), ==, 0x12);
     put(VA, 0x13);
-    g_assert_cmpuint(env->tcg->n_fills, ==, fills);
+    no_fill_since(fills);
     switch_to(ROOT2, 2, true);
     g_assert_cmphex(get(VA), ==, 0x23);
-    g_assert_cmpuint(env->tcg->n_fills, ==, fills);
+    no_fill_since(fills);
     /* Bit 63 clear: the new one's are gone, the old one's not. */
     *one = (DATA + 0x2000) | P | W | U;
     switch_to(ROOT, 1, false);
@@ -765,7 +773,7 @@ static void test_pcid(void)
     switch_to(ROOT2, 2, true);
     fills = env->tcg->n_fills;
     g_assert_cmphex(get(VA), ==, 0x23);
-    g_assert_cmpuint(env->tcg->n_fills, ==, fills);
+    no_fill_since(fills);
     /* INVPCID of one that is not present. */
     *one = DATA | P | W | U;
     tlb_flush_pcid(env, 1, false);
