@@ -523,7 +523,7 @@ void ide_write(IdeChannel *ch, unsigned reg, uint8_t val)
 
 /* --- bus and drives ------------------------------------------------------------------------------ */
 
-const BusType ide_bus_type = { .name = "IDE" };
+const BusType ide_bus_type = { .name = "IDE", .max_devices = 2 };
 
 void ide_channel_init(IdeChannel *ch, Device *owner, const char *name,
                       unsigned index, const IdeDmaOps *ops)

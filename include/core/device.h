@@ -169,6 +169,7 @@ Region *device_region(Device *dev, unsigned i);
 
 struct BusType {
     const char *name;           /* "ISA", "PCI": as `-device X,help` shows */
+    unsigned max_devices;       /* on one bus; 0: whatever its addresses allow */
     /* Lines of `info qtree` about a device on it; may be NULL. */
     void (*print)(Bus *, Device *, GString *);
     /* The device's path component for firmware ("pci@i0cf8"); may be NULL. */
@@ -185,7 +186,8 @@ struct Bus {
 /* Embedded in its owner, which calls this in realize. */
 void bus_init(Bus *bus, const BusType *type, Device *owner, const char *name);
 void bus_destroy(Bus *bus);
-/* By name, or the first of the type when `name` is NULL. */
+/* By name, or the first of the type when `name` is NULL: the first with room
+ * if there is one. */
 Bus *bus_find(const BusType *type, const char *name);
 
 /* `info qtree` */

@@ -274,17 +274,28 @@ void bus_destroy(Bus *bus)
     *bus = (Bus) {};
 }
 
+static bool is_full(const Bus *bus)
+{
+    return bus->type->max_devices
+           && bus->devices->len >= bus->type->max_devices;
+}
+
 Bus *bus_find(const BusType *type, const char *name)
 {
+    Bus *full = NULL;
+
     for (unsigned i = 0; all_buses && i < all_buses->len; i++) {
         Bus *bus = g_ptr_array_index(all_buses, i);
 
         if ((!type || bus->type == type)
             && (!name || !strcmp(bus->name, name))) {
-            return bus;
+            if (name || !is_full(bus)) {
+                return bus;
+            }
+            full = full ? full : bus;
         }
     }
-    return NULL;
+    return full;
 }
 
 /* --- info qtree -------------------------------------------------------------------- */

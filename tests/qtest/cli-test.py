@@ -230,6 +230,8 @@ GOOD = [
     """-device '{{"driver":"isa-debug-exit","iobase":1281}}'""",
     "-debugcon file:{tmp}/debugcon -parallel file:{tmp}/lpt -parallel none",
     "-global isa-debug-exit.iobase=0x501 -device isa-debug-exit",
+    "-nodefaults " + " ".join(f"-blockdev driver=null-co,node-name=n{i} "
+                              f"-device ide-hd,drive=n{i}" for i in range(4)),
     "-global PIIX4_PM.disable_s3=1 -global PIIX4_PM.disable_s4=1",
     "-name guest=x,process=rhea-test,debug-threads=on "
     "-uuid 00112233-4455-6677-8899-aabbccddeeff",

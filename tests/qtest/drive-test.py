@@ -105,6 +105,9 @@ MISTAKES = [
      r"-blockdev .*: could not open '/nowhere/y'"),
     ("-blockdev driver=null-co,node-name=n -blockdev driver=null-co,"
      "node-name=n", r"duplicate node name 'n'"),
+    ("-nodefaults " + " ".join(f"-blockdev driver=null-co,node-name=n{i} "
+                               f"-device ide-hd,drive=n{i}" for i in range(5)),
+     r"-device ide-hd,drive=n4: .*in use"),
     ("-device ide-hd", r"-device ide-hd: .*needs drive="),
     ("-device ide-hd,drive=nope", r"there is no drive 'nope'"),
     ("-device ide-hd,drive=n,bus=ide.7 -blockdev driver=null-co,node-name=n",
