@@ -442,7 +442,9 @@ void *jit_transfer_cold(Env *env, const JitCode *jc, unsigned i)
     copy[0] = b->insns[i];
     copy[1].fn = run_sentinel;
     jit_from_raw(env, env->cc_raw);
-    env->budget = INT32_MIN / 2;        /* insn_jump() comes back */
+    /* insn_jump() takes the length of the block so far from it, which for a
+     * copy is any number, and comes back when it is negative. */
+    env->budget = (int32_t)(INT32_MIN / 2 + (copy - b->insns + 1));
     if (jc->fns[i](env, copy) == &copy[1]) {
         env->s.rip = insn_next_rip(env, copy);
     }
