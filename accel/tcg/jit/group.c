@@ -117,7 +117,8 @@ static bool writes(const Insn *n, Kind k, unsigned base)
     if (k == READS || (k == WRITES_RM && n->flags & INSN_MEM)) {
         return false;
     }
-    return (n->size == 1 ? reg >> 3 : reg) == base;
+    /* Registers of bytes are numbered by eights; CRC32's size is its source's. */
+    return (n->size == 1 && n->op != OP_CRC32_R_RM ? reg >> 3 : reg) == base;
 }
 
 bool t_may_write(const Insn *n, unsigned reg)

@@ -622,6 +622,36 @@ static void test_empty_slot(void)
     g_assert_cmpuint(guest_env(0)->s.gpr[R_RCX], ==, 200);
 }
 
+/* A check after it may spoil flags that TEST of the register would give again:
+ * not when CRC32 of a byte has changed that register. */
+GUEST_CODE(replay_main, "64",
+    "mov $200, %r9d\n"
+    "xor %r10d, %r10d\n"
+    "mov $0x6000, %esi\n"
+    "1: xor %edx, %edx\n"
+    "mov $0x57, %al\n"
+    "xor %dl, %dl\n"
+    "crc32b %al, %edx\n"
+    "movdqu (%rsi), %xmm1\n"
+    "jz 2f\n"
+    "inc %r10d\n"
+    "2: dec %r9d\n"
+    "jnz 1b\n"
+    "mov %r10d, %eax\n"
+    GUEST_EXIT);
+
+static void test_replay(void)
+{
+    guest_reset();
+    GUEST_LOAD(CODE, replay_main);
+    guest_long(0, CODE, TABLES);
+    guest_env(0)->s.gpr[R_RSP] = STACK;
+    guest_env(0)->s.cr4 |= CR4_OSFXSR;
+    jit_options.threshold = 0;
+    g_assert_cmphex(guest_run(1), ==, 0);
+    g_assert_cmpuint(guest_env(0)->s.gpr[R_R10], ==, 0);
+}
+
 int main(int argc, char **argv)
 {
     int status;
@@ -639,6 +669,7 @@ int main(int argc, char **argv)
         g_test_add_func("/jit/tight", test_tight);
         g_test_add_func("/jit/moving", test_moving);
         g_test_add_func("/jit/empty_slot", test_empty_slot);
+        g_test_add_func("/jit/replay", test_replay);
     }
     status = g_test_run();
     guest_free();
