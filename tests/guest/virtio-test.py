@@ -168,7 +168,7 @@ def legacy_intx():
     with guest(*kernel("pci=nomsi"), "-drive",
                f"id=d,if=none,file={path},format=raw", "-device",
                "virtio-blk-pci,drive=d,disable-modern=on") as g:
-        assert g.expect(r"msi lines: (\d+)", 300).group(1) == "0"
+        assert g.expect(r"msi lines: (\d+)\s", 300).group(1) == "0"
         two_boots(g, path)
 
 
@@ -179,7 +179,7 @@ def four_cpus_iothread():
                "-drive", f"id=d,if=none,file={path},format=raw", "-device",
                "virtio-blk-pci-non-transitional,drive=d,iothread=io,"
                "serial=rhea-1") as g:
-        seen = g.expect(r"queues: (\d+) serial: (\S+)", 300)
+        seen = g.expect(r"queues: (\d+) serial: (\S+)\s", 300)
         assert seen.groups() == ("4", "rhea-1"), seen
         two_boots(g, path)
 
@@ -190,7 +190,7 @@ def packed():
     with guest(*kernel("pci=nomsi"), "-object", "iothread,id=io", "-drive",
                f"id=d,if=none,file={path},format=raw", "-device",
                "virtio-blk-pci,drive=d,packed=on,iothread=io") as g:
-        assert g.expect(r"features: ([01]+)", 300).group(1)[34] == "1"
+        assert g.expect(r"features: ([01]+)\s", 300).group(1)[34] == "1"
         two_boots(g, path)
 
 
