@@ -287,7 +287,7 @@ const Insn *insn_jump(Env *env, const Insn *insn, uint64_t rip)
     uint64_t off = rip - env->rip_base;
     const JumpEntry *j;
 
-    env->budget -= insn - b->insns + 1;
+    env->budget -= block_charge(b, insn);
     if (unlikely(must_look(env) || env->budget < 0)) {
         env->s.rip = rip;
         return NULL;
@@ -320,7 +320,7 @@ const Insn *insn_jump_far(Env *env, const Insn *insn)
     uint64_t rip = env->s.rip;
     const JumpEntry *j;
 
-    env->budget -= insn - env->block->insns + 1;
+    env->budget -= block_charge(env->block, insn);
     /* IF may have been set: then even what was not to stop us counts. */
     if (cpu_pending(env->cpu) || env->budget < 0 || env->mode & DM_TF
         || !(env->mode & DM_FLAT)) {

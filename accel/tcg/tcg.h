@@ -349,6 +349,13 @@ typedef struct Block {
     Insn insns[];               /* n_insns and the end */
 } Block;
 
+/* What insn_jump() takes off the budget: how many instructions of the block
+ * have been executed with `insn`.  Any number for a copy outside of it. */
+static inline int64_t block_charge(const Block *b, const Insn *insn)
+{
+    return insn - b->insns + 1;
+}
+
 struct CodePage {
     CodePage *hash_next;        /* (A) */
     RamBlock *rb;

@@ -153,7 +153,7 @@ static void on_kick_fd(int fd, GIOCondition events, void *opaque)
     }
 }
 
-/* From here on the queue is kicked by its eventfd only. */
+/* From here on the queue is kicked by its eventfd only, if there is one. */
 int virtio_kick_fd(void *opaque)
 {
     VirtQueue *vq = opaque;
@@ -162,7 +162,7 @@ int virtio_kick_fd(void *opaque)
     if (vq->kick_fd < 0) {
         fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (fd < 0) {
-            g_error("eventfd: %s", g_strerror(errno));
+            return -1;
         }
         vq->watch = loop_watch(vq->v->loop, fd, G_IO_IN, on_kick_fd, vq);
         __atomic_store_n(&vq->kick_fd, fd, __ATOMIC_RELEASE);
@@ -507,36 +507,6 @@ static void free_queues(Virtio *v)
     v->n_queues = 0;
 }
 
-bool virtio_realize(Virtio *v, GError **err)
-{
-    v->loop = loop_main();
-    v->ring = &vring_split;
-    v->offered = ring_features(v);
-    v->config = g_malloc0(MAX(v->ops->config_bytes, 1));
-    if (!v->ops->realize(v, err)) {
-        free_queues(v);
-        g_clear_pointer(&v->config, g_free);
-        return false;
-    }
-    v->scratch = g_new(struct iovec, VQ_MAX_DESCS);
-    v->queue_image_bytes = v->n_queues * VIRTIO_QUEUE_IMAGE_BYTES;
-    v->queue_image = g_malloc0(v->queue_image_bytes);
-    timer_init(&v->again, v->loop, CLK_HOST, on_again, v);
-    for (unsigned i = 0; i < v->n_queues; i++) {
-        vq_reset(v->vqs[i]);
-        if (v->loop != loop_main()) {
-            virtio_kick_fd(v->vqs[i]);
-        }
-    }
-    v->config_vector = VQ_NO_VECTOR;
-    if (!all) {
-        all = g_ptr_array_new();
-        machine_add_state_hook(on_run_state, NULL);
-    }
-    g_ptr_array_add(all, v);
-    return true;
-}
-
 static void stop_watching(void *opaque)
 {
     Virtio *v = opaque;
@@ -547,6 +517,49 @@ static void stop_watching(void *opaque)
             close(v->vqs[i]->kick_fd);
         }
     }
+}
+
+/* An iothread's queues are kicked by eventfds, whoever kicks. */
+static bool make_kick_fds(Virtio *v, GError **err)
+{
+    for (unsigned i = 0; v->loop != loop_main() && i < v->n_queues; i++) {
+        if (virtio_kick_fd(v->vqs[i]) < 0) {
+            g_set_error(err, OPT_ERROR, OPT_ERROR_INVALID,
+                        "no eventfd for queue %u of %u: %s", i, v->n_queues,
+                        g_strerror(errno));
+            virtio_in_loop(v, stop_watching, v);
+            v->ops->unrealize(v);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool virtio_realize(Virtio *v, GError **err)
+{
+    v->loop = loop_main();
+    v->ring = &vring_split;
+    v->offered = ring_features(v);
+    v->config = g_malloc0(MAX(v->ops->config_bytes, 1));
+    if (!v->ops->realize(v, err) || !make_kick_fds(v, err)) {
+        free_queues(v);
+        g_clear_pointer(&v->config, g_free);
+        return false;
+    }
+    v->scratch = g_new(struct iovec, VQ_MAX_DESCS);
+    v->queue_image_bytes = v->n_queues * VIRTIO_QUEUE_IMAGE_BYTES;
+    v->queue_image = g_malloc0(v->queue_image_bytes);
+    timer_init(&v->again, v->loop, CLK_HOST, on_again, v);
+    for (unsigned i = 0; i < v->n_queues; i++) {
+        vq_reset(v->vqs[i]);
+    }
+    v->config_vector = VQ_NO_VECTOR;
+    if (!all) {
+        all = g_ptr_array_new();
+        machine_add_state_hook(on_run_state, NULL);
+    }
+    g_ptr_array_add(all, v);
+    return true;
 }
 
 void virtio_unrealize(Virtio *v)

@@ -30,9 +30,6 @@ int img_amend(int argc, char **argv)
                 return 1;
             }
             break;
-        case 'f':
-            how.format = optarg;
-            break;
         case 't':
             how.cache = optarg;
             break;
@@ -44,13 +41,10 @@ int img_amend(int argc, char **argv)
             break;
         case OPT_FORCE:         /* about keys of encrypted images */
             break;
-        case OPT_IMAGE_OPTS:
-            how.image_opts = true;
-            break;
-        case OPT_OBJECT:
-            return img_no_objects(optarg);
         default:
-            return 1;
+            if (!img_common_option(c, &how)) {
+                return 1;
+            }
         }
     }
     if (help) {

@@ -136,9 +136,6 @@ int img_check(int argc, char **argv)
 
     while ((c = img_getopt(argc, argv, "f:r:T:qU", words)) != -1) {
         switch (c) {
-        case 'f':
-            how.format = optarg;
-            break;
         case 'r':
             if (strcmp(optarg, "leaks") && strcmp(optarg, "all")) {
                 return img_usage("Unknown option value for -r (expecting "
@@ -152,20 +149,13 @@ int img_check(int argc, char **argv)
         case 'q':
             quiet = true;
             break;
-        case 'U':
-            how.force_share = true;
-            break;
         case OPT_OUTPUT:
             output = optarg;
             break;
-        case OPT_IMAGE_OPTS:
-            how.image_opts = true;
-            break;
-        case OPT_OBJECT:
-            return img_error("--object %s: no objects are supported here",
-                             optarg);
         default:
-            return 1;
+            if (!img_common_option(c, &how)) {
+                return 1;
+            }
         }
     }
     if (optind != argc - 1) {

@@ -259,9 +259,6 @@ int img_compare(int argc, char **argv)
 
     while ((c = img_getopt(argc, argv, "f:F:T:pqsU", words)) != -1) {
         switch (c) {
-        case 'f':
-            how.format = optarg;
-            break;
         case 'F':
             format_b = optarg;
             break;
@@ -277,17 +274,10 @@ int img_compare(int argc, char **argv)
         case 's':
             k.strict = true;
             break;
-        case 'U':
-            how.force_share = true;
-            break;
-        case OPT_IMAGE_OPTS:
-            how.image_opts = true;
-            break;
-        case OPT_OBJECT:
-            img_no_objects(optarg);
-            return 2;
         default:
-            return 2;
+            if (!img_common_option(c, &how)) {
+                return 2;
+            }
         }
     }
     if (optind != argc - 2) {

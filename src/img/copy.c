@@ -118,9 +118,6 @@ int img_commit(int argc, char **argv)
 
     while ((c = img_getopt(argc, argv, "f:b:dpqt:r:", words)) != -1) {
         switch (c) {
-        case 'f':
-            how.format = optarg;
-            break;
         case 'b':
             base = optarg;
             drop = true;
@@ -139,13 +136,10 @@ int img_commit(int argc, char **argv)
             break;
         case 'r':
             return img_error("-r %s: there is no rate limit here", optarg);
-        case OPT_IMAGE_OPTS:
-            how.image_opts = true;
-            break;
-        case OPT_OBJECT:
-            return img_no_objects(optarg);
         default:
-            return 1;
+            if (!img_common_option(c, &how)) {
+                return 1;
+            }
         }
     }
     if (optind != argc - 1) {
@@ -304,9 +298,6 @@ int img_rebase(int argc, char **argv)
 
     while ((c = img_getopt(argc, argv, "f:F:b:upt:T:qU", words)) != -1) {
         switch (c) {
-        case 'f':
-            how.format = optarg;
-            break;
         case 'F':
             format = optarg;
             break;
@@ -330,13 +321,10 @@ int img_rebase(int argc, char **argv)
             break;
         case 'U':
             break;              /* the image itself is written */
-        case OPT_IMAGE_OPTS:
-            how.image_opts = true;
-            break;
-        case OPT_OBJECT:
-            return img_no_objects(optarg);
         default:
-            return 1;
+            if (!img_common_option(c, &how)) {
+                return 1;
+            }
         }
     }
     if (optind != argc - 1) {
@@ -484,22 +472,13 @@ int img_dd(int argc, char **argv)
 
     while ((c = img_getopt(argc, argv, "f:O:U", words)) != -1) {
         switch (c) {
-        case 'f':
-            how.format = optarg;
-            break;
         case 'O':
             out_format = optarg;
             break;
-        case 'U':
-            how.force_share = true;
-            break;
-        case OPT_IMAGE_OPTS:
-            how.image_opts = true;
-            break;
-        case OPT_OBJECT:
-            return img_no_objects(optarg);
         default:
-            return 1;
+            if (!img_common_option(c, &how)) {
+                return 1;
+            }
         }
     }
     for (; optind < argc; optind++) {

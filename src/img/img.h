@@ -57,6 +57,10 @@ int img_error(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
 /* getopt_long() with qemu-img's messages: '?' is answered there. */
 int img_getopt(int argc, char **argv, const char *letters,
                const struct option *words);
+/* What `c` from img_getopt() says of the image, where a command has no use of
+ * its own for it: -f, -U, --image-opts; --object is refused.  False: the
+ * command fails, and why has been said. */
+bool img_common_option(int c, ImgOpen *how);
 bool img_is_json(const char *output, bool *json);
 /* Bytes from "10M"; false after a line. */
 bool img_parse_size(const char *text, const char *what, uint64_t *bytes);

@@ -215,26 +215,16 @@ int img_info(int argc, char **argv)
 
     while ((c = img_getopt(argc, argv, "f:U", words)) != -1) {
         switch (c) {
-        case 'f':
-            i.how.format = optarg;
-            break;
-        case 'U':
-            i.how.force_share = true;
-            break;
         case OPT_OUTPUT:
             output = optarg;
             break;
         case OPT_BACKING_CHAIN:
             i.chain = true;
             break;
-        case OPT_IMAGE_OPTS:
-            i.how.image_opts = true;
-            break;
-        case OPT_OBJECT:
-            return img_error("--object %s: no objects are supported here",
-                             optarg);
         default:
-            return 1;
+            if (!img_common_option(c, &i.how)) {
+                return 1;
+            }
         }
     }
     if (optind != argc - 1) {

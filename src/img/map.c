@@ -141,9 +141,6 @@ int img_map(int argc, char **argv)
 
     while ((c = img_getopt(argc, argv, "f:s:l:U", words)) != -1) {
         switch (c) {
-        case 'f':
-            how.format = optarg;
-            break;
         case 's':
             if (!img_parse_size(optarg, "start offset", &start)) {
                 return 1;
@@ -154,19 +151,13 @@ int img_map(int argc, char **argv)
                 return 1;
             }
             break;
-        case 'U':
-            how.force_share = true;
-            break;
         case OPT_OUTPUT:
             output = optarg;
             break;
-        case OPT_IMAGE_OPTS:
-            how.image_opts = true;
-            break;
-        case OPT_OBJECT:
-            return img_no_objects(optarg);
         default:
-            return 1;
+            if (!img_common_option(c, &how)) {
+                return 1;
+            }
         }
     }
     if (optind != argc - 1) {

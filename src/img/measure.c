@@ -85,9 +85,6 @@ int img_measure(int argc, char **argv)
 
     while ((c = img_getopt(argc, argv, "f:l:o:O:U", words)) != -1) {
         switch (c) {
-        case 'f':
-            k.how.format = optarg;
-            break;
         case 'l':
             k.snapshot = optarg;
             break;
@@ -99,22 +96,16 @@ int img_measure(int argc, char **argv)
         case 'O':
             k.format = optarg;
             break;
-        case 'U':
-            k.how.force_share = true;
-            break;
-        case OPT_IMAGE_OPTS:
-            k.how.image_opts = true;
-            break;
         case OPT_OUTPUT:
             output = optarg;
             break;
         case OPT_SIZE:
             size = optarg;
             break;
-        case OPT_OBJECT:
-            return img_no_objects(optarg);
         default:
-            return 1;
+            if (!img_common_option(c, &k.how)) {
+                return 1;
+            }
         }
     }
     if (!img_is_json(output, &k.json)) {

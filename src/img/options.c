@@ -149,3 +149,23 @@ int img_no_objects(const char *object)
 {
     return img_error("--object %s: no objects are supported here", object);
 }
+
+bool img_common_option(int c, ImgOpen *how)
+{
+    switch (c) {
+    case 'f':
+        how->format = optarg;
+        return true;
+    case 'U':
+        how->force_share = true;
+        return true;
+    case OPT_IMAGE_OPTS:
+        how->image_opts = true;
+        return true;
+    case OPT_OBJECT:
+        img_no_objects(optarg);
+        return false;
+    default:
+        return false;
+    }
+}

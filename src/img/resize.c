@@ -63,14 +63,8 @@ int img_resize(int argc, char **argv)
     size = argv[--argc];
     while ((c = img_getopt(argc, argv, "f:q", words)) != -1) {
         switch (c) {
-        case 'f':
-            how.format = optarg;
-            break;
         case 'q':
             quiet = true;
-            break;
-        case OPT_IMAGE_OPTS:
-            how.image_opts = true;
             break;
         case OPT_SHRINK:
             shrink = true;
@@ -85,10 +79,10 @@ int img_resize(int argc, char **argv)
                 return img_error("Invalid preallocation mode '%s'", optarg);
             }
             break;
-        case OPT_OBJECT:
-            return img_no_objects(optarg);
         default:
-            return 1;
+            if (!img_common_option(c, &how)) {
+                return 1;
+            }
         }
     }
     if (optind != argc - 1) {

@@ -77,21 +77,12 @@ int img_snapshot(int argc, char **argv)
             action = c;
             name = optarg;
             break;
-        case 'f':
-            how.format = optarg;
-            break;
         case 'q':
             break;
-        case 'U':
-            how.force_share = true;
-            break;
-        case OPT_IMAGE_OPTS:
-            how.image_opts = true;
-            break;
-        case OPT_OBJECT:
-            return img_no_objects(optarg);
         default:
-            return 1;
+            if (!img_common_option(c, &how)) {
+                return 1;
+            }
         }
     }
     if (optind != argc - 1) {

@@ -113,12 +113,14 @@ static Kind kind(const Insn *n)
 static bool writes(const Insn *n, Kind k, unsigned base)
 {
     unsigned reg = k == WRITES_RM ? n->rm : n->reg;
+    unsigned width = insn_info(n->op)->opnd[0] & OPD_WIDTH;
 
     if (k == READS || (k == WRITES_RM && n->flags & INSN_MEM)) {
         return false;
     }
-    /* Registers of bytes are numbered by eights; CRC32's size is its source's. */
-    return (n->size == 1 && n->op != OP_CRC32_R_RM ? reg >> 3 : reg) == base;
+    /* Registers of bytes are numbered by eights.  Where operands differ in
+     * width (CRC32), Insn.size is not what is written. */
+    return ((width ? width == W_1 : n->size == 1) ? reg >> 3 : reg) == base;
 }
 
 bool t_may_write(const Insn *n, unsigned reg)

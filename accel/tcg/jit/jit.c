@@ -442,9 +442,8 @@ void *jit_transfer_cold(Env *env, const JitCode *jc, unsigned i)
     copy[0] = b->insns[i];
     copy[1].fn = run_sentinel;
     jit_from_raw(env, env->cc_raw);
-    /* insn_jump() takes the length of the block so far from it, which for a
-     * copy is any number, and comes back when it is negative. */
-    env->budget = (int32_t)(INT32_MIN / 2 + (copy - b->insns + 1));
+    /* Negative after the charge: insn_jump() comes back. */
+    env->budget = (int32_t)(INT32_MIN / 2 + block_charge(b, copy));
     if (jc->fns[i](env, copy) == &copy[1]) {
         env->s.rip = insn_next_rip(env, copy);
     }

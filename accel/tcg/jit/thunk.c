@@ -32,6 +32,21 @@ static void spill_for_c(Emit *e, bool load)
     }
 }
 
+/* fn(env, RAX: the JitCode, RCX: which instruction) on the stack of C, with the
+ * guest's registers in Env; then RAX is tested. */
+static void call_with_place(Emit *e, uintptr_t fn)
+{
+    spill(e, false);
+    e_gs(e, 8, 0x89, H_SP, JOFF(sp));
+    e_gs(e, 8, 0x8b, H_SP, JOFF(c_sp));
+    e_gs(e, 8, 0x8b, H_DI, OFF(jit_self));
+    e_mov(e, 8, H_SI, H_AX);
+    e_mov(e, 4, H_DX, H_CX);
+    e_mov_i64(e, H_AX, fn);
+    e_rr(e, 4, 0xff, 2, H_AX);
+    e_rr(e, 8, 0x85, H_AX, H_AX);
+}
+
 void jit_make_thunks(void)
 {
     static const uint8_t saved[] = { H_BX, H_BP, H_12, H_13, H_14, H_15 };
@@ -66,15 +81,7 @@ void jit_make_thunks(void)
     /* RAX: the JitCode, RCX: which instruction. */
     t_align8(e);
     jit_space.fallback = e->p;
-    spill(e, false);
-    e_gs(e, 8, 0x89, H_SP, JOFF(sp));
-    e_gs(e, 8, 0x8b, H_SP, JOFF(c_sp));
-    e_gs(e, 8, 0x8b, H_DI, OFF(jit_self));
-    e_mov(e, 8, H_SI, H_AX);
-    e_mov(e, 4, H_DX, H_CX);
-    e_mov_i64(e, H_AX, (uintptr_t)jit_fallback);
-    e_rr(e, 4, 0xff, 2, H_AX);
-    e_rr(e, 8, 0x85, H_AX, H_AX);
+    call_with_place(e, (uintptr_t)jit_fallback);
     e8(e, 0x75);
     jnz = e->p;
     e8(e, 0);
@@ -92,15 +99,7 @@ void jit_make_thunks(void)
     /* RAX: the JitCode, RCX: which instruction; jumped to. */
     t_align8(e);
     jit_space.transfer = e->p;
-    spill(e, false);
-    e_gs(e, 8, 0x89, H_SP, JOFF(sp));
-    e_gs(e, 8, 0x8b, H_SP, JOFF(c_sp));
-    e_gs(e, 8, 0x8b, H_DI, OFF(jit_self));
-    e_mov(e, 8, H_SI, H_AX);
-    e_mov(e, 4, H_DX, H_CX);
-    e_mov_i64(e, H_AX, (uintptr_t)jit_transfer);
-    e_rr(e, 4, 0xff, 2, H_AX);
-    e_rr(e, 8, 0x85, H_AX, H_AX);
+    call_with_place(e, (uintptr_t)jit_transfer);
     e8(e, 0x0f);                                    /* jz */
     e8(e, 0x84);
     e_rel32(e->p, restore);

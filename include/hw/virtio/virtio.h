@@ -178,7 +178,8 @@ void virtio_queue_set_pfn(Virtio *v, uint32_t pfn, uint32_t page_bytes,
                           uint32_t align);
 /* VIRTIO_F_RING_RESET; waits until it is done. */
 void virtio_queue_reset(Virtio *v, VirtQueue *vq);
-/* For a doorbell: the eventfd that kicks this VirtQueue. */
+/* For a doorbell: the eventfd that kicks this VirtQueue; -1 (errno): the host
+ * has none to give. */
 int virtio_kick_fd(void *vq);
 /* Any thread. */
 void virtio_kick(Virtio *v, unsigned index);
