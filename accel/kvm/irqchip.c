@@ -18,6 +18,7 @@
 
 #include "base/log.h"
 #include "base/trace.h"
+#include "core/msi-fd.h"
 #include "loop/timer.h"
 
 enum { FIRST_MSI_GSI = IOAPIC_N_PINS, N_GSIS_MAX = 1024, CASCADE = 2 };
@@ -96,11 +97,16 @@ int kvm_msi_route_new(uint64_t addr, uint32_t data)
 
 bool kvm_msi_route_set(int gsi, uint64_t addr, uint32_t data)
 {
+    Message old;
     bool ok;
 
     g_mutex_lock(&routes_mutex);
+    old = messages[gsi];
     messages[gsi] = (Message) { true, addr, data };
     ok = set_routes();
+    if (!ok) {
+        messages[gsi] = old;
+    }
     g_mutex_unlock(&routes_mutex);
     return ok;
 }
@@ -124,6 +130,31 @@ bool kvm_irqfd(int fd, int resample, int gsi, bool assign)
 
     return kvm_apic_in_kernel() && kvm_vm(KVM_IRQFD, &e) == 0;
 }
+
+/* An eventfd as the wire of a message. */
+static int connect_fd(int fd, uint64_t addr, uint32_t data)
+{
+    int gsi = kvm_msi_route_new(addr, data);
+
+    if (gsi >= 0 && !kvm_irqfd(fd, -1, gsi, true)) {
+        kvm_msi_route_free(gsi);
+        gsi = -1;
+    }
+    return gsi;
+}
+
+static void disconnect_fd(int fd, int gsi)
+{
+    if (!kvm_irqfd(fd, -1, gsi, false)) {
+        warn("KVM: an eventfd stays connected to GSI %d", gsi);
+    }
+    kvm_msi_route_free(gsi);
+}
+
+static const MsiFdOps fd_ops = {
+    .connect = connect_fd, .change = kvm_msi_route_set,
+    .disconnect = disconnect_fd,
+};
 
 void kvm_msi(uint64_t addr, uint32_t data)
 {
@@ -380,6 +411,9 @@ bool kvm_irqchip_init(GError **err)
         return true;
     }
     msi_set_receiver(kvm_msi);
+    if (kvm_check(KVM_CAP_IRQFD) && kvm_check(KVM_CAP_IRQ_ROUTING)) {
+        msi_fd_ops = &fd_ops;
+    }
     irqchip_owner = &owner;
     if (kvm.chips == CHIPS_SPLIT) {
         if (!kvm_check(KVM_CAP_SPLIT_IRQCHIP)

@@ -156,7 +156,8 @@ bool kvm_irqchip_init(GError **err);
 int kvm_msi_route_new(uint64_t addr, uint32_t data);
 bool kvm_msi_route_set(int gsi, uint64_t addr, uint32_t data);
 void kvm_msi_route_free(int gsi);
-/* `fd` raises `gsi`; `resample` (-1: none) is signalled at the EOI. */
+/* `fd` raises `gsi`; `resample` (-1: none) is signalled at the EOI, where the
+ * IOAPIC is KVM's. */
 bool kvm_irqfd(int fd, int resample, int gsi, bool assign);
 void kvm_msi(uint64_t addr, uint32_t data);
 void kvm_print_chips(GString *out);

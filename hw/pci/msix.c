@@ -10,9 +10,8 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "hw/pci/pci.h"
-
 #include "base/trace.h"
+#include "pci-private.h"
 
 enum { ENTRY_WORDS = 4, ADDR_LO = 0, ADDR_HI = 1, DATA = 2, CTRL = 3 };
 
@@ -48,13 +47,32 @@ static bool masked(PciDevice *pci, unsigned vector)
            || word(&pci->msix, vector, CTRL) & PCI_MSIX_ENTRY_CTRL_MASKBIT;
 }
 
-static void send(PciDevice *pci, unsigned vector)
+static bool message(PciDevice *pci, unsigned vector, uint64_t *addr,
+                    uint32_t *data)
 {
     Msix *m = &pci->msix;
 
-    if (__atomic_load_n(&pci->bus_master, __ATOMIC_ACQUIRE)) {
-        msi_send((uint64_t)word(m, vector, ADDR_HI) << 32
-                 | word(m, vector, ADDR_LO), word(m, vector, DATA));
+    *addr = (uint64_t)word(m, vector, ADDR_HI) << 32
+            | word(m, vector, ADDR_LO);
+    *data = word(m, vector, DATA);
+    return __atomic_load_n(&pci->bus_master, __ATOMIC_ACQUIRE);
+}
+
+bool msix_may_send(PciDevice *pci, unsigned vector, uint64_t *addr,
+                   uint32_t *data)
+{
+    return msix_enabled(pci) && !masked(pci, vector)
+           && message(pci, vector, addr, data);
+}
+
+static void send(PciDevice *pci, unsigned vector)
+{
+    uint64_t addr;
+    uint32_t data;
+
+    if (!msix_fd_send(&pci->msix, vector)
+        && message(pci, vector, &addr, &data)) {
+        msi_send(addr, data);
     }
 }
 
@@ -102,6 +120,7 @@ void msix_config_written(PciDevice *pci, unsigned at, unsigned size)
     unsigned reg = pci->msix_cap + PCI_MSIX_FLAGS + 1;
 
     if (at <= reg && reg < at + size) {
+        msix_fds_update(pci, 0, pci->msix.n);
         send_pending(pci, 0, pci->msix.n);
     }
 }
@@ -127,6 +146,7 @@ static void table_write(void *opaque, hwaddr at, uint64_t val, unsigned size)
     }
     __atomic_store_n(word_at(&pci->msix, vector, field), (uint32_t)val,
                      __ATOMIC_SEQ_CST);
+    msix_fds_update(pci, vector, 1);
     if (field == CTRL && !val) {
         send_pending(pci, vector, 1);
     }
@@ -228,6 +248,7 @@ void msix_reset(PciDevice *pci)
     for (unsigned v = 0; v < m->n; v++) {
         *word_at(m, v, CTRL) = PCI_MSIX_ENTRY_CTRL_MASKBIT;
     }
+    msix_fds_update(pci, 0, m->n);
 }
 
 void msix_free(PciDevice *pci)
@@ -237,6 +258,7 @@ void msix_free(PciDevice *pci)
     if (!m->n) {
         return;
     }
+    msix_fds_free(m);
     m->n = 0;
     region_destroy(&m->table_io);
     region_destroy(&m->pba_io);

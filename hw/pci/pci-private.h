@@ -14,4 +14,14 @@ void pci_bus_unplug(PciDevice *pci);
 /* The function's (one) INTx pin changed. */
 void pci_bus_intx(PciDevice *pci, bool level);
 
+/* Would the vector's message be sent now?  Then, which. */
+bool msix_may_send(PciDevice *pci, unsigned vector, uint64_t *addr,
+                   uint32_t *data);
+/* What may be sent, or what is, changed for vectors `first` to first + n - 1:
+ * who reads their eventfds? */
+void msix_fds_update(PciDevice *pci, unsigned first, unsigned n);
+/* Any thread: send by the eventfd; false: it does not lead to the guest. */
+bool msix_fd_send(Msix *m, unsigned vector);
+void msix_fds_free(Msix *m);
+
 #endif

@@ -274,6 +274,7 @@ static void command_changed(PciDevice *pci)
     __atomic_store_n(&pci->bus_master,
                      (pci->config[PCI_COMMAND] & PCI_COMMAND_MASTER) != 0,
                      __ATOMIC_RELEASE);
+    msix_fds_update(pci, 0, pci->msix.n);
     intx_update(pci);
 }
 
@@ -427,7 +428,10 @@ static void pci_device_reset(Device *dev)
 
 static void pci_device_update(Device *dev)
 {
-    intx_update(pci_device_of(dev));
+    PciDevice *pci = pci_device_of(dev);
+
+    msix_fds_update(pci, 0, pci->msix.n);
+    intx_update(pci);
 }
 
 static bool pci_post_load(void *opaque, int version, GError **err)

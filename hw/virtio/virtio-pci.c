@@ -20,6 +20,7 @@
 
 #include "base/log.h"
 #include "base/opts.h"
+#include "core/msi-fd.h"
 #include "mem/doorbell.h"
 
 enum { LEGACY_BAR = 0, MSIX_BAR = 1, PIO_BAR = 2, MODERN_BAR = 4 };
@@ -94,8 +95,22 @@ static void set_vector(VirtioPci *s, uint16_t *vector, uint16_t val)
     __atomic_store_n(vector, val, __ATOMIC_RELAXED);
 }
 
+/* The queues' vectors become eventfds where that spares somebody something. */
+static void use_eventfds(VirtioPci *s)
+{
+    for (unsigned i = 0; msi_fd_ops && s->ioeventfd && i < s->v.n_queues;
+         i++) {
+        if (s->v.vqs[i]->vector != VQ_NO_VECTOR) {
+            msix_eventfd(&s->pci, s->v.vqs[i]->vector);
+        }
+    }
+}
+
 static void set_status(VirtioPci *s, uint8_t val)
 {
+    if (val & VIRTIO_CONFIG_S_DRIVER_OK) {
+        use_eventfds(s);
+    }
     virtio_set_status(&s->v, val);
     if (!val) {
         update_intx(s);
@@ -669,7 +684,10 @@ static void virtio_pci_reset(Device *dev)
 
 static void virtio_pci_update(Device *dev)
 {
-    update_intx(virtio_pci_of(dev));
+    VirtioPci *s = virtio_pci_of(dev);
+
+    use_eventfds(s);
+    update_intx(s);
 }
 
 void virtio_pci_setup(Object *obj, const VirtioOps *ops, void *dev)

@@ -7,6 +7,8 @@
 
 #include <stddef.h>
 
+#include "core/msi-fd.h"
+
 static void or_set(void *opaque, int n, int level)
 {
     IrqOr *or = opaque;
@@ -23,6 +25,8 @@ Irq irq_or_in(IrqOr *or, int n)
 {
     return (Irq) { .set = or_set, .opaque = or, .n = n & 31 };
 }
+
+const MsiFdOps *msi_fd_ops;
 
 static void (*msi_receiver)(uint64_t addr, uint32_t data);
 

@@ -62,6 +62,8 @@ typedef struct PciBar {
     hwaddr gpa;                 /* where it is mapped, or UINT64_MAX */
 } PciBar;
 
+typedef struct MsixFd MsixFd;
+
 /* MSI-X state; `n` is 0 when there is none.  msix.c */
 typedef struct Msix {
     unsigned n;                 /* (C) vectors */
@@ -69,6 +71,7 @@ typedef struct Msix {
     uint32_t table_bytes, pba_bytes;    /* (C) */
     uint8_t *table;             /* (A) 16 bytes a vector, in host words */
     uint8_t *pba;               /* (A) a bit a vector, in host words */
+    MsixFd *fds;                /* (A) of each vector; NULL: none.  msix-fd.c */
 } Msix;
 
 struct PciDevice {
@@ -189,6 +192,9 @@ bool msix_enabled(const PciDevice *pci);
 unsigned msix_n_vectors(const PciDevice *pci);
 /* Any thread: send, or set the pending bit while masked. */
 void msix_notify(PciDevice *pci, unsigned vector);
+/* An eventfd to which anyone may write instead; it is the vector's from now on
+ * until msix_free().  -1 (errno): the host gives none. */
+int msix_eventfd(PciDevice *pci, unsigned vector);
 void msix_config_written(PciDevice *pci, unsigned at, unsigned size);
 void msix_reset(PciDevice *pci);
 void msix_free(PciDevice *pci);

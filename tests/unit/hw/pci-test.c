@@ -6,6 +6,7 @@
 #include <glib/gstdio.h>
 #include <unistd.h>
 
+#include "core/msi-fd.h"
 #include "hw/boot/boot.h"
 #include "pctest.h"
 
@@ -402,6 +403,162 @@ static void test_msix(void)
     g_assert_cmpuint(got.n, ==, 3);
 }
 
+/* An accelerator that takes messages by eventfd. */
+static struct {
+    bool refuses;
+    int fd, n_connects, n_changes;
+    uint64_t addr;
+    uint32_t data;
+} wire = { .fd = -1 };
+
+static int wire_connect(int fd, uint64_t addr, uint32_t data)
+{
+    g_assert_cmpint(wire.fd, ==, -1);
+    if (wire.refuses) {
+        return -1;
+    }
+    wire.fd = fd;
+    wire.addr = addr;
+    wire.data = data;
+    wire.n_connects++;
+    return 7;
+}
+
+static bool wire_change(int route, uint64_t addr, uint32_t data)
+{
+    g_assert_cmpint(route, ==, 7);
+    if (wire.refuses) {
+        return false;
+    }
+    wire.addr = addr;
+    wire.data = data;
+    wire.n_changes++;
+    return true;
+}
+
+static void wire_disconnect(int fd, int route)
+{
+    g_assert_cmpint(fd, ==, wire.fd);
+    g_assert_cmpint(route, ==, 7);
+    wire.fd = -1;
+}
+
+static uint64_t fd_count(int fd)
+{
+    uint64_t n;
+
+    return read(fd, &n, sizeof(n)) == sizeof(n) ? n : 0;
+}
+
+static void fd_write(int fd)
+{
+    const uint64_t one = 1;
+
+    g_assert_cmpint(write(fd, &one, sizeof(one)), ==, sizeof(one));
+    while (loop_iterate(loop_main(), false)) {
+    }
+}
+
+/* MSI-X on, vector 3 not masked. */
+static void enable_vector(uint64_t table)
+{
+    fresh();
+    got.n = 0;
+    set_conf(PCI_BASE_ADDRESS_4, table, 4);
+    set_conf(PCI_COMMAND, PCI_COMMAND_MASTER | PCI_COMMAND_MEMORY, 2);
+    pc_store(table + 3 * 16, 4, 0xfee01000);
+    pc_store(table + 3 * 16 + 8, 4, 0x31);
+    pc_store(table + 3 * 16 + 12, 4, 0);
+    set_conf(toy->pci.msix_cap + PCI_MSIX_FLAGS, 0x8000, 2);
+}
+
+/* Nobody reads the eventfd but we. */
+static void test_msix_fd(void)
+{
+    uint64_t table = 0xf3000000, pba = table + 0x800;
+    int fd;
+
+    enable_vector(table);
+    g_assert_cmpint(msix_eventfd(&toy->pci, 40), ==, -1);
+    fd = msix_eventfd(&toy->pci, 3);
+    g_assert_cmpint(fd, >=, 0);
+    g_assert_cmpint(msix_eventfd(&toy->pci, 3), ==, fd);
+    fd_write(fd);
+    g_assert_cmpuint(got.n, ==, 1);
+    g_assert_cmphex(got.data, ==, 0x31);
+    pc_store(table + 3 * 16 + 12, 4, 1);
+    fd_write(fd);
+    g_assert_cmphex(pc_load(pba, 8), ==, 8);
+    pc_store(table + 3 * 16 + 12, 4, 0);
+    g_assert_cmpuint(got.n, ==, 2);
+    msix_notify(&toy->pci, 3);
+    g_assert_cmpuint(got.n, ==, 3);
+}
+
+/* The accelerator does, as long as the vector may send. */
+static void test_msix_fd_connected(void)
+{
+    static const MsiFdOps ops = {
+        .connect = wire_connect, .change = wire_change,
+        .disconnect = wire_disconnect,
+    };
+    uint64_t table = 0xf3000000, pba = table + 0x800;
+    unsigned flags = toy->pci.msix_cap + PCI_MSIX_FLAGS;
+    int fd = msix_eventfd(&toy->pci, 3);
+
+    msi_fd_ops = &ops;
+    enable_vector(table);
+    g_assert_cmpint(wire.fd, ==, fd);
+    g_assert_cmphex(wire.addr, ==, 0xfee01000);
+    g_assert_cmphex(wire.data, ==, 0x31);
+    fd_write(fd);
+    g_assert_cmpuint(fd_count(fd), ==, 1);
+    msix_notify(&toy->pci, 3);
+    g_assert_cmpuint(fd_count(fd), ==, 1);
+    g_assert_cmpuint(got.n, ==, 0);
+
+    pc_store(table + 3 * 16 + 8, 4, 0x32);
+    g_assert_cmphex(wire.data, ==, 0x32);
+    g_assert_cmpint(wire.n_changes, ==, 1);
+    g_assert_cmpint(wire.n_connects, ==, 1);
+    pc_reload(&toy->pci.dev);
+    g_assert_cmphex(wire.data, ==, 0x32);
+    g_assert_cmpint(wire.fd, ==, fd);
+    /* Masked, off, no bus master, reset: ours; and back. */
+    pc_store(table + 3 * 16 + 12, 4, 1);
+    g_assert_cmpint(wire.fd, ==, -1);
+    fd_write(fd);
+    g_assert_cmphex(pc_load(pba, 8), ==, 8);
+    pc_store(table + 3 * 16 + 12, 4, 0);
+    g_assert_cmpint(wire.fd, ==, fd);
+    g_assert_cmphex(pc_load(pba, 8), ==, 0);
+    g_assert_cmpuint(fd_count(fd), ==, 1);
+    set_conf(flags, 0xc000, 2);
+    g_assert_cmpint(wire.fd, ==, -1);
+    set_conf(flags, 0x8000, 2);
+    g_assert_cmpint(wire.fd, ==, fd);
+    set_conf(PCI_COMMAND, PCI_COMMAND_MEMORY, 2);
+    g_assert_cmpint(wire.fd, ==, -1);
+    set_conf(PCI_COMMAND, PCI_COMMAND_MASTER | PCI_COMMAND_MEMORY, 2);
+    g_assert_cmpint(wire.fd, ==, fd);
+
+    /* It has no route left: messages as ever. */
+    wire.refuses = true;
+    pc_store(table + 3 * 16 + 8, 4, 0x33);
+    g_assert_cmpint(wire.fd, ==, -1);
+    g_assert_cmpuint(got.n, ==, 0);
+    fd_write(fd);
+    msix_notify(&toy->pci, 3);
+    g_assert_cmpuint(got.n, ==, 2);
+    g_assert_cmphex(got.data, ==, 0x33);
+    wire.refuses = false;
+    enable_vector(table);
+    g_assert_cmpint(wire.fd, ==, fd);
+    fresh();
+    g_assert_cmpint(wire.fd, ==, -1);
+    msi_fd_ops = NULL;
+}
+
 /* --- DMA ----------------------------------------------------------------------------------- */
 
 static void test_dma(void)
@@ -487,6 +644,8 @@ int main(int argc, char **argv)
     g_test_add_func("/pci/intx", test_intx);
     g_test_add_func("/pci/msi", test_msi);
     g_test_add_func("/pci/msix", test_msix);
+    g_test_add_func("/pci/msix-fd/ours", test_msix_fd);
+    g_test_add_func("/pci/msix-fd/connected", test_msix_fd_connected);
     g_test_add_func("/pci/dma", test_dma);
     g_test_add_func("/pci/rom", test_rom);
     return g_test_run();

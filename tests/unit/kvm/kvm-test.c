@@ -1,6 +1,5 @@
 /*
- * KVM: flat guests, the state there and back, rescues beside the emulator,
- * requests that fail, doorbells, the dirty log.
+ * KVM: flat guests, rescues beside the emulator; other files test the rest.
  *
  * `--chips on|split|off` chooses the interrupt chips; `--emulator CASE` runs
  * one guest on the emulator and prints its state, for the other side to
@@ -8,15 +7,10 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "guest.h"
+#include "kvm-test.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
-
-#include "accel/kvm/kvm.h"
-#include "mem/doorbell.h"
 
 static const char *self;
 
@@ -175,11 +169,6 @@ GUEST_CODE(code_fpu, "64",
            "xor %eax, %eax\n"
            GUEST_EXIT);
 
-GUEST_CODE(code_store, "32",
-           "movl $1, 0x00203000\n"
-           "xor %eax, %eax\n"
-           GUEST_EXIT);
-
 /* INIT and SIPI to all others, which begin at 0x3000; then nothing. */
 GUEST_CODE(code_wake, "32",
            "movl $0x000c4500, 0xfee00300\n"
@@ -191,14 +180,14 @@ GUEST_CODE(code_woken, "16",
            "shr $8, %ax\n"
            GUEST_EXIT);
 
-static void start_long(const uint8_t *code, const uint8_t *end)
+void start_long(const uint8_t *code, const uint8_t *end)
 {
     guest_load(0x1000, code, end);
     guest_cpu(0)->state->gpr[R_RDX] = 0;        /* the model's signature */
     guest_long(0, 0x1000, 0x100000);
 }
 
-static void set_up_gate(unsigned vector)
+void set_up_gate(unsigned vector)
 {
     uint64_t gate[2] = { 0x2000 | UINT64_C(8) << 16 | UINT64_C(0x8e00) << 32,
                          0 };
@@ -213,6 +202,16 @@ static void set_up_gate(unsigned vector)
     as_write(&as_memory, 0x6100, &idtr, sizeof(idtr));
     as_write(&as_memory, 0x6110, &gdtr, sizeof(gdtr));
     as_write(&as_memory, 0x6200, gdt, sizeof(gdt));
+}
+
+void map_apic_page(void)
+{
+    const uint64_t tables = 0x100000;
+    uint64_t pd = (tables + 0x5000) | 7, apic = UINT64_C(0xfee00000) | 0x9f;
+
+    as_write(&as_memory, tables + 0x1000 + 3 * 8, &pd, 8);
+    as_write(&as_memory, tables + 0x5000 + (0xfee00000u >> 21 & 511) * 8,
+             &apic, 8);
 }
 
 static void set_up_int3(void)
@@ -281,7 +280,7 @@ static void test_io(void)
     g_assert_cmpstr(guest_log->str, ==, "ok");
 }
 
-static void test_mmio(void)
+void run_mmio(void)
 {
     guest_reset();
     GUEST_LOAD(0x1000, code_mmio);
@@ -367,16 +366,11 @@ static void test_user(void)
 
 static void test_ticks(void)
 {
-    const uint64_t tables = 0x100000;
-    uint64_t pd = (tables + 0x5000) | 7, apic = UINT64_C(0xfee00000) | 0x9f;
-
     guest_reset();
     set_up_gate(0x40);
     GUEST_LOAD(0x2000, code_ticks_handler);
     start_long(code_ticks, code_ticks_end);
-    as_write(&as_memory, tables + 0x1000 + 3 * 8, &pd, 8);
-    as_write(&as_memory, tables + 0x5000 + (0xfee00000u >> 21 & 511) * 8,
-             &apic, 8);
+    map_apic_page();
     g_assert_cmphex(guest_run(1), ==, 0);
     g_assert_cmpuint(guest_cpu(0)->state->gpr[R_R14], >=, 40);
 }
@@ -397,277 +391,6 @@ static void test_as_emulator(gconstpointer opaque)
     g_assert_cmphex(guest_run(1), ==, 0);
     ours = outcome();
     g_assert_cmpstr(ours, ==, theirs);
-}
-
-static void drop_line(char *text, const char *start)
-{
-    char *at = strstr(text, start), *end = at ? strchr(at, '\n') : NULL;
-
-    if (end) {
-        memmove(at, end + 1, strlen(end));
-    }
-}
-
-static char *dump_state(X86Cpu *cpu)
-{
-    g_autoptr(GString) out = g_string_new(NULL);
-    char *text;
-
-    state_dump(cpu_state_table(), cpu->state, out);
-    text = g_string_free(g_steal_pointer(&out), FALSE);
-    drop_line(text, "cpu.tsc_offset");          /* time passes */
-    drop_line(text, "tsc_offset");
-    return text;
-}
-
-/* What is written comes back, byte for byte. */
-static void test_state(void)
-{
-    X86Cpu *cpu = guest_cpu(0);
-    KvmCpu *k = kvm_cpu(cpu);
-    X86State *s = cpu->state;
-    g_autofree char *before = NULL, *after = NULL;
-
-    guest_reset();
-    guest_long(0, 0x1000, 0x100000);
-    s = cpu->state;
-    for (unsigned i = 0; i < N_GPR; i++) {
-        s->gpr[i] = UINT64_C(0x0101010101010101) * (i + 1);
-    }
-    s->rflags = 0x8d7;
-    s->cr2 = 0x1234000;
-    s->dr[0] = 0x1000;
-    s->dr[1] = 0x2000;
-    s->dr[2] = 0x3000;
-    s->dr[3] = 0x4000;
-    s->fcw = 0x27f;
-    s->fsw = 3 << 11;
-    s->ftw = 0x81;
-    s->mxcsr = 0x1fa0;
-    for (unsigned i = 0; i < 8; i++) {
-        s->fpr[i].mant = UINT64_C(0x8000000000000000) | i;
-        s->fpr[i].exp_sign = 0x3fff + i;
-    }
-    for (unsigned i = 0; i < 16; i++) {
-        s->vec[i].q[0] = i;
-        s->vec[i].q[1] = ~(uint64_t)i;
-    }
-    s->star = UINT64_C(0x0023001000000000);
-    s->lstar = 0xffffffff81000000;
-    s->cstar = 0xffffffff81001000;
-    s->sfmask = 0x47700;
-    s->kernel_gs_base = 0xffff888000000000;
-    s->sysenter_cs = 0x10;
-    s->sysenter_esp = 0xffffffff81002000;
-    s->sysenter_eip = 0xffffffff81003000;
-    s->interrupt_shadow = 0;
-    cpu->accel->put_state(cpu);
-    before = dump_state(cpu);
-    g_assert_true(kvm_put(k, PART_ALL));
-    k->valid = 0;
-    memset(s->gpr, 0, sizeof(s->gpr));
-    memset(s->vec, 0, sizeof(s->vec));
-    s->lstar = s->dr[2] = 0;
-    g_assert_true(kvm_get(k, PART_ALL));
-    after = dump_state(cpu);
-    g_assert_cmpstr(before, ==, after);
-}
-
-/* --- requests that fail ------------------------------------------------------------- */
-
-static int (*real_ioctl)(int, unsigned long, void *);
-static unsigned long bad_request;
-static int bad_errno;
-static int n_bad;               /* how often still */
-
-static int bad_ioctl(int fd, unsigned long request, void *arg)
-{
-    if (request == bad_request && n_bad > 0) {
-        n_bad--;
-        errno = bad_errno;
-        return -1;
-    }
-    return real_ioctl(fd, request, arg);
-}
-
-static void fail_next(unsigned long request, int error, int n)
-{
-    real_ioctl = real_ioctl ? real_ioctl : kvm_ioctl;
-    kvm_ioctl = bad_ioctl;
-    bad_request = request;
-    bad_errno = error;
-    n_bad = n;
-}
-
-static void test_transient_failures(void)
-{
-    fail_next(KVM_RUN, EINTR, 5);
-    test_mmio();
-    g_assert_cmpint(n_bad, ==, 0);
-    fail_next(KVM_RUN, EAGAIN, 5);
-    test_mmio();
-    fail_next(KVM_SET_MSRS, EAGAIN, 3);
-    test_mmio();
-    g_assert_cmpint(n_bad, ==, 0);
-}
-
-static void wait_for_state(RunState want)
-{
-    for (unsigned i = 0; i < 500 && guest_machine->state != want; i++) {
-        while (loop_iterate(loop_main(), false)) {
-        }
-        g_usleep(10000);
-    }
-    g_assert_cmpint(guest_machine->state, ==, want);
-}
-
-/* Said, and the machine stops: no hang, no crash. */
-static void run_to_error(void)
-{
-    guest_reset();
-    GUEST_LOAD(0x1000, code_mmio);
-    guest_protected(0, 0x1000);
-    machine_lock();
-    machine_start(guest_machine);
-    machine_unlock();
-    wait_for_state(RUN_STATE_INTERNAL_ERROR);
-}
-
-static void test_lasting_failures(void)
-{
-    static const struct {
-        unsigned long request;
-        int error;
-    } rows[] = {
-        { KVM_RUN, EBADF }, { KVM_RUN, ENOMEM }, { KVM_RUN, EFAULT },
-        { KVM_SET_MSRS, ENOMEM }, { KVM_SET_SREGS, EINVAL },
-        { KVM_SET_XSAVE, EBADF },
-    };
-
-    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
-        fail_next(rows[i].request, rows[i].error, 1);
-        run_to_error();
-        g_assert_cmpint(n_bad, ==, 0);
-    }
-    fail_next(KVM_RUN, EAGAIN, 0);
-    test_mmio();                /* all is well again */
-}
-
-/* --- the VM ---------------------------------------------------------------------------- */
-
-static void test_doorbell(void)
-{
-    int fd = eventfd(0, EFD_NONBLOCK);
-    uint64_t n = 0;
-
-    g_assert_true(kvm_ioeventfd(false, GUEST_IO + 0x10, 4, true, 0x12345678,
-                                fd, true));
-    guest_reset();
-    GUEST_LOAD(0x1000, code_mmio);
-    guest_protected(0, 0x1000);
-    guest_run(1);
-    g_assert_cmpint(read(fd, &n, sizeof(n)), ==, sizeof(n));
-    g_assert_cmpuint(n, ==, 1);
-    g_assert_cmphex(guest_io_reg[4], ==, 0);    /* it went to the doorbell */
-    g_assert_true(kvm_ioeventfd(false, GUEST_IO + 0x10, 4, true, 0x12345678,
-                                fd, false));
-    close(fd);
-}
-
-static int bell_fd(void *opaque)
-{
-    return *(int *)opaque;
-}
-
-static void write_called(void *opaque, hwaddr at, uint64_t val, unsigned size)
-{
-    (*(unsigned *)opaque)++;
-}
-
-static uint64_t read_nothing(void *opaque, hwaddr at, unsigned size)
-{
-    return 0;
-}
-
-/* The same by a region that says so, wherever it is mapped. */
-static void test_region_doorbell(void)
-{
-    static const IoOps ops = { .read = read_nothing, .write = write_called };
-    int fd = eventfd(0, EFD_NONBLOCK);
-    unsigned n_calls = 0;
-    uint64_t n = 0;
-    Region r;
-
-    region_init_io(&r, NULL, "bell", &ops, &n_calls, 4);
-    doorbell_add(&r, &(Doorbell) { .size = 4, .fd = bell_fd, .opaque = &fd });
-    for (int mapped = 1; mapped >= 0; mapped--) {
-        guest_io_reg[4] = 0;
-        if (mapped) {
-            region_map(mem_root(), GUEST_IO + 0x10, &r, 10);
-        } else {
-            region_unmap(&r);
-        }
-        guest_reset();
-        GUEST_LOAD(0x1000, code_mmio);
-        guest_protected(0, 0x1000);
-        guest_run(1);
-        g_assert_cmpint(read(fd, &n, sizeof(n)) == sizeof(n), ==, mapped);
-        g_assert_cmpint(guest_io_reg[4] == 0, ==, mapped);
-        g_assert_cmpuint(n_calls, ==, 0);
-    }
-    region_destroy(&r);
-    doorbell_remove_all(&r);
-    close(fd);
-}
-
-static void test_routes(void)
-{
-    int fd, gsi;
-
-    if (!kvm_apic_in_kernel()) {
-        g_test_skip("these need KVM's local APIC");
-        return;
-    }
-    gsi = kvm_msi_route_new(0xfee00000, 0x4041);
-    g_assert_cmpint(gsi, >=, 24);
-    g_assert_true(kvm_msi_route_set(gsi, 0xfee00000, 0x4042));
-    fd = eventfd(0, EFD_NONBLOCK);
-    g_assert_true(kvm_irqfd(fd, -1, gsi, true));
-    g_assert_true(kvm_irqfd(fd, -1, gsi, false));
-    kvm_msi_route_free(gsi);
-    close(fd);
-}
-
-static void test_dirty_log(void)
-{
-    RamBlock *rb = guest_machine->ram.ram;
-
-    guest_reset();
-    ram_test_clear_dirty(rb, 0, GUEST_RAM_BYTES, DIRTY_MIGRATION);
-    GUEST_LOAD(0x1000, code_store);
-    ram_test_clear_dirty(rb, 0, GUEST_RAM_BYTES, DIRTY_MIGRATION);
-    guest_protected(0, 0x1000);
-    guest_run(1);
-    g_assert_true(ram_test_clear_dirty(rb, 0x203000, 4096, DIRTY_MIGRATION));
-    g_assert_false(ram_test_clear_dirty(rb, 0x203000, 4096,
-                                        DIRTY_MIGRATION));
-    g_assert_false(ram_test_clear_dirty(rb, 0x300000, 0x100000,
-                                        DIRTY_MIGRATION));
-    /* Another client has seen nothing yet. */
-    g_assert_true(ram_test_clear_dirty(rb, 0x203000, 4096, DIRTY_VGA));
-}
-
-/* The probe is quick, and says why when it says no. */
-static void test_probe(void)
-{
-    g_autoptr(GError) err = NULL;
-    int64_t start = g_get_monotonic_time();
-    bool fast = kvm_probe(&err);
-
-    /* 2 ms is the promise; a busy host makes that hard to test. */
-    g_test_message("probe: %s in %" PRId64 " us", fast ? "fast"
-                   : err->message, g_get_monotonic_time() - start);
-    g_assert_true(fast || err);
 }
 
 /* --- main ---------------------------------------------------------------------------------- */
@@ -720,7 +443,7 @@ int main(int argc, char **argv)
     opt_put(options, "kvm", own);
     guest_init_accel(2, "kvm", options);
     g_test_add_func("/kvm/io", test_io);
-    g_test_add_func("/kvm/mmio", test_mmio);
+    g_test_add_func("/kvm/mmio", run_mmio);
     g_test_add_func("/kvm/accesses", test_accesses);
     g_test_add_func("/kvm/second-cpu", test_second_cpu);
     g_test_add_func("/kvm/ticks", test_ticks);
@@ -731,14 +454,9 @@ int main(int argc, char **argv)
 
         g_test_add_data_func(path, names[i], test_as_emulator);
     }
-    g_test_add_func("/kvm/state", test_state);
-    g_test_add_func("/kvm/failures/transient", test_transient_failures);
-    g_test_add_func("/kvm/failures/lasting", test_lasting_failures);
-    g_test_add_func("/kvm/doorbell", test_doorbell);
-    g_test_add_func("/kvm/region-doorbell", test_region_doorbell);
-    g_test_add_func("/kvm/routes", test_routes);
-    g_test_add_func("/kvm/dirty-log", test_dirty_log);
-    g_test_add_func("/kvm/probe", test_probe);
+    add_state_tests();
+    add_failure_tests();
+    add_vm_tests();
     result = g_test_run();
     guest_free();
     return result;

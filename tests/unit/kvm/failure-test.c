@@ -1,0 +1,92 @@
+/*
+ * KVM: requests that fail.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "kvm-test.h"
+
+#include <errno.h>
+
+static int (*real_ioctl)(int, unsigned long, void *);
+static unsigned long bad_request;
+static int bad_errno;
+static int n_bad;               /* how often still */
+
+static int bad_ioctl(int fd, unsigned long request, void *arg)
+{
+    if (request == bad_request && n_bad > 0) {
+        n_bad--;
+        errno = bad_errno;
+        return -1;
+    }
+    return real_ioctl(fd, request, arg);
+}
+
+void fail_next(unsigned long request, int error, int n)
+{
+    real_ioctl = real_ioctl ? real_ioctl : kvm_ioctl;
+    kvm_ioctl = bad_ioctl;
+    bad_request = request;
+    bad_errno = error;
+    n_bad = n;
+}
+
+static void test_transient_failures(void)
+{
+    fail_next(KVM_RUN, EINTR, 5);
+    run_mmio();
+    g_assert_cmpint(n_bad, ==, 0);
+    fail_next(KVM_RUN, EAGAIN, 5);
+    run_mmio();
+    fail_next(KVM_SET_MSRS, EAGAIN, 3);
+    run_mmio();
+    g_assert_cmpint(n_bad, ==, 0);
+}
+
+static void wait_for_state(RunState want)
+{
+    for (unsigned i = 0; i < 500 && guest_machine->state != want; i++) {
+        while (loop_iterate(loop_main(), false)) {
+        }
+        g_usleep(10000);
+    }
+    g_assert_cmpint(guest_machine->state, ==, want);
+}
+
+/* Said, and the machine stops: no hang, no crash. */
+static void run_to_error(void)
+{
+    guest_reset();
+    GUEST_LOAD(0x1000, code_mmio);
+    guest_protected(0, 0x1000);
+    machine_lock();
+    machine_start(guest_machine);
+    machine_unlock();
+    wait_for_state(RUN_STATE_INTERNAL_ERROR);
+}
+
+static void test_lasting_failures(void)
+{
+    static const struct {
+        unsigned long request;
+        int error;
+    } rows[] = {
+        { KVM_RUN, EBADF }, { KVM_RUN, ENOMEM }, { KVM_RUN, EFAULT },
+        { KVM_SET_MSRS, ENOMEM }, { KVM_SET_SREGS, EINVAL },
+        { KVM_SET_XSAVE, EBADF },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        fail_next(rows[i].request, rows[i].error, 1);
+        run_to_error();
+        g_assert_cmpint(n_bad, ==, 0);
+    }
+    fail_next(KVM_RUN, EAGAIN, 0);
+    run_mmio();                /* all is well again */
+}
+
+void add_failure_tests(void)
+{
+    g_test_add_func("/kvm/failures/transient", test_transient_failures);
+    g_test_add_func("/kvm/failures/lasting", test_lasting_failures);
+}
