@@ -170,6 +170,8 @@ CpuRun kvm_cpu_run(X86Cpu *cpu);
 void kvm_cpu_kick(X86Cpu *cpu);
 void kvm_cpu_put_state(X86Cpu *cpu);
 void kvm_cpu_get_state(X86Cpu *cpu);
+void kvm_regs_load(X86Cpu *cpu);
+void kvm_regs_store(X86Cpu *cpu);
 void kvm_apic_load(X86Cpu *cpu);
 void kvm_apic_store(X86Cpu *cpu);
 /* Say what went wrong with registers and code bytes. */

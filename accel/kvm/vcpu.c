@@ -168,6 +168,16 @@ void kvm_cpu_get_state(X86Cpu *cpu)
     }
 }
 
+void kvm_regs_load(X86Cpu *cpu)
+{
+    kvm_get(kvm_cpu(cpu), PART_REGS);
+}
+
+void kvm_regs_store(X86Cpu *cpu)
+{
+    kvm_cpu(cpu)->dirty |= PART_REGS;
+}
+
 void kvm_apic_load(X86Cpu *cpu)
 {
     KvmCpu *k = kvm_cpu(cpu);
@@ -596,6 +606,11 @@ static int enter(KvmCpu *k)
 static CpuRun finish_io(KvmCpu *k)
 {
     for (unsigned i = 0; k->io_pending && i < FINISH_TRIES; i++) {
+        /* What a port's callback wrote, before the instruction ends. */
+        if (k->dirty & PART_REGS && !kvm_put(k, PART_REGS)) {
+            return fail(k->cpu, "its registers are refused: %s",
+                        g_strerror(errno));
+        }
         __atomic_store_n(&k->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
         if (enter(k) == 0) {
             CpuRun why = handle_exit(k);

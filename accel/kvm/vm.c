@@ -19,6 +19,7 @@
 
 #include "base/log.h"
 #include "base/trace.h"
+#include "cpu/regs.h"
 
 #define PAGE_BYTES UINT64_C(4096)
 
@@ -273,6 +274,8 @@ void kvm_memory_init(void)
     slots = g_array_new(FALSE, TRUE, sizeof(Slot));
     as_add_listener(&as_memory, &listener);
     kvm_doorbells_init();
+    cpu_regs_load = kvm_regs_load;
+    cpu_regs_store = kvm_regs_store;
 }
 
 void kvm_forget_translations(hwaddr gpa)

@@ -43,6 +43,7 @@ enum { KERNEL_DIRECT, KERNEL_BY_FIRMWARE };   /* kernel-boot= */
 #define MAX_CPUS 255            /* xAPIC ids; more need x2APIC and remapping */
 
 enum { SCI_IRQ = 9 };
+enum { VMPORT_AUTO, VMPORT_ON, VMPORT_OFF };
 
 /* --- interrupts ------------------------------------------------------------------- */
 
@@ -200,7 +201,8 @@ static bool make_input(PcMachine *pc, GError **err)
 
     return make(isa, "i8042", err, NULL) && make(isa, "port92", err, NULL)
            && make(isa, "i8257", err, NULL)
-           && make(isa, "isa-ferr", err, NULL);
+           && make(isa, "isa-ferr", err, NULL)
+           && (pc->vmport == VMPORT_OFF || make(isa, "vmport", err, NULL));
 }
 
 static bool make_serials(PcMachine *pc, GError **err)
@@ -341,12 +343,16 @@ static bool pc_done(Machine *m, GError **err)
 
 static const char *const kernel_boots[] = { "direct", "firmware", NULL };
 
+static const char *const auto_on_off[] = { "auto", "on", "off", NULL };
+
 static const Property pc_props[] = {
     PROP_ENUM(PcMachine, smbios_entry, "smbios-entry-point-type",
               SMBIOS_ENTRY_AUTO, smbios_entry_names,
               "32: SMBIOS 2.8, 64: 3.0; auto: 2.8 while the tables fit"),
     PROP_ENUM(PcMachine, kernel_boot, "kernel-boot", KERNEL_DIRECT,
               kernel_boots, "who starts -kernel: we, or the firmware"),
+    PROP_ENUM(PcMachine, vmport, "vmport", VMPORT_AUTO, auto_on_off,
+              "VMware's port for guests; auto: on"),
     PROP_STRING(PcMachine, flash_drive[0], "pflash0", NULL,
                 "the -blockdev with the firmware's flash"),
     PROP_STRING(PcMachine, flash_drive[1], "pflash1", NULL,

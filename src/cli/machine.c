@@ -394,7 +394,7 @@ static bool setup_identity(Options *o, Machine *m, GError **err)
  * each with the values that change nothing.
  */
 static const struct { const char *name, *values; } no_effect[] = {
-    { "vmport", "off auto" }, { "dump-guest-core", "on off" },
+    { "dump-guest-core", "on off" },
     { "mem-merge", "on off" }, { "usb", "off" }, { "nvdimm", "off" },
     { "hmat", "off" }, { "graphics", "on off" }, { "fd-bootchk", "on off" },
     { "suppress-vmdesc", "on off" }, { "aux-ram-share", "off" },

@@ -19,6 +19,7 @@
 #include "base/qsbr.h"
 #include "base/trace.h"
 #include "cpu/lapic.h"
+#include "cpu/regs.h"
 
 typedef struct CpuWork {
     void (*fn)(X86Cpu *, void *);
@@ -27,6 +28,8 @@ typedef struct CpuWork {
 } CpuWork;
 
 static _Thread_local X86Cpu *current;
+
+void (*cpu_regs_load)(X86Cpu *cpu), (*cpu_regs_store)(X86Cpu *cpu);
 
 X86Cpu *cpu_current(void)
 {

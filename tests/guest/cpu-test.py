@@ -28,8 +28,9 @@ def main():
         print(f"1..0 # SKIP {why}")
         return 0
     with Guest("-nodefaults", "-no-reboot", "-accel", accel, "-kernel",
-               sys.argv[1], "-device", "pc-testdev", "-device",
-               "isa-debug-exit,iobase=0xf4,iosize=4", *sys.argv[2:]) as g:
+               sys.argv[1], "-device", "pc-testdev", "-device", "pci-testdev",
+               "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
+               *sys.argv[2:]) as g:
         try:
             # Status 1 is that of 0, written to isa-debug-exit.
             g.wait(60, status=1)

@@ -139,6 +139,9 @@ MISTAKES = [
     ("-device isa-seral", "-device isa-seral: 'isa-seral' is not a valid "
      "device model name; did you mean 'isa-serial'?"),
     ("-device foo,help", "Device 'foo' not found"),
+    ("-device pci-testdev,membar=12k", "-device pci-testdev,membar=12k: "
+     "pci-testdev: property 'membar' expects a power of two from 4096 bytes, "
+     "not 12288"),
     ("-device isa-debug-exit,iobsae=4", "-device isa-debug-exit,iobsae=4: "
      "device 'isa-debug-exit' has no property 'iobsae'; did you mean "
      "'iobase'?"),

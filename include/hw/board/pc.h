@@ -14,6 +14,7 @@ typedef struct PcMachine {
     Machine m;
     int smbios_entry;           /* properties */
     int kernel_boot;
+    int vmport;
     char *flash_drive[2];
 
     Region ram_low, ram_high;
