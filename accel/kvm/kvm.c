@@ -357,6 +357,7 @@ static bool kvm_init(Machine *m, Opt *options, GError **err)
     }
     clock_set_slowdown(kvm.slowdown);
     kvm_accel.apic_in_kernel = kvm_apic_in_kernel();
+    kvm_accel.slow_kernel = kvm_is_software();
     kvm_vm(KVM_SET_IDENTITY_MAP_ADDR, &identity);
     kvm_vm(KVM_SET_TSS_ADDR, (void *)TSS_GPA);
     enable_caps();

@@ -56,7 +56,7 @@ static void write_pages(void)
     as_write(&as_memory, BOOT_PAGES_GPA, t, 6 * 4096);
 }
 
-static X86Cpu *boot_cpu(const BootImage *img)
+X86Cpu *boot_cpu(const BootImage *img)
 {
     return img->m->cpus && img->m->cpus->len
            ? g_ptr_array_index(img->m->cpus, 0) : NULL;

@@ -27,12 +27,13 @@ enum {                          /* offsets in file and zero page alike */
     BP_HEAP_END_PTR = 0x224,
     BP_CMD_LINE_PTR = 0x228, BP_INITRD_ADDR_MAX = 0x22c,
     BP_KERNEL_ALIGNMENT = 0x230, BP_RELOCATABLE = 0x234,
-    BP_XLOADFLAGS = 0x236, BP_CMDLINE_SIZE = 0x238, BP_SETUP_DATA = 0x250,
+    BP_XLOADFLAGS = 0x236, BP_CMDLINE_SIZE = 0x238, BP_PAYLOAD_OFFSET = 0x248,
+    BP_PAYLOAD_LENGTH = 0x24c, BP_SETUP_DATA = 0x250,
     BP_PREF_ADDRESS = 0x258, BP_INIT_SIZE = 0x260, BP_HEADER_END = 0x290,
     BP_E820_TABLE = 0x2d0, BP_BYTES = 0x1000,
 };
 enum {
-    LOADED_HIGH = 1 << 0, CAN_USE_HEAP = 1 << 7, XLF_KERNEL_64 = 1 << 0,
+    LOADED_HIGH = 1 << 0, KASLR_FLAG = 1 << 1, CAN_USE_HEAP = 1 << 7, XLF_KERNEL_64 = 1 << 0,
     TYPE_OF_LOADER = 0xb0,      /* QEMU's number: guests know us by it */
     SETUP_RNG_SEED = 9, E820_MAX = 128,
     LOAD_HIGH_GPA = 0x100000, ENTRY64_OFFSET = 0x200,
@@ -109,21 +110,16 @@ static bool read_header(Linux *l, BootFile *kernel, GError **err)
     return true;
 }
 
-static bool cpu_is_64bit(Machine *m)
-{
-    return m->cpus && m->cpus->len
-           && cpu_has(g_ptr_array_index(m->cpus, 0), FEAT_LM);
-}
-
 /* Where it goes, and how much memory it uses before it knows the map. */
 static bool place_kernel(Linux *l, BootImage *img, GError **err)
 {
     uint64_t pref = LOAD_HIGH_GPA;
     bool relocatable = l->version >= 0x205 && l->first[BP_RELOCATABLE];
+    X86Cpu *cpu = boot_cpu(img);
 
     l->long_mode = l->version >= 0x20c
                    && load_le16(l->first + BP_XLOADFLAGS) & XLF_KERNEL_64
-                   && cpu_is_64bit(img->m);
+                   && cpu && cpu_has(cpu, FEAT_LM);
     l->init_bytes = l->kernel_bytes;
     if (l->version >= 0x20a) {
         pref = load_le64(l->first + BP_PREF_ADDRESS);
@@ -255,6 +251,25 @@ static void set_memory(BootImage *img, uint8_t *bp)
     memcpy(bp + BP_E820_TABLE, img->e820->data, n * sizeof(E820Entry));
 }
 
+/* The bzImage, which unpacks itself, or what is in it. */
+static bool add_kernel(Linux *l, BootImage *img, BootFile *kernel,
+                       GError **err)
+{
+    X86Cpu *cpu = boot_cpu(img);
+
+    if (cpu && cpu->accel && cpu->accel->slow_kernel && l->long_mode
+        && l->version >= 0x208
+        && vmlinux_load(img, kernel, l->kernel_at
+                        + load_le32(l->first + BP_PAYLOAD_OFFSET),
+                        load_le32(l->first + BP_PAYLOAD_LENGTH), l->load_gpa,
+                        l->init_bytes, &img->entry)) {
+        return true;
+    }
+    img->entry = l->load_gpa + (l->long_mode ? ENTRY64_OFFSET : 0);
+    return boot_add(img, "the kernel", l->load_gpa, l->kernel_bytes, kernel,
+                    l->kernel_at, NULL, err);
+}
+
 bool linux_load(BootImage *img, BootFile *kernel, BootFile *initrd,
                 const char *cmdline, GError **err)
 {
@@ -269,6 +284,7 @@ bool linux_load(BootImage *img, BootFile *kernel, BootFile *initrd,
     header_end = MIN(BP_MAGIC + l.first[BP_JUMP_LEN], BP_HEADER_END);
     memcpy(bp + BP_HEADER, l.first + BP_HEADER, header_end - BP_HEADER);
     bp[BP_TYPE_OF_LOADER] = TYPE_OF_LOADER;
+    bp[BP_LOADFLAGS] &= ~KASLR_FLAG;    /* its own note */
     store_le32(bp + BP_CODE32_START, l.load_gpa);
     store_le32(bp + BP_RAMDISK_IMAGE, 0);
     store_le32(bp + BP_RAMDISK_SIZE, 0);
@@ -277,8 +293,7 @@ bool linux_load(BootImage *img, BootFile *kernel, BootFile *initrd,
         store_le64(bp + BP_ACPI_RSDP_ADDR, img->rsdp_gpa);
     }
 
-    if (!boot_add(img, "the kernel", l.load_gpa, l.kernel_bytes, kernel,
-                  l.kernel_at, NULL, err)) {
+    if (!add_kernel(&l, img, kernel, err)) {
         return false;
     }
     if ((initrd && !place_initrd(&l, img, initrd, bp, err))
@@ -292,7 +307,6 @@ bool linux_load(BootImage *img, BootFile *kernel, BootFile *initrd,
         return false;
     }
     img->mode = l.long_mode ? BOOT_ENTRY_LONG64 : BOOT_ENTRY_PROT32;
-    img->entry = l.load_gpa + (l.long_mode ? ENTRY64_OFFSET : 0);
     img->rsi = BOOT_INFO_GPA;
     return true;
 }

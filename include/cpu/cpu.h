@@ -227,6 +227,9 @@ struct AccelOps {
     bool apic_in_kernel;
     void (*apic_load)(X86Cpu *cpu);
     void (*apic_store)(X86Cpu *cpu);
+    /* The guest's kernel mode runs at a hundredth of its user mode's speed:
+     * what can be done for the kernel should be. */
+    bool slow_kernel;
     bool no_cpus;               /* qtest: vCPU threads only wait */
     bool smm;                   /* SMIs are delivered: see mem.h, as_smm */
     bool mce;                   /* CPU_PEND_MCE is */

@@ -116,8 +116,9 @@ BootFile *boot_file_open(const char *path, GError **err);
 /* For tests; `data` must live as long. */
 BootFile *boot_file_from_memory(const char *name, const void *data,
                                 size_t len);
-/* A file that gzip packed becomes what it holds, up to `max_bytes`; any other
- * stays as it is.  hw/boot/gunzip.c */
+/* A file that was packed (gzip; LZ4, xz, Zstandard where their libraries are)
+ * becomes what it holds, up to `max_bytes`; any other stays as it is.
+ * hw/boot/unpack.c */
 bool boot_file_unpack(BootFile *f, uint64_t max_bytes, GError **err);
 void boot_file_free(BootFile *f);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(BootFile, boot_file_free)
@@ -232,6 +233,15 @@ typedef struct BootElf {
 } BootElf;
 bool elf_probe(const uint8_t *first, size_t len);
 bool elf_load(BootImage *img, BootFile *f, BootElf *elf, GError **err);
+/*
+ * The kernel packed in a bzImage, `len` bytes from `at` of the file: noted as
+ * pieces when it is a 64-bit one that belongs at `gpa` and needs no more than
+ * `max_bytes` there; the entry of the 64-bit boot protocol to *entry.  False,
+ * and nothing noted, when it is not or cannot be unpacked here.
+ * hw/boot/vmlinux.c
+ */
+bool vmlinux_load(BootImage *img, BootFile *kernel, uint64_t at, uint64_t len,
+                  uint64_t gpa, uint64_t max_bytes, uint64_t *entry);
 bool pvh_load(BootImage *img, BootFile *kernel, BootFile *initrd,
               const char *cmdline, GError **err);
 /* `modules` is -initrd's text: "file args,file args". */
@@ -263,6 +273,8 @@ void boot_platform_setup(Machine *m);
 void boot_write_ivt(void);
 /* Write the pieces; false, having reported it, when a file changed. */
 bool boot_image_write(const BootImage *img);
+/* The first CPU, or NULL: a machine may have none.  hw/boot/entry.c */
+struct X86Cpu *boot_cpu(const BootImage *img);
 /* The entry state of the boot CPU.  hw/boot/entry.c */
 void boot_enter(const BootImage *img);
 

@@ -6,7 +6,6 @@
 #include <elf.h>
 #include <glib/gstdio.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #include "hw/boot/boot.h"
 #include "pctest.h"
@@ -476,67 +475,6 @@ static void test_multiboot_refused(void)
     refuse_multiboot(k, MB_BYTES, NULL, "no multiboot header");
 }
 
-/* --- packed kernels --------------------------------------------------------------------- */
-
-/* One member of gzip's. */
-static void append_gzip(GByteArray *out, const void *data, size_t len)
-{
-    uint8_t buf[4096];
-    z_stream z = { .next_in = (uint8_t *)data, .avail_in = len,
-                   .next_out = buf, .avail_out = sizeof(buf) };
-
-    g_assert_cmpint(deflateInit2(&z, 9, Z_DEFLATED, 15 + 16, 8,
-                                 Z_DEFAULT_STRATEGY), ==, Z_OK);
-    g_assert_cmpint(deflate(&z, Z_FINISH), ==, Z_STREAM_END);
-    g_byte_array_append(out, buf, sizeof(buf) - z.avail_out);
-    deflateEnd(&z);
-}
-
-static void refuse_packed(const uint8_t *data, size_t len, uint64_t max,
-                          const char *part)
-{
-    g_autoptr(BootFile) f = boot_file_from_memory("k", data, len);
-    GError *err = NULL;
-
-    g_assert_false(boot_file_unpack(f, max, &err));
-    if (!strstr(err->message, part)) {
-        g_error("\"%s\" does not say \"%s\"", err->message, part);
-    }
-    g_error_free(err);
-}
-
-static void test_unpack(void)
-{
-    g_autoptr(GByteArray) gz = g_byte_array_new();
-    g_autofree uint8_t *want = g_malloc(300000), *got = g_malloc(300000);
-    g_autoptr(BootFile) f = NULL, plain = NULL;
-    GError *err = NULL;
-
-    for (unsigned i = 0; i < 300000; i++) {
-        want[i] = i >> 12;
-    }
-    append_gzip(gz, want, 200000);
-    append_gzip(gz, want + 200000, 100000);
-    g_byte_array_append(gz, (const uint8_t *)"\0padding", 8);
-    f = boot_file_from_memory("k", gz->data, gz->len);
-    boot_file_unpack(f, 300000, &err);
-    g_assert_no_error(err);
-    g_assert_cmpuint(f->size_bytes, ==, 300000);
-    g_assert_true(boot_file_read(f, 0, got, 300000));
-    g_assert_false(boot_file_read(f, 1, got, 300000));
-    g_assert_true(!memcmp(want, got, 300000));
-
-    plain = boot_file_from_memory("k", want, 300000);
-    g_assert_true(boot_file_unpack(plain, 1, &err));
-    g_assert_cmpuint(plain->size_bytes, ==, 300000);
-
-    refuse_packed(gz->data, gz->len, 299999, "does not fit");
-    refuse_packed(gz->data, 100, 300000, "truncated");
-    refuse_packed(gz->data, 3, 300000, "truncated");
-    gz->data[30] ^= 0x55;
-    refuse_packed(gz->data, gz->len, 300000, "damaged");
-}
-
 /* --- all of it ---------------------------------------------------------------------------- */
 
 static void refuse_boot(const char *kernel, const char *part)
@@ -662,7 +600,6 @@ int main(int argc, char **argv)
     g_test_add_func("/loader/multiboot", test_multiboot);
     g_test_add_func("/loader/multiboot-low", test_multiboot_low);
     g_test_add_func("/loader/multiboot-refused", test_multiboot_refused);
-    g_test_add_func("/loader/unpack", test_unpack);
     g_test_add_func("/loader/boot-refused", test_boot_refused);
     g_test_add_func("/loader/boot", test_boot);
     g_test_add_func("/loader/firmware", test_firmware);
