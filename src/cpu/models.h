@@ -1,12 +1,13 @@
 /*
- * The named CPU models, as rows.
+ * CPU models: the named ones, as rows, and one as it was asked for.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #ifndef SRC_CPU_MODELS_H
 #define SRC_CPU_MODELS_H
 
-#include <stdint.h>
+#include "cpu/cpu.h"
+#include "cpu/features.h"
 
 typedef enum { VENDOR_INTEL, VENDOR_AMD, VENDOR_HYGON } CpuVendor;
 
@@ -22,5 +23,18 @@ typedef struct ModelRow {
 
 /* Ends with a row without name. */
 extern const ModelRow cpu_model_rows[];
+
+/* cpu-model.c makes it, cpuid.c tells guests. */
+struct CpuModel {
+    const ModelRow *row;
+    char *vendor;               /* 12 letters, or NULL for the row's */
+    char *model_id;
+    unsigned family, model, stepping;
+    uint32_t level, xlevel;
+    uint32_t words[N_FEATURE_WORDS];
+    const AccelOps *accel;
+    bool hypervisor;
+    uint8_t phys_bits;
+};
 
 #endif
