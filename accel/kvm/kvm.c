@@ -252,6 +252,11 @@ static void enable_caps(void)
     kvm.triple_fault_event =
         kvm_check(KVM_CAP_X86_TRIPLE_FAULT_EVENT)
         && kvm_enable(kvm.vm_fd, KVM_CAP_X86_TRIPLE_FAULT_EVENT, 1, 0);
+    /* MSRs that KVM does not have may be in the model all the same. */
+    kvm.user_msrs =
+        kvm_check(KVM_CAP_X86_USER_SPACE_MSR) & KVM_MSR_EXIT_REASON_UNKNOWN
+        && kvm_enable(kvm.vm_fd, KVM_CAP_X86_USER_SPACE_MSR,
+                      KVM_MSR_EXIT_REASON_UNKNOWN, 0);
     if (kvm_apic_in_kernel() && kvm_check(KVM_CAP_X2APIC_API)) {
         kvm_enable(kvm.vm_fd, KVM_CAP_X2APIC_API,
                    KVM_X2APIC_API_USE_32BIT_IDS
@@ -399,5 +404,6 @@ static AccelOps kvm_accel = {
     .features = kvm_features, .tsc_hz = kvm_tsc_hz,
     .host_cpuid = kvm_host_cpuid, .print_info = kvm_print_info,
     .apic_load = kvm_apic_load, .apic_store = kvm_apic_store,
+    .set_debug = kvm_set_debug,
 };
 ACCEL_TYPE(kvm_accel)

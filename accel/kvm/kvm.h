@@ -60,7 +60,8 @@ enum {
     PART_STEP   = PART_REGS | PART_SREGS | PART_EVENTS,
 };
 
-enum { N_EXTRA_MSRS = 64, N_EXIT_REASONS = 48, N_HABITS = 64 };
+enum { MSR_TSC_DEADLINE = 0x6e0 };
+enum { N_EXTRA_MSRS = 128, N_EXIT_REASONS = 48, N_HABITS = 64 };
 
 /* An instruction that KVM could not execute, by place. */
 typedef struct RescueSite {
@@ -95,6 +96,10 @@ typedef struct KvmCpu {
     uint64_t n_syscalls;        /* that KVM did by half */
     unsigned n_stuck;           /* rescues in a row that ended where they began */
     uint64_t last_good_rip;
+    CpuDebug debug;             /* what a debugger wants */
+    bool debugging;             /* anything at all */
+    bool pass_int3;             /* the next INT3 that comes here is executed */
+    bool stopped_in_rescue;     /* where a debugger's INT3 was seen */
     int8_t ahead[N_HABITS];     /* negative: accesses until the next try */
     int8_t *habit;              /* of the last exit's access */
     uint64_t n_ahead;           /* instructions between accesses */
@@ -174,9 +179,26 @@ void kvm_regs_load(X86Cpu *cpu);
 void kvm_regs_store(X86Cpu *cpu);
 void kvm_apic_load(X86Cpu *cpu);
 void kvm_apic_store(X86Cpu *cpu);
+
+/* --- exits.c ------------------------------------------------------------------ */
+
+/* Serve the exit in k->run.  CPU_RUN_EXIT: done, go on. */
+CpuRun kvm_handle_exit(KvmCpu *k);
 /* Say what went wrong with registers and code bytes. */
 void kvm_report(X86Cpu *cpu, const char *what);
+/* The same, and CPU_RUN_ERROR. */
+CpuRun kvm_stop_with(X86Cpu *cpu, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 const char *kvm_exit_name(unsigned reason);
+
+/* --- debug.c: guest debugging --------------------------------------------------- */
+
+bool kvm_set_debug(X86Cpu *cpu, const CpuDebug *want, GError **err);
+/* While `debugging`, with the registers in KVM, before it runs. */
+bool kvm_debug_enter(KvmCpu *k);
+/* KVM_EXIT_DEBUG. */
+CpuRun kvm_debug_exit(KvmCpu *k);
+/* Stop, for `why`. */
+CpuRun kvm_debug_stop(KvmCpu *k, int why, unsigned n);
 
 /* --- regs.c: PART_* between cpu->state and KVM ---------------------------------- */
 
@@ -189,10 +211,23 @@ bool kvm_put(KvmCpu *k, unsigned parts);
 /* KVM_RUN came back before it took in what was to go with it. */
 void kvm_put_was_late(KvmCpu *k);
 /* A system reset: what only KVM knows goes back to its reset value. */
-/* The vCPU's thread: `n` MSRs as KVM has them now. */
+void kvm_regs_reset(KvmCpu *k);
+
+/* --- msrs.c --------------------------------------------------------------------- */
+
+void kvm_msrs_init(KvmCpu *k);
+void kvm_msrs_free(KvmCpu *k);
+void kvm_msrs_reset(KvmCpu *k);
+/* All but the TSC and its deadline, which are parts of their own. */
+bool kvm_get_msrs(KvmCpu *k);
+bool kvm_put_msrs(KvmCpu *k);
+bool kvm_get_tsc(KvmCpu *k);
+bool kvm_put_tsc(KvmCpu *k);
+/* `n` MSRs as KVM has them now; one; and one to be written. */
 bool kvm_read_msrs(KvmCpu *k, const uint32_t *index, uint64_t *val,
                    unsigned n);
-void kvm_regs_reset(KvmCpu *k);
+bool kvm_get_msr(KvmCpu *k, uint32_t msr, uint64_t *val);
+bool kvm_set_msr(KvmCpu *k, uint32_t msr, uint64_t val);
 
 /* --- cpuid.c ---------------------------------------------------------------------- */
 

@@ -1,8 +1,8 @@
 /*
  * KVM: a vCPU's state, between X86State and KVM's structures.
  *
- * What X86State does not hold (events half delivered, AVX-512, paravirtual
- * MSRs) stays in KvmCpu as it was last read, and goes back with the rest.
+ * What X86State does not hold (events half delivered, some MSRs) stays in
+ * KvmCpu as it was last read, and goes back with the rest.
  *
  * Spec:  Documentation/virt/kvm/api.rst, section 4; Intel SDM volume 1 10.5
  *        and 13.4 (FXSAVE and XSAVE areas).
@@ -16,11 +16,6 @@
 
 #include "base/log.h"
 #include "base/trace.h"
-
-enum {
-    MSR_TSC = 0x10, MSR_TSC_ADJUST = 0x3b, MSR_TSC_DEADLINE = 0x6e0,
-    MSR_MTRR_BASE0 = 0x200, MSR_MC0_CTL = 0x400,
-};
 
 /* --- general, segments ------------------------------------------------------------ */
 
@@ -142,6 +137,7 @@ static void get_events(KvmCpu *k)
         : k->events.interrupt.shadow & KVM_X86_SHADOW_INT_STI ? 1 : 0;
     s->nmi_blocked = k->events.nmi.masked;
     s->smm = k->events.smi.smm;
+    s->smm_nmi_blocked = k->events.smi.smm_inside_nmi;
 }
 
 static void put_events(KvmCpu *k, struct kvm_vcpu_events *e)
@@ -153,6 +149,7 @@ static void put_events(KvmCpu *k, struct kvm_vcpu_events *e)
                           : s->interrupt_shadow ? KVM_X86_SHADOW_INT_STI : 0;
     e->nmi.masked = s->nmi_blocked;
     e->smi.smm = s->smm && kvm.smm;
+    e->smi.smm_inside_nmi = s->smm_nmi_blocked && kvm.smm;
     /* NMIs that came to KVM's local APIC since are not to be forgotten. */
     e->flags = KVM_VCPUEVENT_VALID_SHADOW
                | (e->nmi.pending || !kvm_apic_in_kernel()
@@ -319,227 +316,6 @@ static bool put_fpu(KvmCpu *k)
     return kvm_do(k->fd, KVM_SET_XSAVE, k->xsave) >= 0;
 }
 
-/* --- MSRs ---------------------------------------------------------------------------------- */
-
-#define ROW(msr, field) { msr, offsetof(X86State, field) }
-static const struct {
-    uint32_t msr;
-    uint16_t offset;            /* of a uint64_t in X86State */
-} rows[] = {
-    ROW(0x174, sysenter_cs), ROW(0x175, sysenter_esp),
-    ROW(0x176, sysenter_eip), ROW(0xc0000081, star), ROW(0xc0000082, lstar),
-    ROW(0xc0000083, cstar), ROW(0xc0000084, sfmask),
-    ROW(0xc0000102, kernel_gs_base), ROW(0xc0000103, tsc_aux),
-    ROW(MSR_TSC_ADJUST, tsc_adjust), ROW(0x277, pat),
-    ROW(0x1a0, misc_enable), ROW(0xda0, ia32_xss),
-    ROW(0x3a, feature_control), ROW(0x48, spec_ctrl), ROW(0x1d9, debugctl),
-    ROW(0x17a, mcg_status), ROW(0x17b, mcg_ctl), ROW(0x9e, smbase),
-    ROW(0x140, misc_features), ROW(0x2ff, mtrr_def_type),
-    ROW(0x250, mtrr_fixed[0]), ROW(0x258, mtrr_fixed[1]),
-    ROW(0x259, mtrr_fixed[2]), ROW(0x268, mtrr_fixed[3]),
-    ROW(0x269, mtrr_fixed[4]), ROW(0x26a, mtrr_fixed[5]),
-    ROW(0x26b, mtrr_fixed[6]), ROW(0x26c, mtrr_fixed[7]),
-    ROW(0x26d, mtrr_fixed[8]), ROW(0x26e, mtrr_fixed[9]),
-    ROW(0x26f, mtrr_fixed[10]),
-};
-#undef ROW
-
-enum { N_ROWS = G_N_ELEMENTS(rows),
-       N_MSRS_MAX = N_ROWS + 2 * MTRR_N_VAR + 4 * MCE_N_BANKS + N_EXTRA_MSRS
-                    + 4 };
-
-static uint64_t *field(X86State *s, unsigned row)
-{
-    return (uint64_t *)((char *)s + rows[row].offset);
-}
-
-bool kvm_read_msrs(KvmCpu *k, const uint32_t *index, uint64_t *val,
-                   unsigned n)
-{
-    g_assert(n <= N_MSRS_MAX);
-    k->msr_buf->nmsrs = n;
-    for (unsigned i = 0; i < n; i++) {
-        k->msr_buf->entries[i] = (struct kvm_msr_entry) { .index = index[i] };
-    }
-    if (kvm_do(k->fd, KVM_GET_MSRS, k->msr_buf) != (int)n) {
-        return false;
-    }
-    for (unsigned i = 0; i < n; i++) {
-        val[i] = k->msr_buf->entries[i].data;
-    }
-    return true;
-}
-
-/* Which MSRs this kernel lets us read, found out on the first vCPU. */
-static bool row_ok[N_ROWS];
-static bool mtrr_ok, mce_ok, probed;
-static uint32_t extras[N_EXTRA_MSRS];
-static unsigned n_extras;
-
-/* Those of KVM that are its interface to the guest: zero after a reset. */
-static bool is_paravirtual(uint32_t msr)
-{
-    return (msr >= 0x4b564d00 && msr <= 0x4b564dff) || msr == 0x11
-           || msr == 0x12;
-}
-
-static bool one_msr(KvmCpu *k, uint32_t msr, uint64_t *val)
-{
-    k->msr_buf->nmsrs = 1;
-    k->msr_buf->entries[0] = (struct kvm_msr_entry) { .index = msr };
-    if (kvm_do(k->fd, KVM_GET_MSRS, k->msr_buf) != 1) {
-        return false;
-    }
-    *val = k->msr_buf->entries[0].data;
-    return true;
-}
-
-static bool has_row(uint32_t msr)
-{
-    for (unsigned i = 0; i < N_ROWS; i++) {
-        if (rows[i].msr == msr) {
-            return true;
-        }
-    }
-    return msr == MSR_TSC || msr == MSR_TSC_DEADLINE;
-}
-
-static void probe_msrs(KvmCpu *k)
-{
-    uint64_t val;
-
-    if (probed) {
-        return;
-    }
-    probed = true;
-    for (unsigned i = 0; i < N_ROWS; i++) {
-        row_ok[i] = one_msr(k, rows[i].msr, &val);
-    }
-    mtrr_ok = one_msr(k, MSR_MTRR_BASE0, &val);
-    mce_ok = kvm.mce && one_msr(k, MSR_MC0_CTL, &val);
-    for (unsigned i = 0; i < kvm.n_msrs && n_extras < N_EXTRA_MSRS; i++) {
-        /* SMI count and the like change by themselves: those that can be
-         * written stay here. */
-        if (!has_row(kvm.msrs[i]) && is_paravirtual(kvm.msrs[i])
-            && one_msr(k, kvm.msrs[i], &val)) {
-            extras[n_extras++] = kvm.msrs[i];
-        }
-    }
-}
-
-static void add_msr(KvmCpu *k, uint32_t msr, uint64_t val)
-{
-    k->msr_buf->entries[k->msr_buf->nmsrs++] =
-        (struct kvm_msr_entry) { .index = msr, .data = val };
-}
-
-/* Everything but TSC and deadline, in the order in which take_msrs() reads. */
-static void list_msrs(KvmCpu *k)
-{
-    X86State *s = k->cpu->state;
-
-    k->msr_buf->nmsrs = 0;
-    for (unsigned i = 0; i < N_ROWS; i++) {
-        if (row_ok[i]) {
-            add_msr(k, rows[i].msr, *field(s, i));
-        }
-    }
-    for (unsigned i = 0; mtrr_ok && i < MTRR_N_VAR; i++) {
-        add_msr(k, MSR_MTRR_BASE0 + 2 * i, s->mtrr_base[i]);
-        add_msr(k, MSR_MTRR_BASE0 + 2 * i + 1, s->mtrr_mask[i]);
-    }
-    for (unsigned i = 0; mce_ok && i < MCE_N_BANKS * 4; i++) {
-        add_msr(k, MSR_MC0_CTL + i, s->mce_bank[i / 4][i % 4]);
-    }
-    for (unsigned i = 0; i < n_extras; i++) {
-        add_msr(k, extras[i], k->extra[i]);
-    }
-}
-
-static void take_msrs(KvmCpu *k)
-{
-    const struct kvm_msr_entry *e = k->msr_buf->entries;
-    X86State *s = k->cpu->state;
-
-    for (unsigned i = 0; i < N_ROWS; i++) {
-        if (row_ok[i]) {
-            *field(s, i) = (e++)->data;
-        }
-    }
-    for (unsigned i = 0; mtrr_ok && i < MTRR_N_VAR; i++) {
-        s->mtrr_base[i] = (e++)->data;
-        s->mtrr_mask[i] = (e++)->data;
-    }
-    for (unsigned i = 0; mce_ok && i < MCE_N_BANKS * 4; i++) {
-        s->mce_bank[i / 4][i % 4] = (e++)->data;
-    }
-    for (unsigned i = 0; i < n_extras; i++) {
-        k->extra[i] = (e++)->data;
-    }
-}
-
-static bool get_msrs(KvmCpu *k)
-{
-    unsigned n;
-
-    list_msrs(k);
-    n = k->msr_buf->nmsrs;
-    if (kvm_do(k->fd, KVM_GET_MSRS, k->msr_buf) != (int)n) {
-        return false;
-    }
-    take_msrs(k);
-    return true;
-}
-
-/* A refused MSR stops the batch: say which, and go on behind it. */
-static bool put_msrs(KvmCpu *k)
-{
-    static bool told;
-    unsigned n, done = 0;
-
-    list_msrs(k);
-    n = k->msr_buf->nmsrs;
-    while (done < n) {
-        int result = kvm_do(k->fd, KVM_SET_MSRS, k->msr_buf);
-
-        if (result < 0) {
-            return false;
-        }
-        done += result;
-        if (done < n) {
-            if (!told) {
-                trace("kvm-msr-refused", "msr 0x%x",
-                      k->msr_buf->entries[result].index);
-                told = true;
-            }
-            done++;
-            memmove(k->msr_buf->entries,
-                    k->msr_buf->entries + result + 1,
-                    (n - done) * sizeof(k->msr_buf->entries[0]));
-            k->msr_buf->nmsrs = n - done;
-        }
-    }
-    return true;
-}
-
-static bool get_tsc(KvmCpu *k)
-{
-    uint64_t val;
-
-    if (!one_msr(k, MSR_TSC, &val)) {
-        return false;
-    }
-    cpu_write_tsc(k->cpu, val);
-    return true;
-}
-
-static bool put_tsc(KvmCpu *k)
-{
-    k->msr_buf->nmsrs = 0;
-    add_msr(k, MSR_TSC, cpu_read_tsc(k->cpu));
-    return kvm_do(k->fd, KVM_SET_MSRS, k->msr_buf) == 1;
-}
-
 /* --- debug registers, run state, local APIC ---------------------------------------------- */
 
 static bool get_debug(KvmCpu *k)
@@ -608,7 +384,7 @@ static bool get_lapic(KvmCpu *k)
         || kvm_do(k->fd, KVM_GET_SREGS, &r) < 0) {
         return false;
     }
-    one_msr(k, MSR_TSC_DEADLINE, &deadline);
+    kvm_get_msr(k, MSR_TSC_DEADLINE, &deadline);
     lapic_set_page(k->cpu->apic, (const uint8_t *)l.regs, r.apic_base,
                    deadline);
     return true;
@@ -625,9 +401,8 @@ static bool put_lapic(KvmCpu *k)
     if (kvm_do(k->fd, KVM_SET_LAPIC, &l) < 0) {
         return false;
     }
-    k->msr_buf->nmsrs = 0;
-    add_msr(k, MSR_TSC_DEADLINE, lapic_tsc_deadline(k->cpu->apic));
-    kvm_do(k->fd, KVM_SET_MSRS, k->msr_buf);    /* where it exists */
+    /* Where it exists. */
+    kvm_set_msr(k, MSR_TSC_DEADLINE, lapic_tsc_deadline(k->cpu->apic));
     return true;
 }
 
@@ -664,11 +439,11 @@ bool kvm_get(KvmCpu *k, unsigned parts)
     parts &= ~(k->valid | k->dirty);
     if (!get_step(k, parts)
         || (parts & PART_FPU && !get_fpu(k))
-        || (parts & PART_MSRS && !get_msrs(k))
+        || (parts & PART_MSRS && !kvm_get_msrs(k))
         || (parts & PART_DEBUG && !get_debug(k))
         || (parts & PART_MP && !get_mp(k))
         || (parts & PART_LAPIC && !get_lapic(k))
-        || (parts & PART_TSC && !get_tsc(k))) {
+        || (parts & PART_TSC && !kvm_get_tsc(k))) {
         return false;
     }
     k->valid |= parts;
@@ -725,7 +500,8 @@ void kvm_put_was_late(KvmCpu *k)
 
 bool kvm_put(KvmCpu *k, unsigned parts)
 {
-    bool with_run = kvm.sync_regs && !(k->dirty & (PART_MP | PART_LAPIC));
+    bool with_run = kvm.sync_regs && !(k->dirty & (PART_MP | PART_LAPIC))
+                    && !k->debugging;
 
     parts &= k->dirty;
     /* APIC mode and EFER first: what MSRs may hold depends on them. */
@@ -740,8 +516,8 @@ bool kvm_put(KvmCpu *k, unsigned parts)
         parts &= ~PART_SREGS;
     }
     if ((parts & PART_MP && !put_mp(k))
-        || (parts & PART_TSC && !put_tsc(k))
-        || (parts & PART_MSRS && !put_msrs(k))
+        || (parts & PART_TSC && !kvm_put_tsc(k))
+        || (parts & PART_MSRS && !kvm_put_msrs(k))
         || (parts & PART_FPU && !put_fpu(k))
         || (parts & PART_DEBUG && !put_debug(k))
         || (parts & PART_LAPIC && !put_lapic(k))
@@ -755,23 +531,21 @@ bool kvm_put(KvmCpu *k, unsigned parts)
 
 void kvm_regs_reset(KvmCpu *k)
 {
-    memset(k->extra, 0, sizeof(k->extra));
+    kvm_msrs_reset(k);
     memset(&k->events, 0, sizeof(k->events));
     memset(k->xsave, 0, kvm.xsave_bytes);
 }
 
 bool kvm_regs_init(KvmCpu *k, GError **err)
 {
-    k->msr_buf = g_malloc0(sizeof(struct kvm_msrs)
-                           + N_MSRS_MAX * sizeof(struct kvm_msr_entry));
     k->xsave = g_aligned_alloc0(1, kvm.xsave_bytes, 64);
-    probe_msrs(k);
+    kvm_msrs_init(k);
     find_components();
     return true;
 }
 
 void kvm_regs_free(KvmCpu *k)
 {
-    g_free(k->msr_buf);
+    kvm_msrs_free(k);
     g_aligned_free(k->xsave);
 }

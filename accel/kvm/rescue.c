@@ -355,6 +355,13 @@ static bool goes_on(KvmCpu *k, const Insn **insn, unsigned *gap)
                : touches_step_only((*insn)->op) && ++*gap <= RUN_GAP);
 }
 
+/* A debugger steps over what is done here as over what KVM does. */
+static CpuRun after_one(KvmCpu *k, CpuRun why)
+{
+    return why == CPU_RUN_EXIT && k->debug.step
+           ? kvm_debug_stop(k, CPU_STOP_STEP, 0) : why;
+}
+
 CpuRun kvm_rescue(KvmCpu *k)
 {
     const Insn *insn;
@@ -370,10 +377,15 @@ CpuRun kvm_rescue(KvmCpu *k)
         return wild_jump(k);
     }
     if (finish_syscall(k, insn)) {
-        return CPU_RUN_EXIT;
+        return after_one(k, CPU_RUN_EXIT);
     }
-    why = rescue(k, insn);
-    if (insn && is_fpu(insn->op)) {
+    if (insn && insn->op == OP_INT3 && k->debug.int3 && !k->pass_int3) {
+        k->stopped_in_rescue = true;
+        return kvm_debug_stop(k, CPU_STOP_INT3, 0);
+    }
+    k->pass_int3 = false;
+    why = after_one(k, rescue(k, insn));
+    if (insn && is_fpu(insn->op) && !k->debugging) {
         for (unsigned i = 1; i < RUN_MAX && why == CPU_RUN_EXIT
                              && goes_on(k, &insn, &gap); i++) {
             why = rescue(k, insn);
@@ -416,7 +428,8 @@ bool kvm_may_go_ahead(KvmCpu *k)
 {
     int8_t *h = habit(k);
 
-    if (!kvm.software || kvm_apic_in_kernel() || !single_of(k)) {
+    if (!kvm.software || kvm_apic_in_kernel() || k->debugging
+        || !single_of(k)) {
         return false;
     }
     if (*h < 0) {

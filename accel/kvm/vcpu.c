@@ -1,5 +1,5 @@
 /*
- * KVM: running a vCPU, and everything that ends a run.
+ * KVM: a vCPU's life, what it is given on its way in, and running it.
  *
  * Attention: whoever sets a bit of cpu->pending then sets immediate_exit, and
  * sends a signal if the thread is in KVM_RUN.  The thread clears
@@ -25,9 +25,6 @@
 #include "base/log.h"
 #include "base/qsbr.h"
 #include "base/trace.h"
-
-#define LAPIC_PAGE UINT64_C(0xfff)
-#define HYPERCALL_NONE ((uint64_t)-1000)        /* -KVM_ENOSYS */
 
 enum { FINISH_TRIES = 64 };
 
@@ -196,256 +193,6 @@ void kvm_apic_store(X86Cpu *cpu)
     }
 }
 
-/* --- what went wrong -------------------------------------------------------------------- */
-
-const char *kvm_exit_name(unsigned reason)
-{
-    static const char *const names[N_EXIT_REASONS] = {
-        [KVM_EXIT_UNKNOWN] = "unknown", [KVM_EXIT_EXCEPTION] = "exception",
-        [KVM_EXIT_IO] = "io", [KVM_EXIT_HYPERCALL] = "hypercall",
-        [KVM_EXIT_DEBUG] = "debug", [KVM_EXIT_HLT] = "hlt",
-        [KVM_EXIT_MMIO] = "mmio", [KVM_EXIT_IRQ_WINDOW_OPEN] = "irq-window",
-        [KVM_EXIT_SHUTDOWN] = "shutdown",
-        [KVM_EXIT_FAIL_ENTRY] = "fail-entry", [KVM_EXIT_INTR] = "intr",
-        [KVM_EXIT_SET_TPR] = "set-tpr", [KVM_EXIT_TPR_ACCESS] = "tpr-access",
-        [KVM_EXIT_NMI] = "nmi", [KVM_EXIT_INTERNAL_ERROR] = "internal-error",
-        [KVM_EXIT_SYSTEM_EVENT] = "system-event",
-        [KVM_EXIT_IOAPIC_EOI] = "ioapic-eoi", [KVM_EXIT_HYPERV] = "hyperv",
-        [KVM_EXIT_X86_RDMSR] = "rdmsr", [KVM_EXIT_X86_WRMSR] = "wrmsr",
-        [KVM_EXIT_DIRTY_RING_FULL] = "dirty-ring-full",
-        [KVM_EXIT_X86_BUS_LOCK] = "bus-lock", [KVM_EXIT_XEN] = "xen",
-        [37] = "notify", [39] = "memory-fault",
-    };
-
-    return reason < N_EXIT_REASONS && names[reason] ? names[reason] : "other";
-}
-
-void kvm_report(X86Cpu *cpu, const char *what)
-{
-    g_autoptr(GString) text = g_string_new(NULL);
-    const X86State *s = cpu->state;
-    uint64_t at;
-    uint8_t b;
-
-    kvm_get(kvm_cpu(cpu), PART_ALL & ~(PART_TSC | PART_LAPIC | PART_MP));
-    cpu_print_registers(cpu, text);
-    at = s->efer & EFER_LMA && s->seg[SEG_CS].attr & SEGA_L
-         ? s->rip : (uint32_t)(s->seg[SEG_CS].base + s->rip);
-    g_string_append(text, "Code=");
-    for (unsigned i = 0; i < 16 && cpu_debug_read(cpu, at + i, &b, 1); i++) {
-        g_string_append_printf(text, "%02x ", b);
-    }
-    report_error("KVM: CPU %u: %s%s", cpu->index, what, text->str);
-}
-
-static CpuRun fail(X86Cpu *cpu, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
-static CpuRun fail(X86Cpu *cpu, const char *fmt, ...)
-{
-    g_autofree char *what = NULL;
-    va_list ap;
-
-    va_start(ap, fmt);
-    what = g_strdup_vprintf(fmt, ap);
-    va_end(ap);
-    kvm_report(cpu, what);
-    return CPU_RUN_ERROR;
-}
-
-/* --- exits: I/O ---------------------------------------------------------------------------- */
-
-static void exit_io(KvmCpu *k)
-{
-    const struct kvm_run *run = k->run;
-    unsigned size = run->io.size;
-    uint8_t *data = (uint8_t *)run + run->io.data_offset;
-
-    for (uint32_t i = 0; i < run->io.count; i++, data += size) {
-        uint64_t val;
-
-        if (run->io.direction == KVM_EXIT_IO_OUT) {
-            as_store(&as_io, run->io.port, size, load_le(data, size));
-        } else {
-            as_load(&as_io, run->io.port, size, &val);
-            store_le(data, size, val);
-        }
-    }
-    k->io_pending = true;
-}
-
-/* The page of our own local APIC: only aligned dwords mean something. */
-static void lapic_access(Lapic *apic, const struct kvm_run *run,
-                         uint8_t *data)
-{
-    unsigned reg = run->mmio.phys_addr & LAPIC_PAGE;
-
-    if (run->mmio.is_write) {
-        if (run->mmio.len == 4 && !(reg & 3)) {
-            lapic_mmio_write(apic, reg, load_le32(data));
-        }
-        return;
-    }
-    store_le(data, run->mmio.len,
-             lapic_mmio_read(apic, reg & ~3u) >> (8 * (reg & 3)));
-}
-
-static void exit_mmio(KvmCpu *k)
-{
-    struct kvm_run *run = k->run;
-    hwaddr gpa = run->mmio.phys_addr;
-    unsigned len = MIN(run->mmio.len, 8);
-    uint64_t val;
-
-    k->io_pending = true;
-    if (!kvm_apic_in_kernel()
-        && (gpa & ~LAPIC_PAGE) == lapic_base_gpa(k->cpu->apic)) {
-        lapic_access(k->cpu->apic, run, run->mmio.data);
-    } else if (len & (len - 1)) {
-        if (run->mmio.is_write) {
-            as_write(&as_memory, gpa, run->mmio.data, len);
-        } else {
-            as_read(&as_memory, gpa, run->mmio.data, len);
-        }
-    } else if (run->mmio.is_write) {
-        as_store(&as_memory, gpa, len, load_le(run->mmio.data, len));
-    } else {
-        as_load(&as_memory, gpa, len, &val);
-        store_le(run->mmio.data, len, val);
-    }
-}
-
-static void exit_msr(KvmCpu *k, bool write)
-{
-    struct kvm_run *run = k->run;
-    uint64_t val = 0;
-
-    kvm_get(k, PART_SREGS);
-    if (write) {
-        run->msr.error = !cpu_wrmsr(k->cpu, run->msr.index, run->msr.data);
-    } else {
-        run->msr.error = !cpu_rdmsr(k->cpu, run->msr.index, &val);
-        run->msr.data = val;
-    }
-    k->io_pending = true;
-}
-
-/* --- exits: the rest ------------------------------------------------------------------------- */
-
-static CpuRun internal_error(KvmCpu *k)
-{
-    const struct kvm_run *run = k->run;
-    unsigned suberror = run->internal.suberror;
-
-    if (suberror == KVM_INTERNAL_ERROR_EMULATION) {
-        return kvm_rescue(k);
-    }
-    return fail(k->cpu, "internal error %u (%s), data %llx %llx %llx",
-                suberror,
-                suberror == KVM_INTERNAL_ERROR_SIMUL_EX
-                ? "exceptions while delivering one"
-                : suberror == KVM_INTERNAL_ERROR_DELIVERY_EV
-                ? "an exit while delivering an event"
-                : suberror == KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON
-                ? "an exit unknown to the kernel" : "of no known kind",
-                run->internal.data[0], run->internal.data[1],
-                run->internal.data[2]);
-}
-
-static void system_event(const struct kvm_run *run)
-{
-    switch (run->system_event.type) {
-    case KVM_SYSTEM_EVENT_SHUTDOWN:
-        machine_request_shutdown(SHUTDOWN_GUEST_SHUTDOWN);
-        break;
-    case KVM_SYSTEM_EVENT_RESET:
-        machine_request_reset(SHUTDOWN_GUEST_RESET);
-        break;
-    default:
-        machine_request_shutdown(SHUTDOWN_GUEST_PANIC);
-    }
-}
-
-static void exit_hypercall(KvmCpu *k)
-{
-    k->run->hypercall.ret = HYPERCALL_NONE;
-    k->io_pending = true;
-}
-
-static CpuRun exit_hlt(KvmCpu *k)
-{
-    X86State *s = k->cpu->state;
-
-    s->halted = true;
-    s->rflags = k->run->if_flag ? s->rflags | FL_IF
-                                : s->rflags & ~(uint64_t)FL_IF;
-    return CPU_RUN_HALT;
-}
-
-/* CPU_RUN_EXIT: served, go on. */
-static CpuRun handle_exit(KvmCpu *k)
-{
-    const struct kvm_run *run = k->run;
-    X86Cpu *cpu = k->cpu;
-    unsigned reason = run->exit_reason;
-
-    k->n_exits[MIN(reason, N_EXIT_REASONS - 1)]++;
-    switch (reason) {
-    case KVM_EXIT_IO:
-        exit_io(k);
-        return CPU_RUN_EXIT;
-    case KVM_EXIT_MMIO:
-        exit_mmio(k);
-        return CPU_RUN_EXIT;
-    case KVM_EXIT_IRQ_WINDOW_OPEN:
-    case KVM_EXIT_INTR:
-    case KVM_EXIT_NMI:
-    case KVM_EXIT_SET_TPR:
-    case KVM_EXIT_TPR_ACCESS:
-    case KVM_EXIT_X86_BUS_LOCK:
-        return CPU_RUN_EXIT;
-    case KVM_EXIT_HLT:
-        return exit_hlt(k);
-    case KVM_EXIT_SHUTDOWN:
-        return CPU_RUN_TRIPLE_FAULT;
-    case KVM_EXIT_INTERNAL_ERROR:
-        return internal_error(k);
-    case KVM_EXIT_IOAPIC_EOI:
-        if (apic_bus_eoi) {
-            apic_bus_eoi(run->eoi.vector);
-        }
-        return CPU_RUN_EXIT;
-    case KVM_EXIT_X86_RDMSR:
-        exit_msr(k, false);
-        return CPU_RUN_EXIT;
-    case KVM_EXIT_X86_WRMSR:
-        exit_msr(k, true);
-        return CPU_RUN_EXIT;
-    case KVM_EXIT_HYPERCALL:
-        exit_hypercall(k);
-        return CPU_RUN_EXIT;
-    case KVM_EXIT_SYSTEM_EVENT:
-        system_event(run);
-        return CPU_RUN_EXIT;
-    case KVM_EXIT_DEBUG:
-        return CPU_RUN_DEBUG;
-    case KVM_EXIT_DIRTY_RING_FULL:
-        kvm_reap_rings();
-        return CPU_RUN_EXIT;
-    case KVM_EXIT_FAIL_ENTRY:
-        return fail(cpu, "the processor refuses the guest's state (hardware "
-                    "reason 0x%llx)",
-                    run->fail_entry.hardware_entry_failure_reason);
-    case KVM_EXIT_EXCEPTION:
-        return fail(cpu, "exception %u escaped (error code 0x%x)",
-                    run->ex.exception, run->ex.error_code);
-    case KVM_EXIT_UNKNOWN:
-        return fail(cpu, "unknown exit, hardware reason 0x%llx",
-                    run->hw.hardware_exit_reason);
-    default:
-        return fail(cpu, "exit %u (%s) is none that was asked for", reason,
-                    kvm_exit_name(reason));
-    }
-}
-
 /* --- events on the way in ---------------------------------------------------------------------- */
 
 /* Events that are about to be written would undo a request to KVM made before:
@@ -608,12 +355,12 @@ static CpuRun finish_io(KvmCpu *k)
     for (unsigned i = 0; k->io_pending && i < FINISH_TRIES; i++) {
         /* What a port's callback wrote, before the instruction ends. */
         if (k->dirty & PART_REGS && !kvm_put(k, PART_REGS)) {
-            return fail(k->cpu, "its registers are refused: %s",
-                        g_strerror(errno));
+            return kvm_stop_with(k->cpu, "its registers are refused: %s",
+                                 g_strerror(errno));
         }
         __atomic_store_n(&k->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
         if (enter(k) == 0) {
-            CpuRun why = handle_exit(k);
+            CpuRun why = kvm_handle_exit(k);
 
             if (why != CPU_RUN_EXIT) {
                 return why;
@@ -632,14 +379,22 @@ static CpuRun run_failed(KvmCpu *k, int result)
     case -EAGAIN:               /* was woken from waiting for SIPI */
         return CPU_RUN_EXIT;
     case -EFAULT:
-        return fail(cpu, "the guest touched memory that the host does not "
+        return kvm_stop_with(cpu, "the guest touched memory that the host does not "
                     "give (a file shorter than the guest's memory, or a host "
                     "out of memory)");
     case -ENOMEM:
-        return fail(cpu, "the host is out of memory");
+        return kvm_stop_with(cpu, "the host is out of memory");
     default:
-        return fail(cpu, "KVM_RUN: %s", g_strerror(-result));
+        return kvm_stop_with(cpu, "KVM_RUN: %s", g_strerror(-result));
     }
+}
+
+/* KVM forgets a step over what it had to leave for. */
+static CpuRun step_over_access(KvmCpu *k)
+{
+    CpuRun why = finish_io(k);
+
+    return why == CPU_RUN_EXIT ? kvm_debug_stop(k, CPU_STOP_STEP, 0) : why;
 }
 
 /* An access to a device was served: more may follow. */
@@ -673,13 +428,19 @@ CpuRun kvm_cpu_run(X86Cpu *cpu)
             return CPU_RUN_HALT;
         }
         if (k->dirty && !kvm_put(k, k->dirty)) {
-            return fail(cpu, "its state is refused: %s", g_strerror(errno));
+            return kvm_stop_with(cpu, "its state is refused: %s", g_strerror(errno));
+        }
+        if (unlikely(k->debugging) && !kvm_debug_enter(k)) {
+            return kvm_stop_with(cpu, "it cannot be debugged any more: %s",
+                        g_strerror(errno));
         }
         result = enter(k);
-        why = result < 0 ? run_failed(k, result) : handle_exit(k);
-        if (why == CPU_RUN_EXIT && result == 0
-            && (k->run->exit_reason == KVM_EXIT_IO
-                || k->run->exit_reason == KVM_EXIT_MMIO)) {
+        why = result < 0 ? run_failed(k, result) : kvm_handle_exit(k);
+        if (why == CPU_RUN_EXIT && k->io_pending && k->debug.step) {
+            why = step_over_access(k);
+        } else if (why == CPU_RUN_EXIT && result == 0
+                   && (k->run->exit_reason == KVM_EXIT_IO
+                       || k->run->exit_reason == KVM_EXIT_MMIO)) {
             why = go_ahead(k);
         }
     }

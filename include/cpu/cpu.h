@@ -23,6 +23,31 @@ typedef struct Lapic Lapic;
 typedef struct AccelOps AccelOps;
 typedef struct CpuModel CpuModel;
 
+/* --- guest debugging -------------------------------------------------------- */
+
+typedef enum { CPU_BREAK_EXEC, CPU_BREAK_WRITE, CPU_BREAK_ACCESS } CpuBreakKind;
+
+enum { CPU_N_BREAKS = 4 };      /* as many as there are debug registers */
+
+/* What a debugger wants of a vCPU.  The guest does not see it. */
+typedef struct CpuDebug {
+    bool step;                  /* stop after one instruction */
+    bool int3;                  /* stop at INT3, before it is executed */
+    bool deliver_int3;          /* but that at which it is: it is the guest's */
+    unsigned n_breaks;
+    struct CpuBreak {
+        CpuBreakKind kind;
+        uint64_t gva;
+        uint8_t bytes;          /* 1, 2, 4 or 8; CPU_BREAK_EXEC: 1 */
+    } breaks[CPU_N_BREAKS];
+} CpuDebug;
+
+/* What ended accel->run() with CPU_RUN_DEBUG. */
+typedef struct CpuDebugStop {
+    enum { CPU_STOP_STEP, CPU_STOP_INT3, CPU_STOP_BREAK } why;
+    unsigned n;                 /* CPU_STOP_BREAK: which of the breaks */
+} CpuDebugStop;
+
 /* Bits of X86Cpu.pending.  The emulator polls the word for non-zero. */
 enum {
     CPU_PEND_EXIT   = 1 << 0,   /* leave accel->run(): stop, quit, reset */
@@ -64,6 +89,7 @@ struct X86Cpu {
     GQueue work;                /* of CpuWork */
     bool in_run;                /* (A) between accel->run() and its return */
 
+    CpuDebugStop debug_stop;    /* (V) the last one */
     uint64_t n_insns;           /* (V) guest instructions run, when counted */
 };
 
@@ -230,6 +256,9 @@ struct AccelOps {
     /* The guest's kernel mode runs at a hundredth of its user mode's speed:
      * what can be done for the kernel should be. */
     bool slow_kernel;
+    /* From the next run() on; the vCPU is stopped.  All zero: nothing.  False
+     * with the reason; NULL: it does not do that. */
+    bool (*set_debug)(X86Cpu *cpu, const CpuDebug *want, GError **err);
     bool no_cpus;               /* qtest: vCPU threads only wait */
     bool smm;                   /* SMIs are delivered: see mem.h, as_smm */
     bool mce;                   /* CPU_PEND_MCE is */

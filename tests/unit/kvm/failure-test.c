@@ -43,12 +43,15 @@ static void test_transient_failures(void)
     g_assert_cmpint(n_bad, ==, 0);
 }
 
-static void wait_for_state(RunState want)
+void run_to_state(RunState want)
 {
-    for (unsigned i = 0; i < 500 && guest_machine->state != want; i++) {
+    machine_lock();
+    machine_start(guest_machine);
+    machine_unlock();
+    for (unsigned i = 0; i < 10000 && guest_machine->state != want; i++) {
         while (loop_iterate(loop_main(), false)) {
         }
-        g_usleep(10000);
+        g_usleep(500);
     }
     g_assert_cmpint(guest_machine->state, ==, want);
 }
@@ -59,10 +62,7 @@ static void run_to_error(void)
     guest_reset();
     GUEST_LOAD(0x1000, code_mmio);
     guest_protected(0, 0x1000);
-    machine_lock();
-    machine_start(guest_machine);
-    machine_unlock();
-    wait_for_state(RUN_STATE_INTERNAL_ERROR);
+    run_to_state(RUN_STATE_INTERNAL_ERROR);
 }
 
 static void test_lasting_failures(void)

@@ -221,7 +221,7 @@ static void set_up_int3(void)
     start_long(code_int3, code_int3_end);
 }
 
-static void set_up(const char *name)
+void set_up(const char *name)
 {
     guest_reset();
     if (!strcmp(name, "cmpxchg16b")) {
@@ -455,6 +455,7 @@ int main(int argc, char **argv)
         g_test_add_data_func(path, names[i], test_as_emulator);
     }
     add_state_tests();
+    add_debug_tests();
     add_failure_tests();
     add_vm_tests();
     result = g_test_run();

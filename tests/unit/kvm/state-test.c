@@ -5,6 +5,27 @@
  */
 #include "kvm-test.h"
 
+/* One that the model has and KVM has not, one that nobody has. */
+GUEST_CODE(code_msrs, "64",
+           "lidt 0x6100\n"
+           "lgdt 0x6110\n"
+           "mov $0x7000, %rsp\n"
+           "mov $0x1b0, %ecx\n"
+           "mov $-1, %rax\n"
+           "rdmsr\n"
+           "mov %rax, %r8\n"
+           "mov $0x12345, %ecx\n"
+           "rdmsr\n"
+           "wrmsr\n"
+           "xor %eax, %eax\n"
+           GUEST_EXIT);
+
+GUEST_CODE(code_msrs_handler, "64",
+           "incq %r14\n"
+           "pop %r13\n"
+           "addq $2, (%rsp)\n"
+           "iretq\n");
+
 static void drop_line(char *text, const char *start)
 {
     char *at = strstr(text, start), *end = at ? strchr(at, '\n') : NULL;
@@ -79,7 +100,26 @@ static void test_state(void)
     g_assert_cmpstr(before, ==, after);
 }
 
+static void test_msrs(void)
+{
+    KvmCpu *k = kvm_cpu(guest_cpu(0));
+    uint64_t n = k->n_exits[KVM_EXIT_X86_RDMSR];
+
+    guest_reset();
+    set_up_gate(EXC_GP);
+    GUEST_LOAD(0x2000, code_msrs_handler);
+    start_long(code_msrs, code_msrs_end);
+    g_assert_cmphex(guest_run(1), ==, 0);
+    g_assert_cmpuint(guest_cpu(0)->state->gpr[R_R14], ==,
+                     kvm.user_msrs ? 2 : 3);
+    if (kvm.user_msrs) {
+        g_assert_cmphex(guest_cpu(0)->state->gpr[R_R8], ==, 0);
+        g_assert_cmpuint(k->n_exits[KVM_EXIT_X86_RDMSR], ==, n + 2);
+    }
+}
+
 void add_state_tests(void)
 {
+    g_test_add_func("/kvm/msrs", test_msrs);
     g_test_add_func("/kvm/state", test_state);
 }
