@@ -59,17 +59,18 @@ static uint32_t no_flags(const Insn *n)
     return (f.read | f.set | f.may | f.undef) & IF_ARITH ? 0 : JIT_NO_FLAGS;
 }
 
-static void add_site(Ctx *c, bool flags_live, JitReplay replay)
+void t_add_site(Ctx *c, bool flags_live, JitReplay replay)
 {
     c->fp_sites[c->n_fp_sites++] = (JitFpSite) {
         .end = c->e.p - c->start, .insn = c->i, .flags_live = flags_live,
-        .replay = replay,
+        .replay = replay, .borrowed = c->turns.on ? c->turns.borrowed : 0,
+        .guests = c->turns.on ? c->turns.guests : 0,
     };
 }
 
 void t_fp_site(Ctx *c)
 {
-    add_site(c, !c->in_e, t_replay_now(c));
+    t_add_site(c, !c->in_e, t_replay_now(c));
 }
 
 /* False: not even the first instruction can be compiled. */
@@ -104,12 +105,12 @@ static bool one(Ctx *c)
     if (template(c)) {
         c->rax_group &= c->rax_keep && !c->n_sites && !c->n_misses;
         if (c->mem_site) {
-            add_site(c, c->mem_flags, c->mem_replay);
+            t_add_site(c, c->mem_flags, c->mem_replay);
         }
         if (w && !c->done) {
             c->in_r = true;
             c->in_e = false;
-            c->replay = need ? (JitReplay) { 0 } : t_replay_of(n);
+            c->replay = need ? (JitReplay) { 0 } : t_replay_of(c);
         }
         if (c->n_sites || c->n_misses) {
             Stub *s = c->slow_exits ? t_add_exit(c, EXIT_INTERP, 0)
@@ -181,6 +182,12 @@ static void emit_stub(Ctx *c, Stub *s)
     }
     if (s->miss) {
         t_slot_miss(c, s);
+        return;
+    }
+    if (s->jump) {
+        e8(e, 0xe9);
+        e_rel32(e->p, s->back);
+        e->p += 4;
         return;
     }
     if (s->edge) {
@@ -318,6 +325,7 @@ static Ctx *begin(Block *b, JitCode *jc, bool plain)
                    : b->mode & DM_AC ? MMU_SUPER_AC : MMU_SUPER;
 
     c->e.p = c->start = jit_space.code;
+    c->e.home = jit_host_reg;
     c->b = b;
     c->jc = jc;
     c->n_stubs = c->n_fp_sites = 0;
@@ -331,6 +339,10 @@ static Ctx *begin(Block *b, JitCode *jc, bool plain)
         .wanted = !plain && !jit_options.no_chain
                   && b->n_insns <= LOOP_MAX_INSNS,
     };
+    memset(&c->turns, 0, sizeof(c->turns));
+    c->turn_edges.n = 0;
+    c->mem_base = H_AX;
+    c->mem_scale = 0;
     c->group_end = 0;
     c->rax_group = false;
     c->replay.op = REPLAY_NONE;
@@ -363,9 +375,11 @@ static bool body(Ctx *c, unsigned first)
     c->done = false;
     for (c->i = first; c->i < b->n_insns && !c->done; c->i++) {
         c->insn = &b->insns[c->i];
+        t_turns_begin(c);
         if (!one(c)) {
             return false;
         }
+        t_turns_end(c);
     }
     if (!c->done) {
         c->i--;
@@ -440,6 +454,15 @@ static bool live_entry(Ctx *c)
     return true;
 }
 
+/* A jump inside the block, undone with those from other blocks. */
+static void link_own(JitCode *jc, JitEdge *edge, const uint8_t *to)
+{
+    e_rel32(edge->patch, to);
+    edge->linked = true;
+    edge->next_in = jc->in;
+    jc->in = edge;
+}
+
 JitCode *jit_compile(Block *b)
 {
     Ctx *c;
@@ -490,12 +513,10 @@ JitCode *jit_compile(Block *b)
         return NULL;
     }
     for (unsigned i = 0; i < c->loop.n; i++) {
-        JitEdge *edge = c->loop.edge[i];
-
-        e_rel32(edge->patch, c->loop.top);
-        edge->linked = true;
-        edge->next_in = jc->in;
-        jc->in = edge;
+        link_own(jc, c->loop.edge[i], c->loop.top);
+    }
+    for (unsigned i = 0; i < c->turn_edges.n; i++) {
+        link_own(jc, c->turn_edges.edge[i], c->turn_edges.to[i]);
     }
     jc->stale_r = emit_stale(c, true);
     jc->stale_e = emit_stale(c, false);

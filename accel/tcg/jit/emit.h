@@ -25,6 +25,7 @@ enum { X_REX = 1 << 27, X_F3 = 1 << 28, X_66 = 1 << 29, X_F2 = 1 << 30 };
 
 typedef struct Emit {
     uint8_t *p;
+    const int8_t *home;         /* of guest registers: jit_host_reg as a rule */
 } Emit;
 
 static inline void e8(Emit *e, unsigned v) { *e->p++ = v; }

@@ -94,6 +94,16 @@ static void go_in_page(Ctx *c, unsigned off, bool poll)
     }
 }
 
+/* Jcc to where the exit's edge will be linked to, the exit at first. */
+static void jcc_linked(Ctx *c, Stub *s, unsigned cond)
+{
+    align_rel32(c, 2);
+    e8(&c->e, 0x0f);
+    e8(&c->e, 0x80 | cond);
+    s->edge->patch = c->e.p;
+    t_stub_site(c, s);
+}
+
 static void stub_jcc(Ctx *c, Stub *s, unsigned cond)
 {
     e8(&c->e, 0x0f);
@@ -123,6 +133,14 @@ static void jmp_stub(Ctx *c, Stub *s)
 {
     e8(&c->e, 0xe9);
     t_stub_site(c, s);
+}
+
+void t_go_linked(Ctx *c, Stub *s)
+{
+    e_gs(&c->e, 4, 0x83, 7, OFF(jit_go));           /* cmp dword, 0 */
+    e8(&c->e, 0);
+    jcc_linked(c, s, 5);
+    jmp_stub(c, s);
 }
 
 /*
@@ -241,15 +259,19 @@ static bool go_loop(Ctx *c)
     }
     c->in_r = false;
     s = t_add_exit(c, EXIT_EDGE, c->b->off);
-    e_gs(&c->e, 4, 0x83, 7, OFF(jit_go));           /* cmp dword, 0 */
-    e8(&c->e, 0);
-    align_rel32(c, 2);
-    e8(&c->e, 0x0f);                                /* jne */
-    e8(&c->e, 0x85);
-    s->edge->patch = c->e.p;
-    t_stub_site(c, s);
-    jmp_stub(c, s);
     l->edge[l->n++] = s->edge;
+    if (l->again) {
+        JitReplay q = c->replay;
+
+        e_gs(&c->e, 4, 0x83, 5, JOFF(turns));       /* sub dword, 1 */
+        e8(&c->e, 1);
+        jcc_linked(c, s, 15);                       /* jg */
+        t_save_from(&c->e, &q);
+        t_turns_again(c, c->b->off, l->again);
+        c->replay = q;
+    } else {
+        t_go_linked(c, s);
+    }
     return true;
 }
 
@@ -266,11 +288,7 @@ static bool jcc(Ctx *c)
     if (off > n->off && off < (int64_t)PAGE_BYTES) {
         Stub *s = t_add_exit(c, EXIT_EDGE, off);
 
-        align_rel32(c, 2);
-        e8(&c->e, 0x0f);
-        e8(&c->e, 0x80 | n->aux);
-        s->edge->patch = c->e.p;
-        t_stub_site(c, s);
+        jcc_linked(c, s, n->aux);
         return true;
     }
     e8(&c->e, 0x0f);

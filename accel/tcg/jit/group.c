@@ -123,6 +123,12 @@ static bool writes(const Insn *n, Kind k, unsigned base)
     return ((width ? width == W_1 : n->size == 1) ? reg >> 3 : reg) == base;
 }
 
+bool t_simple(const Insn *n)
+{
+    return n->op != OP_PUSH_RM && n->op != OP_PUSH_I && n->op != OP_POP_RM
+           && kind(n) != ENDS;
+}
+
 bool t_may_write(const Insn *n, unsigned reg)
 {
     Kind k = kind(n);

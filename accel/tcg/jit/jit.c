@@ -123,6 +123,20 @@ static void let_segv(void)
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
+/* Homes of registers that turns.c has used for something else. */
+static void give_back(Env *env, unsigned borrowed, unsigned guests)
+{
+    for (; borrowed; borrowed &= borrowed - 1) {
+        unsigned r = __builtin_ctz(borrowed);
+
+        if (guests) {
+            env->s.gpr[__builtin_ctz(guests)] = env->s.gpr[r];
+            guests &= guests - 1;
+        }
+        env->s.gpr[r] = jit_cpu(env)->borrowed[r];
+    }
+}
+
 /* The instruction that has raised it is the interpreter's. */
 static void fault_edge(Env *env, JitEdge *to)
 {
@@ -147,6 +161,7 @@ static void fault_edge(Env *env, JitEdge *to)
         env->cc_raw = q->op ? jit_replay(env, q)
                             : jit_raw_flags(env->jit_fault_flags);
     }
+    give_back(env, m->site[i].borrowed, m->site[i].guests);
     *to = (JitEdge) { .kind = EXIT_INTERP, .block = m->block,
                       .insn = m->site[i].insn };
     if (to->insn) {             /* x87.c may have saved this note */

@@ -67,6 +67,8 @@ typedef struct JitCpu {
     uint64_t sp, c_sp;
     uint64_t neg_bottom;        /* minus where sp starts */
     uint64_t group_addend;      /* group.c */
+    uint64_t borrowed[16];      /* turns.c: guest registers, */
+    int32_t turns;              /* and until the next try */
     uint64_t align_mask[6];     /* of a page and multiples of 1, 2 ... 32 */
     uint64_t slots_used[JIT_SLOT_PIECES / 8];   /* a byte for each piece */
     JitSlot slots[N_MMU * JIT_SLOTS];
@@ -181,6 +183,8 @@ typedef struct JitFpSite {
     uint8_t insn;
     bool flags_live;            /* arithmetic flags are not in cc_raw, but ... */
     JitReplay replay;           /* ... this, or in RFLAGS */
+    uint16_t borrowed;          /* guest registers in JitCpu.borrowed ... */
+    uint16_t guests;            /* ... whose homes have these, in order */
 } JitFpSite;
 
 typedef struct JitFpMap {

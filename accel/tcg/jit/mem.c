@@ -229,7 +229,9 @@ static void check_slot(Ctx *c, const Access *a, bool clobber)
     s->back = e->p;
     c->n_sites = sites;
     c->n_misses++;
-    e_gs(e, 8, 0x8b, H_AX, slot_at(a) + offsetof(JitSlot, addend));
+    if (!a->no_addend) {
+        e_gs(e, 8, 0x8b, H_AX, slot_at(a) + offsetof(JitSlot, addend));
+    }
     s->have = a->group ? NULL : e->p;
 }
 
@@ -292,6 +294,11 @@ unsigned t_operand_aligned(Ctx *c, unsigned size, unsigned align, bool write)
     Access a = { .size = size, .align = align, .write = write, .slot = -1 };
     const Insn *n = c->insn;
 
+    if (c->turns.on) {
+        a.ea = t_turns_operand(c);
+        note_site(c);
+        return a.ea;
+    }
     c->disp = 0;
     if (t_grouped(c) && !c->no_slot) {
         a.ea = t_address_disp(c, &c->disp);
@@ -336,7 +343,7 @@ void t_check_stack(Ctx *c, unsigned ea, unsigned size, bool write)
 
 void t_mem_insn(Ctx *c, unsigned size, uint32_t opc, unsigned reg, unsigned ea)
 {
-    e_rm(&c->e, size, opc, reg, H_AX, ea, 0, c->disp);
+    e_rm(&c->e, size, opc, reg, c->mem_base, ea, c->mem_scale, c->disp);
 }
 
 void t_mem_op(Ctx *c, unsigned size, uint32_t opc, unsigned reg, unsigned ea)

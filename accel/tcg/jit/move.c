@@ -84,7 +84,7 @@ static void mov_ext(Ctx *c, uint32_t opc, unsigned from)
 static void lea(Ctx *c)
 {
     const Insn *n = c->insn;
-    int h = t_home(n->reg, 8);
+    int h = t_home(&c->e, n->reg, 8);
 
     c->rax_keep = true;
     if (n->size == 8 && h >= 0 && n->base != n->reg && n->index != n->reg) {

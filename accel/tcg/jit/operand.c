@@ -66,7 +66,7 @@ const int8_t jit_host_reg[16] = {
 
 unsigned t_src(Ctx *c, unsigned n, unsigned size, unsigned scratch)
 {
-    int h = t_home(n, size);
+    int h = t_home(&c->e, n, size);
 
     if (h < 0) {
         e_gs(&c->e, 8, 0x8b, scratch, GPR(size == 1 ? n >> 3 : n));
@@ -90,14 +90,14 @@ void t_src_copy(Ctx *c, unsigned n, unsigned size, unsigned scratch)
 
 unsigned t_out(Ctx *c, unsigned n, unsigned size, unsigned scratch)
 {
-    int h = t_home(n, size);
+    int h = t_home(&c->e, n, size);
 
     return h < 0 || t_is_high(n, size) ? scratch : (unsigned)h;
 }
 
 void t_dst(Ctx *c, unsigned n, unsigned size, unsigned from)
 {
-    int h = t_home(n, size);
+    int h = t_home(&c->e, n, size);
 
     if (h < 0) {
         if (size == 4) {

@@ -16,9 +16,9 @@
 /* --- what to run again --------------------------------------------------- */
 
 /* A guest register that an instruction of ours can name. */
-static bool usable(unsigned n, unsigned size)
+static bool usable(const Ctx *c, unsigned n, unsigned size)
 {
-    return !t_is_high(n, size) && t_home(n, size) >= 0;
+    return !t_is_high(n, size) && t_home(&c->e, n, size) >= 0;
 }
 
 static unsigned number(unsigned n, unsigned size)
@@ -28,12 +28,13 @@ static unsigned number(unsigned n, unsigned size)
 
 enum { IMM = 255 };             /* in place of a register's number */
 
-static JitReplay make(unsigned op, const Insn *n, unsigned a, unsigned b)
+static JitReplay make(const Ctx *c, unsigned op, unsigned a, unsigned b)
 {
+    const Insn *n = c->insn;
     JitReplay q = { .op = op, .size = n->size, .b = R_ZERO };
     bool changes = op == REPLAY_ADD || op == REPLAY_SUB;
 
-    if (!usable(a, n->size) || (b != IMM && !usable(b, n->size))
+    if (!usable(c, a, n->size) || (b != IMM && !usable(c, b, n->size))
         || (changes && (n->size < 4 || a == b))
         || (b == IMM && n->imm != (int32_t)n->imm)) {
         return (JitReplay) { 0 };
@@ -47,32 +48,33 @@ static JitReplay make(unsigned op, const Insn *n, unsigned a, unsigned b)
     return q;
 }
 
-JitReplay t_replay_of(const Insn *n)
+JitReplay t_replay_of(const Ctx *c)
 {
+    const Insn *n = c->insn;
     bool mem = n->flags & INSN_MEM;
 
     switch (n->op) {
     case OP_AND_R_RM: case OP_OR_R_RM: case OP_XOR_R_RM:
-        return make(REPLAY_TEST, n, n->reg, n->reg);
+        return make(c, REPLAY_TEST, n->reg, n->reg);
     }
     if (mem) {
         return (JitReplay) { 0 };
     }
     switch (n->op) {
-    case OP_CMP_RM_R: return make(REPLAY_CMP, n, n->rm, n->reg);
-    case OP_CMP_R_RM: return make(REPLAY_CMP, n, n->reg, n->rm);
-    case OP_CMP_RM_I: return make(REPLAY_CMP, n, n->rm, IMM);
-    case OP_TEST_RM_R: return make(REPLAY_TEST, n, n->rm, n->reg);
-    case OP_TEST_RM_I: return make(REPLAY_TEST, n, n->rm, IMM);
-    case OP_ADD_RM_R: return make(REPLAY_ADD, n, n->rm, n->reg);
-    case OP_ADD_R_RM: return make(REPLAY_ADD, n, n->reg, n->rm);
-    case OP_ADD_RM_I: return make(REPLAY_ADD, n, n->rm, IMM);
-    case OP_SUB_RM_R: return make(REPLAY_SUB, n, n->rm, n->reg);
-    case OP_SUB_R_RM: return make(REPLAY_SUB, n, n->reg, n->rm);
-    case OP_SUB_RM_I: return make(REPLAY_SUB, n, n->rm, IMM);
+    case OP_CMP_RM_R: return make(c, REPLAY_CMP, n->rm, n->reg);
+    case OP_CMP_R_RM: return make(c, REPLAY_CMP, n->reg, n->rm);
+    case OP_CMP_RM_I: return make(c, REPLAY_CMP, n->rm, IMM);
+    case OP_TEST_RM_R: return make(c, REPLAY_TEST, n->rm, n->reg);
+    case OP_TEST_RM_I: return make(c, REPLAY_TEST, n->rm, IMM);
+    case OP_ADD_RM_R: return make(c, REPLAY_ADD, n->rm, n->reg);
+    case OP_ADD_R_RM: return make(c, REPLAY_ADD, n->reg, n->rm);
+    case OP_ADD_RM_I: return make(c, REPLAY_ADD, n->rm, IMM);
+    case OP_SUB_RM_R: return make(c, REPLAY_SUB, n->rm, n->reg);
+    case OP_SUB_R_RM: return make(c, REPLAY_SUB, n->reg, n->rm);
+    case OP_SUB_RM_I: return make(c, REPLAY_SUB, n->rm, IMM);
     case OP_AND_RM_R: case OP_OR_RM_R: case OP_XOR_RM_R:
     case OP_AND_RM_I: case OP_OR_RM_I: case OP_XOR_RM_I:
-        return make(REPLAY_TEST, n, n->rm, n->rm);
+        return make(c, REPLAY_TEST, n->rm, n->rm);
     }
     return (JitReplay) { 0 };
 }
@@ -93,9 +95,9 @@ void t_replay_check(Ctx *c, bool sets_all)
 
 void t_replay(Emit *e, const JitReplay *q)
 {
-    unsigned a = jit_host_reg[q->a], size = q->size;
+    unsigned a = e->home[q->a], size = q->size;
     bool imm = q->b == R_ZERO;
-    unsigned b = imm ? 0 : jit_host_reg[q->b];
+    unsigned b = imm ? 0 : e->home[q->b];
     unsigned k = q->op == REPLAY_ADD ? 0 : 7;       /* ADD, CMP */
 
     if (q->op == REPLAY_ADD || q->op == REPLAY_SUB) {

@@ -18,7 +18,7 @@
 #define GPR(n) ((uint32_t)(offsetof(Env, s.gpr) + 8 * (n)))
 #define SP ((unsigned)jit_host_reg[R_RSP])
 
-enum { MAX_STUBS = 6 * BLOCK_MAX_INSNS + 8, LOOP_MAX_INSNS = BLOCK_MAX_INSNS / 2, MAX_SITES = 6 };
+enum { MAX_STUBS = 8 * BLOCK_MAX_INSNS, LOOP_MAX_INSNS = BLOCK_MAX_INSNS / 2, MAX_SITES = 6 };
 
 /* `size` bytes at [ea] + disp of the guest's memory; see t_check_aligned(). */
 typedef struct Access {
@@ -29,6 +29,7 @@ typedef struct Access {
     bool natural;               /* a multiple of `size`, most likely */
     int slot;                   /* -1: none */
     bool group;                 /* the slot's addend is looked at later */
+    bool no_addend;             /* nor is it wanted in RAX */
 } Access;
 
 /* Code out of the way: a slow path, an exit, or a slot's miss. */
@@ -45,6 +46,7 @@ typedef struct Stub {
     JitReplay replay;           /* how to get them first, if not REPLAY_NONE */
     uint8_t live;               /* FP_* that must be live at `back` */
     bool load_fp;               /* only that */
+    bool jump;                  /* nothing but a jump to `back` */
     bool miss;                  /* of a slot: */
     bool clobber;               /* flags are in cc_raw */
     unsigned slow;              /* the stub for when the TLB misses too */
@@ -65,7 +67,61 @@ typedef struct Loop {
     unsigned n;
     int slots[2 * LOOP_MAX_INSNS];      /* in order, the same in both */
     unsigned n_slots;
+    uint8_t *again;             /* where its turns are checked; turns.c */
 } Loop;
+
+/*
+ * Accesses of a loop that are checked once for several turns.  turns.c
+ */
+enum { TURN_GROUPS = 6, TURN_EDGES = 12, TURNS_MAX = 256 };
+
+typedef struct TurnGroup {
+    enum {
+        TURN_BASE,              /* base, as it moves */
+        TURN_INDEX,             /* index, as it moves; the base does not */
+        TURN_OFFSET,            /* base, as it moves; the index does not */
+        TURN_BOTH,
+        TURN_FIXED,             /* neither is a register */
+    } form;
+    uint8_t base, index;        /* R_PC: RIP; R_ZERO: none */
+    uint8_t scale;
+    bool low;                   /* the index has 32 bits */
+    int64_t by;                 /* bytes it moves with each turn */
+    int64_t lo, hi;             /* of the first turn, from base and index */
+    bool write;
+    unsigned align;             /* as in group.c */
+    int64_t aligned;
+    unsigned insn;              /* the first that is in it */
+    unsigned reg;               /* where its addend is */
+    int slot;
+} TurnGroup;
+
+typedef struct Turns {
+    bool on;                    /* being emitted */
+    unsigned first, last;       /* instructions */
+    unsigned turns;             /* at first */
+    unsigned copies;            /* of the instructions */
+    unsigned need;              /* FP_* */
+    bool keeps_flags;
+    unsigned n_groups;
+    TurnGroup group[TURN_GROUPS];
+    uint8_t of_insn[BLOCK_MAX_INSNS];   /* group of its memory operand */
+    int32_t disp[BLOCK_MAX_INSNS];
+    int16_t slots[BLOCK_MAX_INSNS][TURN_GROUPS];    /* by `first` */
+    unsigned counter;           /* host register */
+    uint16_t borrowed;          /* guest registers whose homes are used */
+    uint16_t guests;            /* others that are there, in order */
+    int8_t home[16];            /* of guest registers meanwhile */
+    uint8_t *more;              /* where more turns are checked */
+    uint8_t *join;              /* the rel32 that leaves; NULL: none */
+} Turns;
+
+/* Jumps back to where turns are checked. */
+typedef struct TurnEdges {
+    JitEdge *edge[TURN_EDGES];
+    uint8_t *to[TURN_EDGES];
+    unsigned n;
+} TurnEdges;
 
 typedef struct Ctx {
     Emit e;
@@ -89,9 +145,12 @@ typedef struct Ctx {
     JitReplay mem_replay;
     bool no_slot;               /* it may not */
     int32_t disp;               /* of the operand: t_operand() */
+    unsigned mem_base, mem_scale;       /* H_AX and 0, but in turns.c */
     bool slow_exits;            /* its slow path is the interpreter */
     bool plain;                 /* no groups */
     Loop loop;
+    Turns turns;
+    TurnEdges turn_edges;
     unsigned group_base, group_end;     /* group.c: up to this instruction */
     uint32_t group_addend;      /* where that is, from GS */
     bool rax_group;             /* RAX is group_addend ... */
@@ -101,7 +160,7 @@ typedef struct Ctx {
     uint8_t live;               /* FP_* known to be live */
     uint8_t x87_seg;            /* what env->x87_seg is known to be; or 0 */
     uint8_t *start;             /* of this piece of code */
-    JitFpSite fp_sites[2 * BLOCK_MAX_INSNS];
+    JitFpSite fp_sites[6 * BLOCK_MAX_INSNS];
     unsigned n_fp_sites;
 } Ctx;
 
@@ -127,7 +186,7 @@ void t_clobber(Ctx *c);
 /* The flags once more, into RFLAGS.  Uses RCX. */
 void t_replay(Emit *e, const JitReplay *q);
 /* What gives the flags of this instruction again, afterwards. */
-JitReplay t_replay_of(const Insn *n);
+JitReplay t_replay_of(const Ctx *c);
 /* This instruction comes: is the present `replay` good until it is over? */
 void t_replay_check(Ctx *c, bool sets_all);
 /* May it write the register? */
@@ -146,9 +205,9 @@ static inline bool t_is_high(unsigned n, unsigned size)
     return size == 1 && n & 1;
 }
 
-static inline int t_home(unsigned n, unsigned size)
+static inline int t_home(const Emit *e, unsigned n, unsigned size)
 {
-    return jit_host_reg[size == 1 ? n >> 3 : n];
+    return e->home[size == 1 ? n >> 3 : n];
 }
 
 /* The operand in a host register: its home, or `scratch`. */
@@ -189,7 +248,8 @@ void t_slow_site(Ctx *c);
 void t_jcc_slow(Ctx *c, unsigned cond);
 /*
  * `size` bytes of the memory operand hit the TLB, or the slow path is taken.
- * The host address is then [RAX + result + c->disp].  Uses RCX.
+ * The host address is then [c->mem_base + result << c->mem_scale + c->disp],
+ * RAX and 0 as a rule.  Uses RCX.
  */
 unsigned t_operand(Ctx *c, unsigned size, bool write);
 unsigned t_operand_aligned(Ctx *c, unsigned size, unsigned align, bool write);
@@ -219,6 +279,30 @@ bool t_grouped_stack(const Ctx *c);
 /* Let RAX be the group's addend. */
 void t_group_addend(Ctx *c);
 
+/* Only it names registers that it writes, RSP included. */
+bool t_simple(const Insn *n);
+
+/* --- ahead.c, turns.c -------------------------------------------------- */
+
+/* c->turns: the loop that begins with the present instruction; false: none, or
+ * it is not known ahead.  keep_flags: between turns, too. */
+bool t_turns_known(Ctx *c, bool keep_flags);
+
+/* Turns without checks of a loop that begins with the present instruction, if
+ * there is one; and after an instruction, where such turns go on. */
+void t_turns_begin(Ctx *c);
+void t_turns_end(Ctx *c);
+/* The memory operand in such a turn: as t_operand(). */
+unsigned t_turns_operand(Ctx *c);
+/* A poll, then to `to`, where the turns of the loop at `off` are checked.
+ * Flags are in cc_raw. */
+void t_turns_again(Ctx *c, unsigned off, uint8_t *to);
+
+/* --- compile.c --------------------------------------------------------- */
+
+/* The host instruction just emitted may raise a signal. */
+void t_add_site(Ctx *c, bool flags_live, JitReplay replay);
+
 /* --- flow.c ------------------------------------------------------------ */
 
 Stub *t_add_stub(Ctx *c);
@@ -229,6 +313,8 @@ Stub *t_add_exit(Ctx *c, unsigned kind, unsigned off);
 void t_stub_site(Ctx *c, Stub *s);
 /* Flags are to be in RFLAGS or cc_raw, and stay there. */
 void t_settle(Ctx *c);
+/* A poll, then to what the exit's edge will be linked to.  Clobbers RFLAGS. */
+void t_go_linked(Ctx *c, Stub *s);
 /* A relative target; `committed`: the instruction has had its effects. */
 void t_go_rel(Ctx *c, int64_t off, bool committed);
 

@@ -80,7 +80,7 @@ static void write_insn(Ctx *c, const Form *f, unsigned base, unsigned index)
 
     if (t_is_mem(c)) {
         write_op(c, enc, f, w, index == H_SP ? 0 : index, base);
-        e_modrm(&c->e, f->reg, base, index, 0, c->disp);
+        e_modrm(&c->e, f->reg, base, index, c->mem_scale, c->disp);
     } else {
         write_op(c, enc, f, w, 0, f->rm);
         e8(&c->e, 0xc0 | (f->reg & 7) << 3 | (f->rm & 7));
@@ -176,7 +176,7 @@ static bool copy(Ctx *c)
         } else {
             f.reg = d;
         }
-        write_insn(c, &f, H_AX, ea);
+        write_insn(c, &f, c->mem_base, ea);
         t_fp_site(c);
         t_dst(c, f.gpr_out, 8, d);
         return true;
@@ -184,7 +184,7 @@ static bool copy(Ctx *c)
     if (f.gpr_in_rm) {
         f.rm = t_src(c, n->rm, 8, H_CX);
     }
-    write_insn(c, &f, H_AX, ea);
+    write_insn(c, &f, c->mem_base, ea);
     t_fp_site(c);
     return true;
 }

@@ -1,0 +1,496 @@
+/*
+ * Turns of a loop without checks.
+ *
+ * Before a loop that is known ahead (ahead.c) each group of its accesses is
+ * checked once for as many turns as are to come, and those run with neither
+ * checks nor polls.  A counter ends them; then comes the poll, and the next
+ * check.  First comes a short check for a few turns, as most loops are short;
+ * when those are over, or it fails, one that finds how many turns stay in all
+ * pages.  When that fails too, nothing has happened, and the loop goes on as it
+ * does without this.
+ *
+ * Nothing in between can change what was checked: a vCPU's TLB is its own, what
+ * others want of it waits for its next poll, and code pages have no write tag.
+ *
+ * Addends are in scratch registers that the loop leaves alone, or in homes of
+ * guest registers that it does not name, which are kept in JitCpu.borrowed
+ * meanwhile and put back on every way out.
+ *
+ * Flags on entry are in cc_raw, and good there until the loop has set others: an
+ * access through an empty slot (slot.c) ends the very first turn.  Where
+ * anything else may look before, flags stay in RFLAGS all the time.
+ *
+ * Spec: Intel SDM volume 2.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "accel/tcg/jit/template.h"
+
+enum {
+    RETRY = 4,                  /* turns until the next try, about */
+    SPARE_STUBS = 3 * BLOCK_MAX_INSNS,  /* for what comes after */
+};
+
+/* --- before the loop --------------------------------------------------------- */
+
+static uint8_t *jcc_ahead(Ctx *c, unsigned cond)
+{
+    e8(&c->e, 0x0f);
+    e8(&c->e, 0x80 | cond);
+    c->e.p += 4;
+    return c->e.p - 4;
+}
+
+static uint8_t *jmp_ahead(Ctx *c)
+{
+    e8(&c->e, 0xe9);
+    c->e.p += 4;
+    return c->e.p - 4;
+}
+
+/* What the last check has as its ways to the slow path: see stubs_to(). */
+static void fail_to_next(Ctx *c)
+{
+    Stub *s = t_add_stub(c);
+
+    memcpy(s->site, c->site, sizeof(s->site));
+    s->n_sites = c->n_sites;
+    s->save = false;
+    s->jump = true;
+    t_misses_to(c, s);
+}
+
+/* Those since stub `from` go on here. */
+static void stubs_to(Ctx *c, unsigned from, uint8_t *to)
+{
+    for (unsigned k = from; k < c->n_stubs; k++) {
+        if (c->stubs[k].jump && !c->stubs[k].back) {
+            c->stubs[k].back = to;
+        }
+    }
+}
+
+/*
+ * All accesses of the group, in this many turns, hit its slot.  The address is
+ * then [a->ea] + a->disp.
+ */
+static void check_group(Ctx *c, const TurnGroup *g, unsigned turns, Access *a)
+{
+    int64_t move = g->by * (int64_t)(turns - 1);
+    int64_t lo = g->lo + MIN(move, 0), hi = g->hi + MAX(move, 0);
+
+    if (g->align) {             /* whole pieces, which lie in the same page */
+        lo -= (lo - g->aligned) & (g->align - 1);
+        hi += (g->aligned - hi) & (g->align - 1);
+    }
+    *a = (Access) { .align = MAX(g->align, 1), .write = g->write,
+                    .disp = lo, .size = hi - lo, .slot = g->slot,
+                    .group = true, .no_addend = true };
+    c->n_sites = c->n_misses = 0;
+    if (g->base == R_PC) {
+        e_gs(&c->e, 8, 0x8b, a->ea = H_DX, OFF(rip_base));
+    } else if (g->base == R_ZERO) {
+        e_mov_i64(&c->e, a->ea = H_DX, 0);
+    } else {
+        a->ea = t_src(c, g->base, 8, H_DX);
+    }
+    if (g->index < R_ZERO) {
+        unsigned x = t_src(c, g->index, 8, H_CX);
+
+        if (g->low) {
+            e_rr(&c->e, 8, 0x81, 7, x);
+            e32(&c->e, INT32_MAX);
+            t_jcc_slow(c, 7);
+        }
+        e_rm(&c->e, 8, 0x8d, H_DX, a->ea, x, g->scale, 0);
+        a->ea = H_DX;
+    }
+    t_check_access(c, a);
+    fail_to_next(c);
+}
+
+/* As many turns as the group stays in its page, if fewer than so far. */
+static void bound_turns(Ctx *c, const TurnGroup *g, const Access *a)
+{
+    Emit *e = &c->e;
+    uint64_t by = ABS(g->by);
+    unsigned shift = by ? 64 - __builtin_clzll(by) - !(by & (by - 1)) : 0;
+
+    if (!by) {
+        return;
+    }
+    e_gs(e, 8, 0x8b, H_CX, JOFF(slots) + a->slot * sizeof(JitSlot)
+                           + offsetof(JitSlot, tag));
+    e_rm(e, 8, 0x8d, H_CX, H_CX, a->ea, 0, a->disp);
+    if (g->by > 0) {            /* RCX is an offset in the page */
+        e_rr(e, 4, 0xf7, 3, H_CX);                  /* neg ecx */
+        e_rr(e, 4, 0x81, 0, H_CX);
+        e32(e, PAGE_BYTES - a->size);
+    }
+    e_rr(e, 4, 0xc1, 5, H_CX);                      /* shr ecx, imm8 */
+    e8(e, shift);
+    e_rm(e, 4, 0x8d, H_CX, H_CX, H_SP, 0, 1);
+    e_gs(e, 4, 0x3b, H_CX, JOFF(turns));
+    e_gs(e, 4, 0x0f43, H_CX, JOFF(turns));          /* cmovae */
+    e_gs(e, 4, 0x89, H_CX, JOFF(turns));
+}
+
+/* Addends, and what does not move with them.  May use RFLAGS. */
+static void load_groups(Ctx *c, const Turns *t)
+{
+    Emit *e = &c->e;
+
+    for (unsigned r = 0; r < 16; r++) {
+        if (t->borrowed >> r & 1) {
+            e_gs(e, 8, 0x89, jit_host_reg[r], JOFF(borrowed) + 8 * r);
+        }
+    }
+    for (unsigned r = 0; r < 16; r++) {
+        if (t->guests >> r & 1) {
+            e_gs(e, 8, 0x8b, t->home[r], GPR(r));
+        }
+    }
+    for (unsigned k = 0; k < t->n_groups; k++) {
+        const TurnGroup *g = &t->group[k];
+
+        e_gs(e, 8, 0x8b, g->reg, JOFF(slots) + g->slot * sizeof(JitSlot)
+                                 + offsetof(JitSlot, addend));
+        if (g->form == TURN_OFFSET) {
+            e_rm(e, 8, 0x8d, g->reg, g->reg, t->home[g->index],
+                 g->scale, 0);
+        } else if (g->base == R_PC) {
+            e_gs(e, 8, 0x03, g->reg, OFF(rip_base));
+        } else if (g->form == TURN_INDEX) {
+            e_rr(e, 8, 0x01, t->home[g->base], g->reg);
+        }
+    }
+    e_gs(e, 4, 0x8b, t->counter, JOFF(turns));
+}
+
+static void give_back(Ctx *c, const Turns *t)
+{
+    for (unsigned r = 0; r < 16; r++) {
+        if (t->guests >> r & 1) {
+            e_gs(&c->e, 8, 0x89, t->home[r], GPR(r));
+        }
+    }
+    for (unsigned r = 0; r < 16; r++) {
+        if (t->borrowed >> r & 1) {
+            e_gs(&c->e, 8, 0x8b, jit_host_reg[r], JOFF(borrowed) + 8 * r);
+        }
+    }
+}
+
+/* --- the turns ----------------------------------------------------------------- */
+
+unsigned t_turns_operand(Ctx *c)
+{
+    const Insn *n = c->insn;
+    const TurnGroup *g = &c->turns.group[c->turns.of_insn[c->i]];
+
+    c->mem_base = g->reg;
+    c->mem_scale = 0;
+    c->disp = c->turns.disp[c->i];
+    switch (g->form) {
+    case TURN_FIXED:
+        return H_SP;
+    case TURN_INDEX:
+        c->mem_scale = n->scale;
+        return t_src(c, n->index, 8, H_CX);
+    case TURN_BOTH:
+        c->disp = 0;
+        return t_offset_to(c, H_DX, true);
+    default:
+        return t_src(c, n->base, 8, H_DX);
+    }
+}
+
+/* A jump out of the loop, or over the rest of this turn. */
+static void side_exit(Ctx *c)
+{
+    const Insn *n = c->insn;
+    uint8_t *over = jcc_ahead(c, n->aux ^ 1);
+
+    give_back(c, &c->turns);
+    t_go_rel(c, n->off + n->len + n->imm, false);
+    e_rel32(over, c->e.p);
+    c->in_r = true;
+    c->in_e = false;
+}
+
+/* One instruction; false: it cannot be done here after all. */
+static bool one(Ctx *c)
+{
+    const Insn *n = c->insn;
+    InsnFlags f = insn_flags(n);
+    unsigned w = (f.set | f.may | f.undef) & IF_ARITH;
+    bool need = f.read & IF_ARITH
+                || (w && (f.may & IF_ARITH
+                          || ((f.set | f.undef) & IF_ARITH) != IF_ARITH));
+    int64_t to = n->off + n->len + n->imm;
+
+    if (need && !c->in_r) {
+        return false;
+    }
+    if (n->op == OP_JCC_I) {
+        if (n->size != c->word || to != (int32_t)to) {
+            return false;
+        }
+        side_exit(c);
+        return true;
+    }
+    t_replay_check(c, w && !need);
+    c->n_sites = c->n_misses = 0;
+    c->mem_site = c->no_slot = c->slow_exits = false;
+    c->keep_r = need;
+    c->mem_base = H_AX;
+    c->mem_scale = 0;
+    if (!(t_move(c) || t_alu(c) || t_vec(c)) || c->n_sites || c->n_misses) {
+        return false;
+    }
+    if (c->mem_site) {
+        t_add_site(c, c->mem_flags, c->mem_replay);
+    }
+    if (w) {
+        c->in_r = true;
+        c->in_e = false;
+        c->replay = need ? (JitReplay) { 0 } : t_replay_of(c);
+    }
+    return true;
+}
+
+/* A poll, and then to `to`, which is where instruction `off` is checked for;
+ * flags are in cc_raw.  Unlinked when the block dies. */
+void t_turns_again(Ctx *c, unsigned off, uint8_t *to)
+{
+    TurnEdges *edges = &c->turn_edges;
+    Stub *s;
+
+    c->in_r = false;
+    c->in_e = true;
+    c->replay.op = REPLAY_NONE;
+    s = t_add_exit(c, EXIT_EDGE, off);
+    t_go_linked(c, s);
+    edges->edge[edges->n] = s->edge;
+    edges->to[edges->n++] = to;
+}
+
+static void set_turns(Ctx *c, unsigned n)
+{
+    e_gs(&c->e, 4, 0xc7, 0, JOFF(turns));
+    e32(&c->e, n);
+}
+
+static void align_top(Ctx *c)
+{
+    static const uint8_t nop8[] = { 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0 };
+
+    while ((uintptr_t)c->e.p & 31) {
+        unsigned left = 32 - ((uintptr_t)c->e.p & 31);
+
+        if (left >= sizeof(nop8)) {
+            memcpy(c->e.p, nop8, sizeof(nop8));
+            c->e.p += sizeof(nop8);
+        } else {
+            e8(&c->e, left > 1 ? 0x66 : 0x90);      /* xchg ax, ax */
+            if (left > 1) {
+                e8(&c->e, 0x90);
+            }
+        }
+    }
+}
+
+/* One turn, without the jump. */
+static bool one_turn(Ctx *c, const Turns *t)
+{
+    c->in_r = t->keeps_flags;
+    c->in_e = !t->keeps_flags;
+    c->replay.op = REPLAY_NONE;
+    for (c->i = t->first; c->i < t->last; c->i++) {
+        c->insn = &c->b->insns[c->i];
+        if (!one(c)) {
+            return false;
+        }
+    }
+    return c->in_r && (t->keeps_flags || c->replay.op);
+}
+
+/*
+ * The turns, and what comes after the last of them.  With two copies the first
+ * is left out once if their number is odd.  Where flags are kept, nothing that
+ * changes them comes between turns.
+ */
+static bool emit_turns(Ctx *c, Turns *t, uint8_t *more)
+{
+    Emit *e = &c->e;
+    unsigned cond = c->b->insns[t->last].aux;
+    uint8_t *top, *odd = NULL, *out[3];
+    unsigned n_out = 0;
+
+    if (t->copies == 2) {
+        uint8_t *even;
+
+        e_rr(e, 4, 0xf6, 0, t->counter);            /* test counter, 1 */
+        e8(e, 1);
+        even = jcc_ahead(c, 4);
+        e_rr(e, 4, 0x83, 0, t->counter);
+        e8(e, 1);
+        if (t->keeps_flags) {
+            t_load_flags(e);
+        }
+        odd = jmp_ahead(c);
+        e_rel32(even, e->p);
+    }
+    if (t->keeps_flags) {
+        t_load_flags(e);
+    }
+    align_top(c);
+    top = e->p;
+    if (t->copies == 2) {
+        if (!one_turn(c, t)) {
+            return false;
+        }
+        out[n_out++] = jcc_ahead(c, cond ^ 1);
+        e_rel32(odd, e->p);
+    }
+    if (!one_turn(c, t)) {
+        return false;
+    }
+    c->i = t->first;
+    if (t->keeps_flags) {
+        e_rm(e, 4, 0x8d, H_CX, H_CX, H_SP, 0, -(int)t->copies);
+        e8(e, 0xe3);                                /* jrcxz over */
+        e8(e, 11);
+        e_rel32(jcc_ahead(c, cond), top);
+        out[n_out++] = jmp_ahead(c);
+        out[n_out++] = jcc_ahead(c, cond ^ 1);
+        t_save_flags(e);
+    } else {
+        out[n_out++] = jcc_ahead(c, cond ^ 1);
+        e_rr(e, 4, 0x83, 5, t->counter);            /* sub counter, n */
+        e8(e, t->copies);
+        e_rel32(jcc_ahead(c, 5), top);
+        t_save_from(e, &c->replay);
+    }
+    give_back(c, t);
+    t_turns_again(c, c->b->insns[t->first].off, more);
+    while (n_out--) {
+        e_rel32(out[n_out], e->p);
+    }
+    give_back(c, t);
+    t->join = jmp_ahead(c);
+    return true;
+}
+
+/* All of it.  A few turns that hit everywhere, else as many as do. */
+static bool emit_loop(Ctx *c, Turns *t)
+{
+    uint8_t *more, *load, *to_few;
+    unsigned stubs;
+    Access a;
+
+    to_few = jmp_ahead(c);
+    more = t->more = c->e.p;
+    set_turns(c, TURNS_MAX);
+    for (unsigned k = 0; k < t->n_groups; k++) {
+        check_group(c, &t->group[k], 1, &a);
+        bound_turns(c, &t->group[k], &a);
+    }
+    load = jmp_ahead(c);
+    e_rel32(to_few, c->e.p);
+    stubs = c->n_stubs;
+    for (unsigned k = 0; k < t->n_groups; k++) {
+        check_group(c, &t->group[k], t->turns, &a);
+    }
+    stubs_to(c, stubs, more);
+    set_turns(c, t->turns);
+    e_rel32(load, c->e.p);
+    load_groups(c, t);
+    t->on = true;
+    c->e.home = t->home;
+    return emit_turns(c, t, more);
+}
+
+/* False: nothing was emitted. */
+static bool try_loop(Ctx *c, bool keep_flags)
+{
+    Turns *t = &c->turns;
+    unsigned i = c->i, n_stubs = c->n_stubs, n_fp_sites = c->n_fp_sites;
+    unsigned n_edges = c->turn_edges.n;
+    uint8_t *start = c->e.p, live = c->live;
+    const Insn *insn = c->insn;
+    bool ok;
+
+    if (!t_turns_known(c, keep_flags) || !t_live(c, t->need)) {
+        return false;
+    }
+    ok = emit_loop(c, t);
+    t->on = false;
+    c->e.home = jit_host_reg;
+    c->i = i;
+    c->insn = insn;
+    c->in_e = true;
+    c->in_r = false;
+    c->replay.op = REPLAY_NONE;
+    c->n_sites = c->n_misses = 0;
+    c->mem_site = false;
+    c->mem_base = H_AX;
+    c->mem_scale = 0;
+    if (!ok) {
+        c->e.p = start;
+        c->live = live;
+        c->n_stubs = n_stubs;
+        c->n_fp_sites = n_fp_sites;
+        c->turn_edges.n = n_edges;
+        t->join = NULL;
+        return false;
+    }
+    stubs_to(c, n_stubs, c->e.p);
+    if (i == 0) {
+        c->loop.again = t->more;
+        set_turns(c, RETRY);
+    }
+    return true;
+}
+
+void t_turns_begin(Ctx *c)
+{
+    if (c->plain || jit_options.no_chain || jit_options.tlb_miss
+        || c->word != 8 || c->turns.join || (c->i == 0 && c->loop.top)
+        || c->n_stubs + SPARE_STUBS > MAX_STUBS
+        || c->turn_edges.n + 3 > TURN_EDGES
+        || (!t_turns_known(c, false) && !t_turns_known(c, true))) {
+        return;
+    }
+    if (!c->in_e) {
+        t_save_from(&c->e, &(JitReplay[]) { t_replay_now(c) }[0]);
+    }
+    c->in_e = true;
+    c->in_r = c->rax_group = c->keep_r = false;
+    c->replay.op = REPLAY_NONE;
+    c->group_end = 0;
+    if (!try_loop(c, false)) {
+        try_loop(c, true);
+    }
+}
+
+void t_turns_end(Ctx *c)
+{
+    Turns *t = &c->turns;
+    uint8_t *over;
+
+    if (!t->join || c->i != t->last) {
+        return;
+    }
+    if (c->in_e) {
+        over = jmp_ahead(c);
+        e_rel32(t->join, c->e.p);
+        t_save_flags(&c->e);
+        e_rel32(over, c->e.p);
+    } else {
+        e_rel32(t->join, c->e.p);
+    }
+    t->join = NULL;
+    c->rax_group = false;
+    c->group_end = 0;
+}

@@ -1,0 +1,476 @@
+/*
+ * Loops whose accesses are known ahead, translated and interpreted: registers,
+ * memory, flags and faults must agree.
+ *
+ * A case is a loop inside a loop.  Bases and indices move by constants, forwards
+ * and backwards, or stay, or are bounded; pages lie in random order, now and then
+ * one is missing or read-only, so that faults come in the middle of a run; now
+ * and then floating-point exceptions are unmasked.  RHEA_TEST_ROUNDS multiplies
+ * the number of cases, RHEA_TEST_SEED changes them, RHEA_TEST_ACCEL adds options.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "../tcg/guest.h"
+
+#include <stdlib.h>
+
+#include "accel/tcg/decode/info.h"
+#include "accel/tcg/jit/jit.h"
+
+enum {
+    CODE = 0x10000, TABLES = 0x100000, PT = 0x180000, GDT = 0x4000,
+    IDT = 0x5000, HANDLER = 0x8000, STACK = 0x2f000, STACK_BYTES = 128,
+    DATA = 0x600000, DATA_BYTES = 0x200000, MIDDLE = DATA + DATA_BYTES / 2,
+};
+
+static uint64_t rng = 0x9e3779b97f4a7c15;
+
+static uint64_t rnd(void)
+{
+    rng ^= rng << 13;
+    rng ^= rng >> 7;
+    rng ^= rng << 17;
+    return rng * UINT64_C(0x2545f4914f6cdd1d);
+}
+
+static unsigned below(unsigned n)
+{
+    return (rnd() >> 33) % n;
+}
+
+/* --- a case ---------------------------------------------------------------- */
+
+typedef struct Case {
+    uint8_t code[2048];
+    unsigned n;
+    uint64_t gpr[16];
+    uint32_t mxcsr;
+    uint64_t pt[512];
+} Case;
+
+static void put(Case *k, uint64_t v, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        k->code[k->n++] = v >> (8 * i);
+    }
+}
+
+/* What registers are for.  RCX counts turns, R13 outer turns. */
+static const uint8_t bases[] = { R_RSI, R_RDI, R_RBX, R_R9, R_R14 };
+static const uint8_t indices[] = { R_RBP, R_R8, R_R10 };
+static const uint8_t values[] = { R_RAX, R_RDX, R_R11, R_R12 };
+
+#define ANY(list) list[below(G_N_ELEMENTS(list))]
+
+/* Opcode (with 0F, and 66, F3 or F2 before) of reg, rm; ModRM of a memory operand
+ * or a register. */
+static void put_op(Case *k, unsigned prefix, uint32_t opc, bool wide,
+                   unsigned reg, bool mem, unsigned rm)
+{
+    unsigned rex = 0x40 | (wide ? 8 : 0) | (reg & 8) >> 1, base, index, at;
+    unsigned scale = below(4), form = below(8);
+
+    base = ANY(bases);
+    index = ANY(indices);
+    if (prefix) {
+        put(k, prefix, 1);
+    }
+    at = k->n;
+    put(k, rex, 1);
+    if (opc > 0xff) {
+        put(k, opc >> 8, 1);
+    }
+    put(k, opc & 0xff, 1);
+    reg = (reg & 7) << 3;
+    if (!mem) {
+        k->code[at] |= rm >> 3;
+        put(k, 0xc0 | reg | (rm & 7), 1);
+    } else if (form < 4) {                  /* [base + disp8] */
+        k->code[at] |= base >> 3;
+        put(k, 0x40 | reg | (base & 7), 1);
+        put(k, below(2) ? 16 * below(4) : below(256), 1);
+    } else if (form < 7) {                  /* [base + index * s + disp32] */
+        k->code[at] |= base >> 3 | (index & 8) >> 2;
+        put(k, 0x80 | reg | 4, 1);
+        put(k, scale << 6 | (index & 7) << 3 | (base & 7), 1);
+        put(k, below(2) ? 16 * below(16) : below(5000) - 2500, 4);
+    } else if (below(2)) {                  /* absolute */
+        put(k, reg | 4, 1);
+        put(k, 0x25, 1);
+        put(k, MIDDLE + below(8192), 4);
+    } else {                                /* RIP-relative */
+        put(k, reg | 5, 1);
+        put(k, MIDDLE + below(8192) - CODE, 4);
+    }
+}
+
+static void put_insn(Case *k)
+{
+    /* ADD, ADC, SUB, CMP, MOV; then MOVZX, MOVSX, IMUL. */
+    static const uint8_t alu[] = { 0x00, 0x02, 0x10, 0x12, 0x28, 0x2a, 0x38,
+                                   0x3a, 0x88, 0x8a };
+    static const uint16_t ext[] = { 0xfb6, 0xfb7, 0xfbe, 0xfbf };
+    static const uint32_t sse[] = { 0x66006f, 0x66007f, 0xf3006f, 0xf3007f,
+                                    0x000010, 0x000011, 0x000058, 0xf20059,
+                                    0xf3005e, 0x6600fe, 0xf30010, 0xf20011,
+                                    0x00005c, 0x660028 };
+    unsigned reg = ANY(values);
+
+    switch (below(8)) {
+    case 0: case 1: case 2:
+        put_op(k, below(8) ? 0 : 0x66, ANY(alu) | (below(4) != 0), below(2),
+               reg, below(3), ANY(values));
+        break;
+    case 3:
+        put_op(k, 0, ANY(ext), below(2), reg, below(2), ANY(values));
+        break;
+    case 4:                                 /* inc, dec */
+        put_op(k, 0, 0xff, below(2), below(2), below(2), ANY(values));
+        break;
+    case 5:                                 /* setcc, cmovcc */
+        if (below(2)) {
+            put_op(k, 0, 0xf90 | below(16), false, 0, below(2), ANY(values));
+        } else {
+            put_op(k, 0, 0xf40 | below(16), below(2), reg, below(2),
+                   ANY(values));
+        }
+        break;
+    default: {
+        uint32_t op = ANY(sse);
+
+        put_op(k, op >> 16, 0xf00 | (op & 0xff), false, below(4), below(3),
+               below(4));
+        break;
+    }
+    }
+}
+
+static void put_move(Case *k, unsigned reg, bool wide, int by)
+{
+    unsigned rex = 0x40 | (wide ? 8 : 0);
+
+    switch (below(4)) {
+    case 0:
+        put(k, rex | reg >> 3, 1);          /* sub reg, -by */
+        put(k, 0x81, 1);
+        put(k, 0xe8 | (reg & 7), 1);
+        put(k, -by, 4);
+        break;
+    case 1:
+        put(k, rex | reg >> 3 | (reg & 8) >> 1, 1);     /* lea */
+        put(k, 0x8d, 1);
+        put(k, 0x80 | (reg & 7) << 3 | (reg & 7), 1);
+        if ((reg & 7) == 4) {
+            put(k, 0x24, 1);
+        }
+        put(k, by, 4);
+        break;
+    default:
+        put(k, rex | reg >> 3, 1);          /* add reg, by */
+        put(k, 0x81, 1);
+        put(k, 0xc0 | (reg & 7), 1);
+        put(k, by, 4);
+        break;
+    }
+}
+
+static int any_step(void)
+{
+    static const int16_t steps[] = { 1, 2, 4, 8, 16, 16, 16, 32, 24, 100, 256,
+                                     300, -1, -4, -8, -16, -16, -40, -256 };
+
+    return ANY(steps);
+}
+
+/* How an index changes: by a constant, in 64 or 32 bits, or bounded. */
+static void put_index(Case *k, unsigned reg)
+{
+    unsigned from = ANY(values);
+
+    switch (below(6)) {
+    case 0:
+        put_move(k, reg, true, any_step());
+        break;
+    case 1:
+        put_move(k, reg, false, 1 + below(9));
+        break;
+    case 2:                                 /* movzx reg, byte of `from` */
+        put(k, 0x40 | (reg & 8) >> 1 | from >> 3, 1);
+        put(k, 0xb60f, 2);
+        put(k, 0xc0 | (reg & 7) << 3 | (from & 7), 1);
+        break;
+    case 3:                                 /* add reg, from; and reg, 63 */
+        put(k, 0x40 | (from & 8) >> 1 | reg >> 3, 1);
+        put(k, 0x01, 1);
+        put(k, 0xc0 | (from & 7) << 3 | (reg & 7), 1);
+        put(k, 0x40 | reg >> 3, 1);
+        put(k, 0x83, 1);
+        put(k, 0xe0 | (reg & 7), 1);
+        put(k, 63, 1);
+        break;
+    case 4:                                 /* mov reg, esi's like; no */
+        put(k, 0x40 | (reg & 8) >> 1, 1);
+        put(k, 0x89, 1);                    /* mov ecx, reg: its low half */
+        put(k, 0xc8 | (reg & 7), 1);
+        k->code[k->n - 3] = 0x40 | reg >> 3;
+        break;
+    }
+}
+
+static void make_case(Case *k)
+{
+    unsigned outer, top, exits[2], n_exits = 0, n = 2 + below(9);
+
+    k->n = 0;
+    outer = k->n;
+    put(k, 0xb9, 1);                        /* mov ecx, turns */
+    put(k, 1 + below(below(3) ? 40 : 700), 4);
+    top = k->n;
+    for (unsigned i = 0; i < n; i++) {
+        if (!below(4)) {
+            put_move(k, ANY(bases), true, any_step());
+        } else if (!below(5)) {
+            put_index(k, ANY(indices));
+        }
+        put_insn(k);
+        if (n_exits < 2 && !below(24)) {    /* out of the loop */
+            put(k, 0x800f | below(16) << 8, 2);
+            exits[n_exits++] = k->n;
+            put(k, 0, 4);
+        }
+    }
+    switch (below(3)) {
+    case 0: put(k, 0xe983, 2); put(k, 1, 1); break;     /* sub ecx, 1 */
+    case 1: put(k, 0xc9ff, 2); break;                   /* dec ecx */
+    default: put(k, 0xff498d, 3); put(k, 0xc985, 2); break; /* lea, test */
+    }
+    put(k, 0x850f, 2);                      /* jnz top */
+    put(k, top - (k->n + 4), 4);
+    while (n_exits--) {
+        uint32_t rel = k->n - (exits[n_exits] + 4);
+
+        memcpy(k->code + exits[n_exits], &rel, 4);
+    }
+    put(k, 0x9c, 1);                        /* pushf */
+    put(k, 0x58, 1);                        /* pop rax */
+    put(k, 0x24, 1);                        /* and al, ~AF */
+    put(k, 0xef, 1);
+    put(k, 0x50, 1);                        /* push rax; lea rsp, [rsp + 8] */
+    put(k, 0x0824648d48, 5);
+    put(k, 0xcdff41, 3);                    /* dec r13d */
+    put(k, 0x850f, 2);
+    put(k, outer - (k->n + 4), 4);
+    put(k, 0xfeebf4e6, 4);                  /* out %al, $0xf4; jmp . */
+
+    for (unsigned i = 0; i < 16; i++) {
+        k->gpr[i] = rnd();
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(bases); i++) {
+        k->gpr[bases[i]] = MIDDLE + (below(2) ? 16 * below(4096)
+                                              : below(65536));
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(indices); i++) {
+        k->gpr[indices[i]] = below(4) ? below(256) : -(uint64_t)below(256);
+    }
+    k->gpr[R_R13] = 1 + below(4);
+    k->mxcsr = below(3) ? 0x1f80 : 0x1f80 & ~(1 << (7 + below(6)));
+    for (unsigned i = 0; i < 512; i++) {
+        k->pt[i] = DATA + i * PAGE_BYTES;
+    }
+    for (unsigned i = 0; i < 300; i++) {    /* the rest stay together */
+        unsigned a = below(512), b = below(512);
+        uint64_t page = k->pt[a];
+
+        k->pt[a] = k->pt[b];
+        k->pt[b] = page;
+    }
+    for (unsigned i = 0; i < 512; i++) {
+        k->pt[i] |= 3;
+    }
+    for (unsigned i = below(4); i--; ) {
+        k->pt[256 + below(40) - 12] &= ~UINT64_C(3) | below(2);
+    }
+}
+
+/* --- a run ------------------------------------------------------------------- */
+
+typedef struct Outcome {
+    uint64_t gpr[16], cr2;
+    uint32_t mxcsr;
+    uint8_t xmm[4][16], stack[STACK_BYTES], exit;
+    uint8_t data[DATA_BYTES];
+} Outcome;
+
+GUEST_CODE(turns_fault, "64",
+    "and $~0x10, %rsp\n 0: andl $~0x10, 0x18(%rsp)\n andl $~0x10, 0x10(%rsp)\n"
+    "mov $1, %al\n" GUEST_EXIT);
+
+static uint8_t first_data[DATA_BYTES];
+
+static void run(const Case *k, uint32_t threshold, Outcome *o)
+{
+    X86State *s = guest_cpu(0)->state;
+
+    jit_options.threshold = threshold;
+    memset(guest_ram + STACK - STACK_BYTES, 0, STACK_BYTES);
+    memcpy(guest_ram + DATA, first_data, DATA_BYTES);
+    guest_load(CODE, k->code, k->code + k->n);
+    GUEST_LOAD(HANDLER, turns_fault);
+    guest_long(0, CODE, TABLES);
+    memcpy(guest_ram + PT, k->pt, sizeof(k->pt));
+    ((uint64_t *)(guest_ram + TABLES + 0x2000))[DATA / (2 * MiB)] = PT | 3;
+    guest_tables(0, GDT, IDT);
+    for (unsigned i = 0; i < 32; i++) {
+        guest_gate(IDT, i, HANDLER);
+    }
+    memcpy(s->gpr, k->gpr, sizeof(k->gpr));
+    s->gpr[R_RSP] = STACK;
+    s->cr4 |= CR4_OSXMMEXCPT;
+    s->cr2 = 0;
+    s->rflags = 2;
+    s->mxcsr = k->mxcsr;
+    for (unsigned i = 0; i < 4; i++) {
+        memcpy(&s->vec[i], first_data + 16 * i, 16);
+    }
+    guest_cpu(0)->accel->put_state(guest_cpu(0));
+    o->exit = guest_run(1);
+    memcpy(o->gpr, s->gpr, sizeof(o->gpr));
+    o->cr2 = s->cr2;
+    o->mxcsr = s->mxcsr;
+    for (unsigned i = 0; i < 4; i++) {
+        memcpy(o->xmm[i], &s->vec[i], 16);
+    }
+    memcpy(o->stack, guest_ram + STACK - STACK_BYTES, STACK_BYTES);
+    memcpy(o->data, guest_ram + DATA, DATA_BYTES);
+}
+
+static void tell(const Case *k, const Outcome *want, const Outcome *got)
+{
+    GString *hex = g_string_new(NULL);
+
+    for (unsigned i = 0; i < k->n; i++) {
+        g_string_append_printf(hex, "%02x", k->code[i]);
+    }
+    g_test_message("code: %s", hex->str);
+    for (unsigned i = 0; i < 16; i++) {
+        g_test_message("gpr %u: at first %" PRIx64 ", %" PRIx64
+                       ", translated %" PRIx64, i, k->gpr[i], want->gpr[i],
+                       got->gpr[i]);
+    }
+    g_test_message("exit %u %u, CR2 %" PRIx64 " %" PRIx64 ", MXCSR %x %x %x",
+                   want->exit, got->exit, want->cr2, got->cr2, k->mxcsr,
+                   want->mxcsr, got->mxcsr);
+    for (unsigned i = 0; i < STACK_BYTES; i++) {
+        if (want->stack[i] != got->stack[i]) {
+            g_test_message("stack -%x: %02x, translated %02x",
+                           STACK_BYTES - i, want->stack[i], got->stack[i]);
+        }
+    }
+    for (unsigned i = 0, n = 0; i < DATA_BYTES && n < 8; i++) {
+        if (want->data[i] != got->data[i]) {
+            g_test_message("data +%x: %02x, translated %02x", i,
+                           want->data[i], got->data[i]);
+            n++;
+        }
+    }
+    g_test_fail();
+    g_string_free(hex, true);
+}
+
+static void test_random(void)
+{
+    static Outcome want, got;
+    static Case k;
+    const char *rounds = g_getenv("RHEA_TEST_ROUNDS");
+    const char *seed = g_getenv("RHEA_TEST_SEED");
+    unsigned n = 400 * (rounds ? atoi(rounds) : 1), n_bad = 0;
+
+    rng ^= (seed ? strtoull(seed, NULL, 0) : 0) * 0x1234567;
+    for (unsigned i = 0; i < sizeof(first_data); i++) {
+        first_data[i] = rnd() >> 40;
+    }
+    guest_reset();
+    for (unsigned i = 0; i < n && n_bad < 3; i++) {
+        make_case(&k);
+        run(&k, UINT32_MAX, &want);
+        run(&k, below(2) ? 0 : 20, &got);
+        if (memcmp(&want, &got, sizeof(want))) {
+            tell(&k, &want, &got);
+            n_bad++;
+        }
+    }
+}
+
+/* --- code that is overwritten --------------------------------------------- */
+
+/* Stores walk up to the loop itself and make it count by three. */
+GUEST_CODE(turns_own, "64",
+    "lea 1f(%rip), %rdi\n sub $4000, %rdi\n mov $1004, %esi\n"
+    "xor %edx, %edx\n jmp 1f\n .align 64\n"
+    "1: .rept 4\n lea 1(%rdx), %edx\n nop\n .endr\n"
+    "movl $0x9003528d, (%rdi)\n add $4, %rdi\n sub $1, %esi\n jnz 1b\n"
+    GUEST_EXIT);
+
+static void test_own_code(void)
+{
+    uint64_t rdx = 0;
+
+    for (unsigned k = 0; k < 3; k++) {
+        guest_reset();
+        GUEST_LOAD(CODE, turns_own);
+        guest_long(0, CODE, TABLES);
+        jit_options.threshold = k == 0 ? UINT32_MAX : k == 1 ? 0 : 20;
+        guest_run(1);
+        rdx = k ? rdx : guest_env(0)->s.gpr[R_RDX];
+        g_assert_cmphex(guest_env(0)->s.gpr[R_RDX], ==, rdx);
+    }
+    g_assert_cmpuint(rdx, >, 4 * 1004);
+}
+
+/* --- stopping ----------------------------------------------------------------- */
+
+/* A loop without end stops when it is told to, in the middle of its turns. */
+GUEST_CODE(turns_endless, "64",
+    "mov $0x600000, %esi\n xor %ebx, %ebx\n"
+    "1: mov %rbx, 8(%rsi)\n add $1, %rbx\n cmp $-1, %rbx\n jne 1b\n"
+    GUEST_EXIT);
+GUEST_CODE(turns_other, "64",
+    "mov $0x600008, %esi\n mov (%rsi), %rdi\n add $100000, %rdi\n"
+    "1: cmp %rdi, (%rsi)\n jb 1b\n" GUEST_EXIT);
+
+static void test_stop(void)
+{
+    uint64_t before = 0;
+
+    jit_options.threshold = 0;
+    guest_reset();
+    GUEST_LOAD(CODE, turns_endless);
+    GUEST_LOAD(CODE + 0x1000, turns_other);
+    guest_long(0, CODE, TABLES);
+    guest_long(1, CODE + 0x1000, TABLES);
+    for (unsigned k = 0; k < 20; k++) {
+        g_assert_cmphex(guest_run(1), ==, 0);
+        g_assert_cmpuint(guest_env(0)->s.gpr[R_RBX], >, before);
+        before = guest_env(0)->s.gpr[R_RBX];
+        guest_long(1, CODE + 0x1000, TABLES);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    int status;
+
+    g_test_init(&argc, &argv, NULL);
+    if (!g_getenv("RHEA_TEST_ACCEL")) {
+        g_setenv("RHEA_TEST_ACCEL", "jit=on", true);
+    }
+    guest_init(2);
+    if (jit_enabled) {
+        g_test_add_func("/jit/turns/random", test_random);
+        g_test_add_func("/jit/turns/own_code", test_own_code);
+        g_test_add_func("/jit/turns/stop", test_stop);
+    }
+    status = g_test_run();
+    guest_free();
+    return status;
+}
