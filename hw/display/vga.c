@@ -62,18 +62,26 @@ static uint8_t dac_read(Vga *s)
     return val;
 }
 
+/* The bits that are there. */
+static const uint8_t ar_masks[AR_N] = {
+    0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f,
+    0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0xef, 0xff, 0x3f, 0x0f, 0x0f,
+};
+static const uint8_t seq_masks[SEQ_N] = {
+    0x03, 0x3d, 0x0f, 0x3f, 0x0e, 0, 0, 0xff,
+};
+static const uint8_t gr_masks[GR_N] = {
+    0x0f, 0x0f, 0x0f, 0x1f, 0x03, 0x7b, 0x0f, 0x0f, 0xff,
+};
+
 static void ar_write(Vga *s, uint8_t val)
 {
-    static const uint8_t masks[AR_N] = {
-        0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f,
-        0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0xef, 0xff, 0x3f, 0x0f, 0x0f,
-    };
     unsigned i = s->ar_index & 31;
 
     if (!s->ar_data) {
         s->ar_index = val & 0x3f;
     } else if (i < AR_N && (i >= 16 || !(s->ar_index & 0x20))) {
-        s->ar[i] = val & masks[i];
+        s->ar[i] = val & ar_masks[i];
     }
     s->ar_data = !s->ar_data;
 }
@@ -149,13 +157,6 @@ uint8_t vga_port_read(Vga *s, uint16_t port)
 
 void vga_port_write(Vga *s, uint16_t port, uint8_t val)
 {
-    static const uint8_t seq_masks[SEQ_N] = {
-        0x03, 0x3d, 0x0f, 0x3f, 0x0e, 0, 0, 0xff,
-    };
-    static const uint8_t gr_masks[GR_N] = {
-        0x0f, 0x0f, 0x0f, 0x1f, 0x03, 0x7b, 0x0f, 0x0f, 0xff,
-    };
-
     if (!answers(s, port)) {
         return;
     }
@@ -501,12 +502,22 @@ void vga_reset(Vga *s)
     s->fresh = false;
 }
 
+static void keep_bits(uint8_t *regs, const uint8_t *masks, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        regs[i] &= masks[i];
+    }
+}
+
 static bool vga_post_load(void *dev, int version, GError **err)
 {
     Vga *s = dev;
 
     s->seq_index &= SEQ_N - 1;
     s->gr_index &= GR_N - 1;
+    keep_bits(s->seq, seq_masks, SEQ_N);
+    keep_bits(s->gr, gr_masks, GR_N);
+    keep_bits(s->ar, ar_masks, AR_N);
     if (s->dac_at > 2 || s->vbe[VBE_BANK] >= s->mem_bytes >> 16
         || s->vbe[VBE_MEMORY] != s->mem_bytes >> 16) {
         g_set_error(err, OPT_ERROR, OPT_ERROR_INVALID,
