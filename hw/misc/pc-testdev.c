@@ -2,8 +2,8 @@
  * pc-testdev: what tests of processors need of a board and no PC has.
  *
  * Spec:   none but the programs that drive it, kvm-unit-tests (x86) first.
- * Models: a port that remembers, one for bytes and one for any width; a latch
- *         for each ISA interrupt line; 64 KiB of memory that is I/O, so that
+ * Models: a port that remembers, and shows the same to accesses of any width
+ *         and to bytes; a latch for each ISA interrupt line; 64 KiB of memory that is I/O, so that
  *         each access of an instruction is seen.  "Flush" asks a hypervisor to
  *         forget its mapping of a page: nothing that a guest could see.
  * Locks:  machine lock.
@@ -18,7 +18,7 @@
 #include "hw/isa/isa.h"
 
 enum {
-    PORT_LATCH = 0xe0, PORT_FLUSH = 0xe4, PORT_BYTE = 0xe8,
+    PORT_LATCH = 0xe0, PORT_FLUSH = 0xe4, PORT_BYTES = 0xe8,
     PORT_LINES = 0x2000,        /* a port for each line */
 };
 #define MEM_GPA   0xff000000
@@ -26,11 +26,10 @@ enum {
 
 typedef struct {
     IsaDevice isa;
-    Region latch_io, flush_io, byte_io, lines_io, mem_io;
+    Region latch_io, flush_io, bytes_io, lines_io, mem_io;
     Irq lines[ISA_N_IRQS];
 
     uint8_t latch[4];           /* ports E0h to E3h, written one by one or not */
-    uint8_t byte;
     uint16_t levels;
     uint8_t mem[MEM_BYTES];
 } PcTestdev;
@@ -67,22 +66,9 @@ static const IoOps latch_ops = {
     .read = latch_read, .write = latch_write, .size_min = 1, .size_max = 4,
 };
 
-static uint64_t byte_read(void *opaque, hwaddr reg, unsigned size)
-{
-    PcTestdev *s = opaque;
-
-    return s->byte;
-}
-
-static void byte_write(void *opaque, hwaddr reg, uint64_t val, unsigned size)
-{
-    PcTestdev *s = opaque;
-
-    s->byte = val;
-}
-
-static const IoOps byte_ops = {
-    .read = byte_read, .write = byte_write, .size_min = 1, .size_max = 1,
+/* The core makes bytes of whatever comes. */
+static const IoOps bytes_ops = {
+    .read = latch_read, .write = latch_write, .size_min = 1, .size_max = 1,
 };
 
 static uint64_t flush_read(void *opaque, hwaddr reg, unsigned size)
@@ -152,7 +138,6 @@ static void testdev_reset(Device *dev)
     PcTestdev *s = testdev_of(dev);
 
     memset(s->latch, 0, sizeof(s->latch));
-    s->byte = 0;
     s->levels = 0;
     memset(s->mem, 0, sizeof(s->mem));
     testdev_update(dev);
@@ -164,7 +149,7 @@ static void testdev_unrealize(Device *dev)
 
     region_destroy(&s->mem_io);
     isa_unmap_io(&s->isa, &s->lines_io);
-    isa_unmap_io(&s->isa, &s->byte_io);
+    isa_unmap_io(&s->isa, &s->bytes_io);
     isa_unmap_io(&s->isa, &s->flush_io);
     isa_unmap_io(&s->isa, &s->latch_io);
     for (unsigned i = 0; i < ISA_N_IRQS; i++) {
@@ -181,8 +166,8 @@ static bool testdev_realize(Device *dev, GError **err)
                "pc-testdev-latch", sizeof(s->latch), err);
     isa_map_io(&s->isa, PORT_FLUSH, &s->flush_io, &flush_ops, s,
                "pc-testdev-flush", 4, err);
-    isa_map_io(&s->isa, PORT_BYTE, &s->byte_io, &byte_ops, s,
-               "pc-testdev-byte", 4, err);
+    isa_map_io(&s->isa, PORT_BYTES, &s->bytes_io, &bytes_ops, s,
+               "pc-testdev-bytes", 4, err);
     isa_map_io(&s->isa, PORT_LINES, &s->lines_io, &lines_ops, s,
                "pc-testdev-lines", ISA_N_IRQS, err);
     for (unsigned i = 0; i < ISA_N_IRQS; i++) {
@@ -198,8 +183,7 @@ static bool testdev_realize(Device *dev, GError **err)
 static const State testdev_state = {
     .name = "pc-testdev", .version = 1,
     .fields = (const StateField[]) {
-        STATE_U8_ARRAY(PcTestdev, latch), STATE_U8(PcTestdev, byte),
-        STATE_U16(PcTestdev, levels), STATE_U8_ARRAY(PcTestdev, mem), {}
+        STATE_U8_ARRAY(PcTestdev, latch), STATE_U16(PcTestdev, levels), STATE_U8_ARRAY(PcTestdev, mem), {}
     },
 };
 

@@ -1,10 +1,11 @@
 /*
  * The small ones: port 92h, isa-debug-exit, isa-debugcon, pvpanic, pc-testdev,
- * the bus.
+ * vmport, the bus.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "chardev/chardev.h"
+#include "cpu/cpu.h"
 #include "devtest.h"
 
 static int n_resets, n_exits, exit_status;
@@ -103,14 +104,20 @@ static void test_testdev(void)
     AddressSpace *as = &as_memory;
     uint64_t v = 0;
 
-    /* A latch of any width, and one of bytes. */
+    /* A latch of any width, and the same of bytes. */
     dev_outl(t, 0xe0, 0x44332211);
     dev_outb(t, 0xe1, 0xaa);
     dev_outw(t, 0xe2, 0xbbcc);
     g_assert_cmphex(dev_inl(t, 0xe0), ==, 0xbbccaa11);
-    dev_outb(t, 0xe8, 0x5a);
-    g_assert_cmphex(dev_inb(t, 0xe8), ==, 0x5a);
-    g_assert_cmphex(dev_inb(t, 0xe0), ==, 0x11);
+    g_assert_cmphex(dev_inl(t, 0xe8), ==, 0xbbccaa11);
+    dev_outw(t, 0xea, 0x8866);
+    g_assert_cmphex(dev_inl(t, 0xe0), ==, 0x8866aa11);
+    g_assert_cmphex(dev_inw(t, 0xe8), ==, 0xaa11);
+    dev_outl(t, 0xe8, 0xbbccaa11);
+    g_assert_cmphex(dev_inw(t, 0xe2), ==, 0xbbcc);
+    dev_outb(t, 0xe9, 0x5a);
+    g_assert_cmphex(dev_inb(t, 0xe1), ==, 0x5a);
+    dev_outb(t, 0xe1, 0xaa);
     dev_outl(t, 0xe4, 0x1000);
 
     for (unsigned line = 0; line < ISA_N_IRQS; line++) {
@@ -136,6 +143,37 @@ static void test_testdev(void)
     g_assert_cmpint(t->lines[15].level, ==, 0);
     as_load(as, 0xff00ffff, 1, &v);
     g_assert_cmphex(v, ==, 0);
+}
+
+static X86Cpu *running;
+
+X86Cpu *__wrap_cpu_current(void);
+X86Cpu *__wrap_cpu_current(void)
+{
+    return running;
+}
+
+static void test_vmport(void)
+{
+    g_autoptr(DevTest) t = dev_test_new("vmport", NULL);
+    X86State state = { .gpr = { [R_RAX] = 0x564d5868, [R_RBX] = 0xdeadbeef,
+                                [R_RCX] = 0xabcd000a } };
+    X86Cpu cpu = { .state = &state };
+
+    g_assert_cmphex(dev_inl(t, 0x5658), ==, 0xffffffff);    /* nobody's */
+    running = &cpu;
+    g_assert_cmphex(dev_inw(t, 0x5658), ==, 0xffff);
+    g_assert_cmphex(dev_inl(t, 0x5658), ==, 6);
+    g_assert_cmphex(state.gpr[R_RAX], ==, 6);
+    g_assert_cmphex(state.gpr[R_RBX], ==, 0x564d5868);
+    g_assert_cmphex(state.gpr[R_RCX], ==, 2);
+    g_assert_cmphex(dev_inl(t, 0x5658), ==, 0xffffffff);    /* no magic */
+    state.gpr[R_RAX] = 0x564d5868;
+    state.gpr[R_RCX] = 0xfff;
+    g_assert_cmphex(dev_inl(t, 0x5658), ==, 0xffffffff);
+    g_assert_cmphex(state.gpr[R_RBX], ==, 0x564d5868);
+    dev_outl(t, 0x5658, 0);
+    running = NULL;
 }
 
 static void test_pvpanic(void)
@@ -237,6 +275,7 @@ int main(int argc, char **argv)
     g_test_add_func("/misc/one-gate", test_one_gate);
     g_test_add_func("/misc/debug-exit", test_debug_exit);
     g_test_add_func("/misc/testdev", test_testdev);
+    g_test_add_func("/misc/vmport", test_vmport);
     g_test_add_func("/misc/pvpanic", test_pvpanic);
     g_test_add_func("/misc/debugcon", test_debugcon);
     g_test_add_func("/misc/shared-lines", test_shared_lines);

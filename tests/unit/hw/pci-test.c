@@ -614,6 +614,50 @@ static void test_rom(void)
     g_unlink(path);
 }
 
+/* What kvm-unit-tests does with pci-testdev, by port and by address. */
+static void test_testdev(void)
+{
+    Device *dev = pc_add_pci(t, "pci-testdev", "7.0", "membar=1048576");
+    unsigned at = PCI_DEVFN_OF(7, 0);
+
+    g_assert_cmphex(pc_conf_read(t, at, PCI_VENDOR_ID, 4), ==, 0x00051b36);
+    pc_conf_write(t, at, PCI_BASE_ADDRESS_0, 0xf5000000, 4);
+    pc_conf_write(t, at, PCI_BASE_ADDRESS_1, 0xc100, 4);
+    pc_conf_write(t, at, PCI_BASE_ADDRESS_2, 0xffffffff, 4);
+    g_assert_cmphex(pc_conf_read(t, at, PCI_BASE_ADDRESS_2, 4), ==,
+                    0xfff0000c);
+    pc_conf_write(t, at, PCI_COMMAND, 3, 2);
+    for (unsigned test = 0; test < 4; test++) {
+        uint32_t offset, data;
+
+        pc_store(0xf5000000, 1, test);
+        pc_out(0xc100, 1, test);
+        g_assert_cmphex(pc_load(0xf5000001, 1), ==, test < 3 ? 1 : 0);
+        g_assert_cmphex(pc_in(0xc101, 1), ==, test < 3 ? 1 : 0);
+        if (test == 3) {
+            break;
+        }
+        offset = pc_load(0xf5000004, 4);
+        data = pc_load(0xf5000008, 4);
+        for (unsigned i = 1; i < 5; i++) {
+            pc_store(0xf5000000 + offset, 1, data);
+            g_assert_cmphex(pc_load(0xf500000c, 4), ==, i);
+        }
+        pc_store(0xf5000000 + offset, 2, data);     /* not its width */
+        pc_store(0xf5000000 + offset, 1, data ^ 1);
+        g_assert_cmphex(pc_load(0xf500000c, 4), ==, test < 2 ? 5 : 4);
+        g_assert_cmphex(pc_in(0xc10c, 4), ==, 0);
+        pc_out(0xc100 + pc_in(0xc104, 4), 1, pc_in(0xc108, 4));
+        g_assert_cmphex(pc_in(0xc10c, 4), ==, 1);
+    }
+    pc_reload(dev);
+    g_assert_cmphex(pc_load(0xf5000001, 1), ==, 0);
+    pc_store(0xf5000000, 1, 0);
+    g_assert_cmphex(pc_load(0xf500000c, 4), ==, 0);
+    g_assert_cmphex(pc_load(0xf5000010, 4), ==, 0x6f696d6d);    /* "mmio" */
+    device_delete(dev);
+}
+
 /* `info qtree`: a line each, under the device. */
 static void test_print(void)
 {
@@ -648,5 +692,6 @@ int main(int argc, char **argv)
     g_test_add_func("/pci/msix-fd/connected", test_msix_fd_connected);
     g_test_add_func("/pci/dma", test_dma);
     g_test_add_func("/pci/rom", test_rom);
+    g_test_add_func("/pci/testdev", test_testdev);
     return g_test_run();
 }
