@@ -281,6 +281,7 @@ static void test_pipe(void)
 
 int main(int argc, char **argv)
 {
+    signal(SIGHUP, SIG_DFL);            /* who started us may have nohup */
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/terminal/pipe", test_pipe);
     g_test_add_func("/terminal/ways-out", test_ways_out);
