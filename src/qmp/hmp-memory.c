@@ -1,5 +1,6 @@
 /*
- * print, x and xp: numbers and memory in GDB's formats, /<count><format><size>.
+ * print, x, xp, i and o: numbers, memory and ports in GDB's formats,
+ * /<count><format><size>.
  *
  * Locks: machine lock.
  *
@@ -179,7 +180,58 @@ static void cmd_xp(Hmp *mon, unsigned argc, char **argv)
     examine(mon, argc, argv, true);
 }
 
+/* A port, in /b, /h or (the rest) /w; false, having said why, when it is none. */
+static bool parse_port(Hmp *mon, char **argv, Format *f, unsigned *at,
+                       uint64_t *port)
+{
+    *f = (Format) { 1, 'x', 1 };
+    *at = argv[1][0] == '/' ? 2 : 1;
+    if (*at == 2 && !parse_format(mon, argv[1], f)) {
+        return false;
+    }
+    f->size_bytes = MIN(f->size_bytes, 4);
+    if (!argv[*at] || !hmp_eval(mon, argv[*at], port)) {
+        return false;
+    }
+    *port &= 0xffff;
+    return true;
+}
+
+static void cmd_in(Hmp *mon, unsigned argc, char **argv)
+{
+    Format f;
+    uint64_t port, val;
+    unsigned at;
+
+    if (parse_port(mon, argv, &f, &at, &port)) {
+        as_load(&as_io, port, f.size_bytes, &val);
+        hmp_printf(mon, "port%c[0x%04x] = ",
+                   f.size_bytes == 1 ? 'b' : f.size_bytes == 2 ? 'w' : 'l',
+                   (unsigned)port);
+        print_value(mon, &f, val);
+        hmp_puts(mon, "\n");
+    }
+}
+
+static void cmd_out(Hmp *mon, unsigned argc, char **argv)
+{
+    Format f;
+    uint64_t port, val;
+    unsigned at;
+
+    if (!parse_port(mon, argv, &f, &at, &port)) {
+        return;
+    }
+    if (at + 1 >= argc) {
+        hmp_puts(mon, "too few arguments; accepted: o /fmt port value\n");
+    } else if (hmp_eval(mon, argv[at + 1], &val)) {
+        as_store(&as_io, port, f.size_bytes, val);
+    }
+}
+
 static const HmpCommand memory[] = {
+    { "i", "/fmt port", "read an I/O port", 1, 2, cmd_in },
+    { "o", "/fmt port value", "write to an I/O port", 2, 3, cmd_out },
     { "print|p", "/fmt expr", "print an expression ($rip etc. are registers)",
       1, HMP_MANY, cmd_print },
     { "x", "/fmt addr", "show memory as the CPU sees it", 1, HMP_MANY, cmd_x },
