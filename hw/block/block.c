@@ -11,6 +11,10 @@
 
 const char *const block_on_off_auto_names[] = { "auto", "on", "off", NULL };
 
+const char *const block_translation_names[] = {
+    "auto", "none", "lba", "large", "rechs", NULL
+};
+
 __attribute__((constructor)) static void set_hooks(void)
 {
     prop_get_drive = blk_for_device;
@@ -108,6 +112,8 @@ void block_conf_unrealize(BlockConf *c)
 /* --- geometry ---------------------------------------------------------------------- */
 
 enum { PARTITIONS = 0x1be, N_PARTITIONS = 4, SIGNATURE = 0x1fe };
+enum { ATA_HEADS = 16, MAX_SECS = 63, MAX_CYLS = 16383, BIOS_CYLS = 1024 };
+enum { LARGE_TRACKS = 131072 };     /* all that 1024 cylinders can have */
 
 /* What the first used partition's end tells of heads and sectors. */
 static bool geometry_of_mbr(BlockConf *c, uint64_t n_sectors)
@@ -125,7 +131,7 @@ static bool geometry_of_mbr(BlockConf *c, uint64_t n_sectors)
         if (load_le32(p + 12) && p[5] && secs) {
             uint64_t cyls = n_sectors / (heads * secs);
 
-            if (cyls < 1 || cyls > 16383) {
+            if (cyls < 1 || cyls > MAX_CYLS) {
                 continue;
             }
             c->heads = heads;
@@ -137,17 +143,34 @@ static bool geometry_of_mbr(BlockConf *c, uint64_t n_sectors)
     return false;
 }
 
+/* Geometries that the user or a partition table gave need none while a BIOS
+ * can show them as they are. */
+static BlockTranslation usual_translation(const BlockConf *c)
+{
+    return c->cyls <= BIOS_CYLS && c->heads <= ATA_HEADS && c->secs <= MAX_SECS
+           ? BLOCK_TRANS_NONE : BLOCK_TRANS_LBA;
+}
+
 void block_conf_geometry(BlockConf *c, uint64_t n_sectors)
 {
+    BlockTranslation translation;
+
     if (c->cyls) {
-        return;
+        translation = usual_translation(c);
+    } else if (geometry_of_mbr(c, n_sectors) && c->heads <= ATA_HEADS) {
+        translation = BLOCK_TRANS_NONE;
+    } else {
+        bool translated = c->heads;     /* by who wrote the partition table */
+
+        /* What disks above 504 MiB say of themselves. */
+        c->heads = ATA_HEADS;
+        c->secs = MAX_SECS;
+        c->cyls = CLAMP(n_sectors / (ATA_HEADS * MAX_SECS), 2, MAX_CYLS);
+        translation = !translated ? usual_translation(c)
+                      : c->cyls * c->heads <= LARGE_TRACKS
+                        ? BLOCK_TRANS_LARGE : BLOCK_TRANS_LBA;
     }
-    if (geometry_of_mbr(c, n_sectors) && c->heads <= 16) {
-        return;
+    if (!c->translation) {
+        c->translation = translation;
     }
-    /* What disks above 504 MiB say of themselves: translation is the BIOS's
-     * business. */
-    c->heads = 16;
-    c->secs = 63;
-    c->cyls = CLAMP(n_sectors / (16 * 63), 2, 16383);
 }

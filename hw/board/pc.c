@@ -199,7 +199,8 @@ static bool make_input(PcMachine *pc, GError **err)
 {
     Bus *isa = &pc->isa->bus;
 
-    return make(isa, "i8042", err, NULL) && make(isa, "port92", err, NULL)
+    return (!pc->i8042 || make(isa, "i8042", err, NULL))
+           && make(isa, "port92", err, NULL)
            && make(isa, "i8257", err, NULL)
            && make(isa, "isa-ferr", err, NULL)
            && (pc->vmport == VMPORT_OFF || make(isa, "vmport", err, NULL));
@@ -335,6 +336,7 @@ static bool pc_done(Machine *m, GError **err)
     PcMachine *pc = container_of(m, PcMachine, m);
 
     smbios_config.entry = pc->smbios_entry;
+    boot_options.any_floppy = !pc->floppy_check;
     boot_options.by_firmware = pc->kernel_boot == KERNEL_BY_FIRMWARE;
     return boot_load(m, i440fx_pci_memory(pc->host), err);
 }
@@ -351,6 +353,9 @@ static const Property pc_props[] = {
               "32: SMBIOS 2.8, 64: 3.0; auto: 2.8 while the tables fit"),
     PROP_ENUM(PcMachine, kernel_boot, "kernel-boot", KERNEL_DIRECT,
               kernel_boots, "who starts -kernel: we, or the firmware"),
+    PROP_BOOL(PcMachine, i8042, "i8042", true, "PS/2 keyboard and mouse"),
+    PROP_BOOL(PcMachine, floppy_check, "fd-bootchk", true,
+              "a floppy's boot sector needs its signature"),
     PROP_ENUM(PcMachine, vmport, "vmport", VMPORT_AUTO, auto_on_off,
               "VMware's port for guests; auto: on"),
     PROP_STRING(PcMachine, flash_drive[0], "pflash0", NULL,

@@ -2,7 +2,8 @@
  * From what to boot: -boot and bootindex=, as SeaBIOS reads them.
  *
  * Spec:  SeaBIOS, docs/Runtime_config: "bootorder" holds a path a line, as Open
- *        Firmware names devices, and "HALT" to try nothing else.
+ *        Firmware names devices, and "HALT" to try nothing else;
+ *        "bios-geometry" a path with cylinders, heads and sectors a line.
  * Locks: machine lock.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -87,6 +88,32 @@ static void add_device(Device *dev, void *opaque)
     }
 }
 
+static uint32_t number_of(Device *dev, const char *name)
+{
+    g_autofree char *text = prop_get(&dev->obj, name);
+
+    return g_ascii_strtoull(text, NULL, 10);
+}
+
+/* The geometry that INT 13h is to show, where lcyls= and the rest say one. */
+static void add_geometry(Device *dev, void *opaque)
+{
+    g_autofree char *path = NULL;
+    uint32_t chs[3];
+
+    if (!prop_find(dev->obj.type, "lcyls")) {
+        return;
+    }
+    chs[0] = number_of(dev, "lcyls");
+    chs[1] = number_of(dev, "lheads");
+    chs[2] = number_of(dev, "lsecs");
+    path = device_path(dev);
+    if (path && (chs[0] || chs[1] || chs[2])) {
+        g_string_append_printf(opaque, "%s %u %u %u\n", path, chs[0], chs[1],
+                               chs[2]);
+    }
+}
+
 static void add_option_roms(GArray *entries)
 {
     const GPtrArray *roms = boot_option_roms();
@@ -122,9 +149,6 @@ static bool add_number(FwCfg *s, const char *name, int64_t val, unsigned bytes,
 {
     uint8_t le[8];
 
-    if (val < 0) {
-        return true;
-    }
     store_le64(le, val);
     return fw_cfg_add_file(s, name, le, bytes, err);
 }
@@ -145,6 +169,7 @@ bool boot_fill_order(Machine *m, FwCfg *s, GError **err)
 {
     g_autoptr(GArray) entries = g_array_new(FALSE, FALSE, sizeof(Entry));
     g_autoptr(GString) text = g_string_new(NULL);
+    g_autoptr(GString) geometry = g_string_new(NULL);
 
     g_array_set_clear_func(entries, clear_entry);
     device_foreach(NULL, add_device, entries);
@@ -166,10 +191,16 @@ bool boot_fill_order(Machine *m, FwCfg *s, GError **err)
     if (boot_options.once) {
         machine_add_reset(after_first_boot, m);
     }
+    device_foreach(NULL, add_geometry, geometry);
     return (!text->len || fw_cfg_add_file(s, "bootorder", text->str,
                                           text->len + 1, err))
-           && add_number(s, "etc/boot-menu-wait", boot_options.splash_ms, 2,
-                         err)
+           && (!geometry->len
+               || fw_cfg_add_file(s, "bios-geometry", geometry->str,
+                                  geometry->len + 1, err))
+           && (boot_options.splash_ms < 0
+               || add_number(s, "etc/boot-menu-wait", boot_options.splash_ms,
+                             2, err))
+           /* All ones: stay, where SeaBIOS by itself tries again. */
            && add_number(s, "etc/boot-fail-wait", boot_options.reboot_ms, 4,
                          err);
 }

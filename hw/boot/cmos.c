@@ -55,7 +55,6 @@ static unsigned boot_code(const char *order, unsigned n)
 }
 
 enum { TYPE_IN_EXTENSION = 15, TYPE_USER = 47 };
-enum { TRANSLATE_NONE = 0, TRANSLATE_LBA = 1 };
 
 static void put_disk(Device *rtc, unsigned at, const BlockConf *c)
 {
@@ -96,8 +95,7 @@ static void fill_disks(Device *dev, void *opaque)
     }
     rtc_cmos_set(rtc, DISK_TRANSLATION,
                  rtc_cmos_get(rtc, DISK_TRANSLATION)
-                 | (s->conf.cyls <= 1024 ? TRANSLATE_NONE : TRANSLATE_LBA)
-                   << 2 * n);
+                 | (s->conf.translation - BLOCK_TRANS_NONE) << 2 * n);
 }
 
 /* Why there was a reset: after a suspend, to go on. */
@@ -144,5 +142,6 @@ void boot_fill_cmos(Machine *m)
     rtc_cmos_set(rtc, BOOT_1ST_2ND, boot_code(order, 1) << 4
                                     | boot_code(order, 0));
     /* Bit 0: do not look for a boot sector's signature on floppies. */
-    rtc_cmos_set(rtc, BOOT_3RD, boot_code(order, 2) << 4 | 1);
+    rtc_cmos_set(rtc, BOOT_3RD, boot_code(order, 2) << 4
+                                | boot_options.any_floppy);
 }

@@ -775,9 +775,15 @@ const DeviceType ide_drive_type = {
 };
 DEVICE_TYPE(ide_drive_type)
 
+static const Property hd_props[] = {
+    BLOCK_LCHS_PROPS(IdeDrive, conf),
+    BLOCK_TRANS_PROP(IdeDrive, conf),
+    {}
+};
+
 static const DeviceType ide_hd_type = {
     .name = "ide-hd", .doc = "virtual IDE disk", .parent = &ide_drive_type,
-    .size = sizeof(IdeDrive),
+    .size = sizeof(IdeDrive), .props = hd_props,
 };
 DEVICE_TYPE(ide_hd_type)
 

@@ -173,7 +173,6 @@ static bool setup_monitors(Options *o, bool by_default, GError **err)
 /* What is sugar for a device with a chardev: one for each time it is given. */
 typedef struct {
     const char *option, *driver;
-    int iobase;                 /* -1: the device's own */
 } PortOption;
 
 static bool add_port(Options *o, const PortOption *port, unsigned n,
@@ -197,17 +196,14 @@ static bool add_port(Options *o, const PortOption *port, unsigned n,
     dict = opt_new_dict();
     opt_put(dict, "driver", opt_new_string(port->driver));
     opt_put(dict, "chardev", opt_new_string(chr_id(chr)));
-    if (port->iobase >= 0) {
-        opt_put(dict, "iobase", opt_new_uint(port->iobase));
-    }
     return options_apply_dict(o, &device, dict, where, err);
 }
 
 static bool setup_ports(Options *o, GError **err)
 {
     static const PortOption ports[] = {
-        { "debugcon", "isa-debugcon", 0xe9 },
-        { "parallel", "isa-parallel", -1 },
+        { "debugcon", "isa-debugcon" },
+        { "parallel", "isa-parallel" },
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(ports); i++) {

@@ -396,7 +396,7 @@ static bool setup_identity(Options *o, Machine *m, GError **err)
 static const struct { const char *name, *values; } no_effect[] = {
     { "dump-guest-core", "on off" },
     { "mem-merge", "on off" }, { "usb", "off" }, { "nvdimm", "off" },
-    { "hmat", "off" }, { "graphics", "on off" }, { "fd-bootchk", "on off" },
+    { "hmat", "off" },
     { "suppress-vmdesc", "on off" }, { "aux-ram-share", "off" },
     { "igd-passthru", "off" }, { "sata", "off" },
     { "enforce-config-section", "on off" },
@@ -603,7 +603,6 @@ Machine *machine_setup(Options *o, GError **err)
     m = machine_new(t);
     m->no_defaults = options_flag(o, "nodefaults");
     m->autostart = !options_flag(o, "S");
-    m->graphics = has_vga(o) && !options_flag(o, "nographic");
     if (options_get(o, "cpu")) {
         m->cpu_model = options_string(o, "cpu");
     }
@@ -613,6 +612,7 @@ Machine *machine_setup(Options *o, GError **err)
         || !setup_props(o, m, err)) {
         return NULL;
     }
+    m->graphics = m->graphics && has_vga(o) && !options_flag(o, "nographic");
     backends_give_serials(m);
     if (!setup_accel(o, m, err) || !machine_init(m, err)
         || !add_vga(o, m, err)) {

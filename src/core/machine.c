@@ -76,6 +76,8 @@ Machine *machine(void)
 
 const Property machine_common_props[] = {
     PROP_BOOL(Machine, acpi, "acpi", true, "describe the machine by ACPI"),
+    PROP_BOOL(Machine, graphics, "graphics", true,
+              "off: firmware uses the first serial line"),
     PROP_BOOL(Machine, hpet, "hpet", true, "an HPET"),
     PROP_BOOL(Machine, smm, "smm", true, "system management mode"),
     {}

@@ -21,6 +21,7 @@ import termios
 import time
 
 RHEA = os.path.abspath(sys.argv[1])
+signal.signal(signal.SIGHUP, signal.SIG_DFL)    # we may be below nohup
 
 # Probes: command line, exit status 0, a pattern in stdout.
 PROBES = [

@@ -9,21 +9,14 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
+
+from monitor import monitor as ask, run_tests
 
 RHEA, RHEA_IMG = (os.path.abspath(path) for path in sys.argv[1:3])
 
 
 def monitor(args, *lines):
-    """What each line answered."""
-    done = subprocess.run([RHEA, "-display", "none", "-accel", "tcg", "-S",
-                           "-monitor", "stdio"] + args,
-                          input="\n".join(lines + ("quit", "")), text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          timeout=60)
-    assert done.returncode == 0, done.stderr
-    parts = re.split(r"^\(qemu\) ", done.stdout, flags=re.M)[1:]
-    return [part.split("\n", 1)[1] for part in parts[:len(lines)]]
+    return ask(RHEA, args, *lines)
 
 
 def image(work, name, size=1 << 20):
@@ -151,21 +144,4 @@ def drives(work):
     like(answers[13], "bps-total and bps-read cannot be used")
 
 
-def main():
-    tests = [info, media, resize, commit, drives]
-    failed = 0
-    print(f"1..{len(tests)}")
-    for i, test in enumerate(tests, 1):
-        with tempfile.TemporaryDirectory() as work:
-            try:
-                test(work)
-                print(f"ok {i} {test.__name__}", flush=True)
-            except AssertionError as e:
-                failed = 1
-                print(f"not ok {i} {test.__name__}")
-                for line in str(e).splitlines():
-                    print(f"# {line}")
-    return failed
-
-
-sys.exit(main())
+run_tests([info, media, resize, commit, drives])

@@ -22,6 +22,8 @@ typedef struct BlockConf {
     uint16_t logical_bytes, physical_bytes;
     uint32_t min_io_bytes, opt_io_bytes, discard_bytes;
     uint32_t cyls, heads, secs;
+    uint32_t lcyls, lheads, lsecs;      /* for the firmware; 0: its choice */
+    int translation;                    /* BlockTranslation */
     int32_t bootindex;
     bool share_rw;
     int write_cache;            /* auto, on, off */
@@ -30,7 +32,15 @@ typedef struct BlockConf {
     bool may_be_read_only;      /* set by a device that can tell its guest */
 } BlockConf;
 
+/* How a BIOS of the 1990s fits a disk into 1024 cylinders; but for the first,
+ * what CMOS 39h holds and 1 more. */
+typedef enum {
+    BLOCK_TRANS_AUTO, BLOCK_TRANS_NONE, BLOCK_TRANS_LBA, BLOCK_TRANS_LARGE,
+    BLOCK_TRANS_RECHS,
+} BlockTranslation;
+
 extern const char *const block_on_off_auto_names[];
+extern const char *const block_translation_names[];
 
 #define BLOCK_PROPS(t, f)                                                   \
     PROP_DRIVE(t, f.blk, "drive", "the disk: a -drive or -blockdev"),       \
@@ -59,13 +69,22 @@ extern const char *const block_on_off_auto_names[];
     PROP_ENUM(t, f.on_write_error, "werror", 0, blk_on_error_names,         \
               "what to do when writing fails")
 
+/* Disks that a BIOS boots from. */
+#define BLOCK_LCHS_PROPS(t, f)                                              \
+    PROP_U32(t, f.lcyls, "lcyls", 0, "cylinders that the firmware shows"),  \
+    PROP_U32(t, f.lheads, "lheads", 0, "heads that it shows"),              \
+    PROP_U32(t, f.lsecs, "lsecs", 0, "sectors a track that it shows")
+#define BLOCK_TRANS_PROP(t, f)                                              \
+    PROP_ENUM(t, f.translation, "bios-chs-trans", 0,                        \
+              block_translation_names, "how the firmware translates CHS")
+
 /* Check the properties, take the drive.  A CD-ROM drive (`cdrom`) may be
  * without a drive or a medium and never writes. */
 bool block_conf_realize(BlockConf *c, const BlkDevOps *ops, void *dev,
                         bool cdrom, GError **err);
 void block_conf_unrealize(BlockConf *c);
-/* Cylinders, heads and sectors as a BIOS of the time would have them: from the
- * properties, the partition table, or the size. */
+/* Cylinders, heads, sectors and their translation as a BIOS of the time would
+ * have them: from the properties, the partition table, or the size. */
 void block_conf_geometry(BlockConf *c, uint64_t n_sectors);
 
 #endif

@@ -15,6 +15,7 @@ typedef struct PcMachine {
     int smbios_entry;           /* properties */
     int kernel_boot;
     int vmport;
+    bool i8042, floppy_check;
     char *flash_drive[2];
 
     Region ram_low, ram_high;

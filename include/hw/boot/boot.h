@@ -72,6 +72,7 @@ bool boot_load(Machine *m, Region *memory, GError **err);
 typedef struct BootOptions {
     char *once;                 /* order of the first boot, or NULL */
     bool strict;                /* nothing but what has a bootindex */
+    bool any_floppy;            /* boot it without a signature, too */
     int64_t splash_ms;          /* how long the menu waits; -1: not said */
     int64_t reboot_ms;          /* try again after; -1: not said */
     bool by_firmware;           /* -machine kernel-boot=firmware */

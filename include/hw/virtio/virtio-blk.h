@@ -39,7 +39,7 @@ extern const VirtioOps virtio_blk_ops;
 extern const State virtio_blk_state;            /* of a VirtioBlk */
 
 #define VIRTIO_BLK_PROPS(t, f)                                              \
-    BLOCK_PROPS(t, f.conf),                                                 \
+    BLOCK_PROPS(t, f.conf), BLOCK_LCHS_PROPS(t, f.conf),                    \
     PROP_LINK(t, f.iothread, "iothread", &iothread_type_ptr,                \
               "the thread that serves it; the main loop by default"),       \
     PROP_U16(t, f.n_queues, "num-queues", UINT16_MAX,                       \
