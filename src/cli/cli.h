@@ -136,7 +136,13 @@ void backends_give_serials(Machine *m);
 /* Once the machine is there: -monitor, -mon, mon: prefixes. */
 bool monitors_setup(Options *o, GError **err);
 Machine *machine_setup(Options *o, GError **err);
+/* Size and kind of what becomes the machine's RAM; other RAM from then on. */
+bool memory_setup(Options *o, Machine *m, GError **err);
+void memory_settled(void);
 bool globals_setup(Options *o, GError **err);
+/* "SCSI is" and the like when `driver` is QEMU's and not ours yet, with what to
+ * write in its place, or NULL; else NULL. */
+const char *device_is_for_later(const char *driver, const char **accepted);
 bool objects_setup(Options *o, GError **err);
 bool devices_setup(Options *o, GError **err);
 /* drives.c: before the machine; once all devices are there; at the end. */

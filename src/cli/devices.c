@@ -46,12 +46,27 @@ bool objects_setup(Options *o, GError **err)
     return true;
 }
 
+static bool make_device(Opt *dict, GError **err)
+{
+    Opt *driver = opt_peek(dict, "driver");
+    const char *name = driver ? opt_string(driver) : NULL;
+    const char *accepted = NULL, *what;
+
+    if (name && !type_find(name)
+        && (what = device_is_for_later(name, &accepted))) {
+        return options_fail(err, "'%s': %s not implemented yet%s%s", name,
+                            what, accepted ? "; " : "",
+                            accepted ? accepted : "");
+    }
+    return device_add(dict, err);
+}
+
 bool devices_setup(Options *o, GError **err)
 {
     Opt *list = options_get(o, "device");
 
     for (unsigned i = 0; list && i < opt_len(list); i++) {
-        if (!device_add(opt_at(list, i), err)) {
+        if (!make_device(opt_at(list, i), err)) {
             return options_at(o, opt_at(list, i), err);
         }
     }

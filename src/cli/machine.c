@@ -1,5 +1,5 @@
 /*
- * The machine by the command line: its type, memory, processors, kernel, what
+ * The machine by the command line: its type, processors, kernel, what
  * it does on reset and power-off, its clock; then the accelerator and the
  * board.
  *
@@ -72,45 +72,7 @@ static bool fills_sockets_first(const MachineType *t)
         && (major < 6 || (major == 6 && minor <= 1));
 }
 
-/* --- memory, processors -------------------------------------------------- */
-
-static bool setup_memory(Options *o, Machine *m, GError **err)
-{
-    Opt *mem = options_dict(o, "machine.memory");
-    uint64_t size = 0, slots = 0, max = 0;
-
-    if (!opt_get_size(mem, "size", &size, 1 << 20, err)
-        || !opt_get_uint(mem, "slots", &slots, 256, err)
-        || !opt_get_size(mem, "maxmem", &max, 1 << 20, err)
-        || !opt_get_size(mem, "max-size", &max, 1 << 20, err)
-        || !opt_all_read(mem, "-m", NULL, err)) {
-        return options_at(o, mem, err);
-    }
-    if (size) {
-        /* Whole pages, and then some, as QEMU rounds. */
-        if (size > INT64_MAX) {
-            options_fail(err, "that is too much memory");
-            return options_at(o, mem, err);
-        }
-        m->ram_bytes = (size + 8191) & ~UINT64_C(8191);
-    }
-    if (slots && !max) {
-        options_fail(err, "slots specified but no max-size");
-        return options_at(o, mem, err);
-    }
-    if (max && max < m->ram_bytes) {
-        options_fail(err, "invalid value of maxmem: maximum memory size (0x%"
-                     PRIx64 ") must be at least the initial memory size (0x%"
-                     PRIx64 ")", max, m->ram_bytes);
-        return options_at(o, mem, err);
-    }
-    if (max > m->ram_bytes) {
-        warn("memory hot-plug is not implemented: slots= and maxmem= have no "
-             "effect");
-    }
-    ram_policy.prealloc = options_flag(o, "mem-prealloc");
-    return true;
-}
+/* --- processors ---------------------------------------------------------- */
 
 static bool setup_smp(Options *o, Machine *m, GError **err)
 {
@@ -394,8 +356,7 @@ static bool setup_identity(Options *o, Machine *m, GError **err)
  * each with the values that change nothing.
  */
 static const struct { const char *name, *values; } no_effect[] = {
-    { "dump-guest-core", "on off" },
-    { "mem-merge", "on off" }, { "usb", "off" }, { "nvdimm", "off" },
+    { "usb", "off" }, { "nvdimm", "off" },
     { "hmat", "off" },
     { "suppress-vmdesc", "on off" }, { "aux-ram-share", "off" },
     { "igd-passthru", "off" }, { "sata", "off" },
@@ -430,7 +391,8 @@ static bool setup_props(Options *o, Machine *m, GError **err)
 {
     static const char *const elsewhere[] = {
         "type", "accel", "smp", "memory", "kernel", "initrd", "append", "dtb",
-        "firmware", "boot", "kernel-irqchip", NULL
+        "firmware", "boot", "kernel-irqchip", "memory-backend", "mem-merge",
+        "dump-guest-core", NULL
     };
     Opt *dict = options_dict(o, "machine");
 
@@ -606,7 +568,7 @@ Machine *machine_setup(Options *o, GError **err)
     if (options_get(o, "cpu")) {
         m->cpu_model = options_string(o, "cpu");
     }
-    if (!setup_memory(o, m, err) || !setup_smp(o, m, err)
+    if (!memory_setup(o, m, err) || !setup_smp(o, m, err)
         || !setup_kernel(o, m, err) || !setup_actions(o, m, err)
         || !setup_rtc(o, err) || !setup_identity(o, m, err)
         || !setup_props(o, m, err)) {
@@ -614,9 +576,9 @@ Machine *machine_setup(Options *o, GError **err)
     }
     m->graphics = m->graphics && has_vga(o) && !options_flag(o, "nographic");
     backends_give_serials(m);
-    if (!setup_accel(o, m, err) || !machine_init(m, err)
-        || !add_vga(o, m, err)) {
+    if (!setup_accel(o, m, err) || !machine_init(m, err)) {
         return NULL;
     }
-    return m;
+    memory_settled();
+    return add_vga(o, m, err) ? m : NULL;
 }

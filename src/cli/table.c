@@ -410,6 +410,8 @@ const OptionRow option_rows[] = {
     NOT_YET_ARG("gdb", DEBUG),
     NOT_YET("s", DEBUG),
     NOT_YET_ARG("icount", DEBUG),
+    NOT_YET_ARG("qtest", DEBUG), NOT_YET_ARG("qtest-log", DEBUG),
+    NOT_YET("preconfig", DEBUG),
     NOT_YET_ARG("loadvm", DEBUG),
     NOT_YET_ARG("incoming", DEBUG),
     NOT_YET("only-migratable", DEBUG),

@@ -140,6 +140,18 @@ MISTAKES = [
     ("-device isa-seral", "-device isa-seral: 'isa-seral' is not a valid "
      "device model name; did you mean 'isa-serial'?"),
     ("-device foo,help", "Device 'foo' not found"),
+    ("-device scsi-hd,drive=x", "-device scsi-hd,drive=x: 'scsi-hd': SCSI is "
+     "not implemented yet; accepted for disks: virtio-blk-pci, ide-hd, "
+     "ide-cd"),
+    ("-device virtio-balloon-pci", "-device virtio-balloon-pci: "
+     "'virtio-balloon-pci': this device is not implemented yet"),
+    ("-object memory-backend-ram,id=m", "-object memory-backend-ram,id=m: "
+     "property 'size' is missing: the bytes of memory"),
+    ("-M memory-backend=m", "-machine memory-backend=m: there is no -object "
+     "memory-backend-ram or -memfd of that id"),
+    ("-m 64 -M memory-backend=m -object memory-backend-memfd,id=m,size=32M",
+     "-machine memory-backend=m: it has 33554432 bytes, and the machine "
+     "67108864"),
     ("-device pci-testdev,membar=12k", "-device pci-testdev,membar=12k: "
      "pci-testdev: property 'membar' expects a power of two from 4096 bytes, "
      "not 12288"),
@@ -231,6 +243,11 @@ GOOD = [
     "-chardev socket,id=a,path={tmp}/sock,server,nowait -serial chardev:a",
     "-chardev socket,id=b,path={tmp}/sock2,server=on,wait=off -mon b",
     "-device isa-debug-exit,iobase=0xf4,iosize=4,id=exit",
+    "-M pc-i440fx-7.2,usb=off,dump-guest-core=off,memory-backend=pc.ram "
+    "-object '{{\"qom-type\":\"memory-backend-ram\",\"id\":\"pc.ram\","
+    "\"size\":134217728}}'",
+    "-M memory-backend=m,mem-merge=off,i8042=off,graphics=off -object "
+    "memory-backend-memfd,id=m,size=64M",
     """-device '{{"driver":"isa-debug-exit","iobase":1281}}'""",
     "-debugcon file:{tmp}/debugcon -parallel file:{tmp}/lpt -parallel none",
     "-global isa-debug-exit.iobase=0x501 -device isa-debug-exit",
