@@ -43,10 +43,12 @@ static uint64_t dr7_of(const CpuDebug *d)
 
 static int tell(KvmCpu *k, uint32_t more)
 {
-    const CpuDebug *d = &k->debug;
+    /* A debugger's, or our own: see strings.c. */
+    const CpuDebug *d = k->debugging ? &k->debug : &k->strings.debug;
     struct kvm_guest_debug g = { .control = more };
 
-    if (k->debugging) {
+    k->strings.changed = false;
+    if (k->debugging || d->n_breaks) {
         g.control |= KVM_GUESTDBG_ENABLE
                      | (d->step ? KVM_GUESTDBG_SINGLESTEP : 0)
                      | (d->int3 ? KVM_GUESTDBG_USE_SW_BP : 0)
@@ -150,6 +152,9 @@ CpuRun kvm_debug_exit(KvmCpu *k)
     unsigned hit = a->dr6 & DR6_BREAKS;
 
     k->stopped_in_rescue = false;
+    if (hit && !k->debugging) {
+        return kvm_strings_stop(k);
+    }
     if (a->exception == EXC_BP) {
         return kvm_debug_stop(k, CPU_STOP_INT3, 0);
     }

@@ -70,6 +70,21 @@ typedef struct RescueSite {
     uint64_t n;
 } RescueSite;
 
+/* A string instruction of the kernel's: where, and what it was seen doing. */
+typedef struct StringSite {
+    uint64_t rip;
+    int32_t n;
+    uint32_t rounds;            /* of all together, each counted up to a bound */
+} StringSite;
+
+typedef struct KvmStrings {
+    CpuDebug debug;             /* a breakpoint for each site */
+    StringSite site[CPU_N_BREAKS];
+    StringSite seen[16];        /* by RIP: these may become sites */
+    bool changed;               /* KVM must be told of the breakpoints */
+    uint64_t n_run;
+} KvmStrings;
+
 typedef struct KvmCpu {
     X86Cpu *cpu;
     int fd;
@@ -98,6 +113,7 @@ typedef struct KvmCpu {
     uint64_t last_good_rip;
     CpuDebug debug;             /* what a debugger wants */
     bool debugging;             /* anything at all */
+    KvmStrings strings;         /* strings.c */
     bool pass_int3;             /* the next INT3 that comes here is executed */
     bool stopped_in_rescue;     /* where a debugger's INT3 was seen */
     int8_t ahead[N_HABITS];     /* negative: accesses until the next try */
@@ -193,7 +209,8 @@ const char *kvm_exit_name(unsigned reason);
 /* --- debug.c: guest debugging --------------------------------------------------- */
 
 bool kvm_set_debug(X86Cpu *cpu, const CpuDebug *want, GError **err);
-/* While `debugging`, with the registers in KVM, before it runs. */
+/* Tell KVM what to stop at, with the registers in KVM, before it runs: while
+ * `debugging`, and once when `strings` changed. */
 bool kvm_debug_enter(KvmCpu *k);
 /* KVM_EXIT_DEBUG. */
 CpuRun kvm_debug_exit(KvmCpu *k);
@@ -250,7 +267,21 @@ CpuRun kvm_rescue(KvmCpu *k);
 bool kvm_may_go_ahead(KvmCpu *k);
 /* Then, with the access ended: go on as long as more of them follow. */
 CpuRun kvm_go_ahead(KvmCpu *k);
+/* One instruction, decoded by kvm_single() with PART_STEP read. */
+struct Insn;
+CpuRun kvm_execute_here(KvmCpu *k, const struct Insn *insn);
+/* The interpreter on this vCPU's state; NULL: no memory. */
+struct TcgSingle *kvm_single(KvmCpu *k);
+/* Does the page look like a page table in use? */
+bool kvm_like_table(const uint8_t *page);
 void kvm_rescue_free(KvmCpu *k);
 void kvm_print_rescues(GString *out);
+
+/* --- strings.c ---------------------------------------------------------------------- */
+
+/* The vCPU was kicked: what is it at? */
+void kvm_strings_look(KvmCpu *k);
+/* It stopped at a breakpoint that is no debugger's. */
+CpuRun kvm_strings_stop(KvmCpu *k);
 
 #endif

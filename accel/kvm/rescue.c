@@ -88,7 +88,7 @@ static bool like_entry(uint64_t e)
 }
 
 /* Nothing in it that cannot be an entry, and one at least that is. */
-static bool like_table(const uint8_t *page)
+bool kvm_like_table(const uint8_t *page)
 {
     bool any = false;
 
@@ -131,7 +131,7 @@ static void watch_end(const Watch *w)
         uint64_t now = load_le64(w->hva + i), old = load_le64(w->before + i);
 
         if (now != old && like_entry(now) && like_entry(old)
-            && like_table((uint8_t *)((uintptr_t)w->hva
+            && kvm_like_table((uint8_t *)((uintptr_t)w->hva
                                       & ~(uintptr_t)0xfff))) {
             trace("kvm-forget", "gpa 0x%" PRIx64, w->gpa);
             __atomic_add_fetch(&n_forgotten, 1, __ATOMIC_RELAXED);
@@ -200,10 +200,11 @@ void kvm_print_rescues(GString *out)
         g_string_append_printf(out, "CPU %u: %" PRIu64 " rescues at %u "
                                "places, %" PRIu64 " system calls "
                                "finished, %" PRIu64 " instructions executed "
-                               "between accesses to devices\n", i,
+                               "between accesses to devices, %" PRIu64
+                               " strings\n", i,
                                k->n_rescues,
                                k->sites ? g_hash_table_size(k->sites) : 0,
-                               k->n_syscalls, k->n_ahead);
+                               k->n_syscalls, k->n_ahead, k->strings.n_run);
     }
     g_mutex_unlock(&mutex);
 }
@@ -211,7 +212,7 @@ void kvm_print_rescues(GString *out)
 /* --- one rescue ------------------------------------------------------------------------------- */
 
 /* cpu->state becomes the interpreter's: nothing is copied back and forth. */
-static TcgSingle *single_of(KvmCpu *k)
+struct TcgSingle *kvm_single(KvmCpu *k)
 {
     X86Cpu *cpu = k->cpu;
     TcgSingle *t = k->single;
@@ -300,7 +301,7 @@ static bool finish_syscall(KvmCpu *k, const Insn *insn)
 }
 
 /* The instruction that was decoded, with what it needs of the state. */
-static CpuRun execute(KvmCpu *k, const Insn *insn)
+CpuRun kvm_execute_here(KvmCpu *k, const Insn *insn)
 {
     TcgSingle *t = k->single;
     X86State *s = k->cpu->state;
@@ -332,7 +333,7 @@ static CpuRun rescue(KvmCpu *k, const Insn *insn)
     CpuRun why;
 
     count(k, rip, insn ? insn->op : OP_UD);
-    why = execute(k, insn);
+    why = kvm_execute_here(k, insn);
     k->n_stuck = s->rip == rip ? k->n_stuck + 1 : 0;
     if (why == CPU_RUN_EXIT && k->n_stuck > STUCK_MAX) {
         kvm_report(k->cpu, "an instruction that neither KVM nor the "
@@ -368,7 +369,7 @@ CpuRun kvm_rescue(KvmCpu *k)
     unsigned gap = 0;
     CpuRun why;
 
-    if (!single_of(k) || !kvm_get(k, PART_STEP)) {
+    if (!kvm_single(k) || !kvm_get(k, PART_STEP)) {
         kvm_report(k->cpu, "an instruction that KVM cannot execute");
         return CPU_RUN_ERROR;
     }
@@ -429,7 +430,7 @@ bool kvm_may_go_ahead(KvmCpu *k)
     int8_t *h = habit(k);
 
     if (!kvm.software || kvm_apic_in_kernel() || k->debugging
-        || !single_of(k)) {
+        || !kvm_single(k)) {
         return false;
     }
     if (*h < 0) {
@@ -460,7 +461,7 @@ CpuRun kvm_go_ahead(KvmCpu *k)
             gap = 0;
             *k->habit = 0;
         }
-        why = execute(k, insn);
+        why = kvm_execute_here(k, insn);
         k->n_ahead++;
     }
     return why;

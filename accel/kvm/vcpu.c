@@ -376,6 +376,8 @@ static CpuRun run_failed(KvmCpu *k, int result)
 
     switch (result) {
     case -EINTR:
+        kvm_strings_look(k);
+        return CPU_RUN_EXIT;
     case -EAGAIN:               /* was woken from waiting for SIPI */
         return CPU_RUN_EXIT;
     case -EFAULT:
@@ -430,7 +432,8 @@ CpuRun kvm_cpu_run(X86Cpu *cpu)
         if (k->dirty && !kvm_put(k, k->dirty)) {
             return kvm_stop_with(cpu, "its state is refused: %s", g_strerror(errno));
         }
-        if (unlikely(k->debugging) && !kvm_debug_enter(k)) {
+        if (unlikely(k->debugging || k->strings.changed)
+            && !kvm_debug_enter(k)) {
             return kvm_stop_with(cpu, "it cannot be debugged any more: %s",
                         g_strerror(errno));
         }

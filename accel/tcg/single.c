@@ -169,11 +169,22 @@ SingleResult tcg_single_decode(TcgSingle *t, const Insn **out)
     return SINGLE_DONE;
 }
 
+bool tcg_single_look(TcgSingle *t, uint64_t gva, hwaddr *gpa, uint8_t **hva)
+{
+    const FlatRange *r;
+
+    if (!mmu_probe(t->env, gva, gpa)) {
+        return false;
+    }
+    r = view_find(as_view(&as_memory), *gpa);
+    *hva = r && r->ram ? r->ram->host + r->offset + (*gpa - r->start) : NULL;
+    return true;
+}
+
 bool tcg_single_operand(TcgSingle *t, hwaddr *gpa, uint8_t **hva)
 {
     const Insn *insn = &t->block->insns[0];
     Env *env = t->env;
-    const FlatRange *r;
     uint64_t gva;
 
     if (t->fault || !(insn->flags & INSN_MEM)) {
@@ -186,12 +197,7 @@ bool tcg_single_operand(TcgSingle *t, hwaddr *gpa, uint8_t **hva)
     if (!(env->s.efer & EFER_LMA)) {
         gva = (uint32_t)gva;
     }
-    if (!mmu_probe(env, gva, gpa)) {
-        return false;
-    }
-    r = view_find(as_view(&as_memory), *gpa);
-    *hva = r && r->ram ? r->ram->host + r->offset + (*gpa - r->start) : NULL;
-    return true;
+    return tcg_single_look(t, gva, gpa, hva);
 }
 
 static void execute(TcgSingle *t)

@@ -31,6 +31,8 @@ SingleResult tcg_single_decode(TcgSingle *t, const Insn **insn);
 /* Where its memory operand is; false when it has none, or none that can be
  * read.  *hva is NULL where there is no RAM. */
 bool tcg_single_operand(TcgSingle *t, hwaddr *gpa, uint8_t **hva);
+/* Where `gva` is, with the state as it was at the last decode; likewise. */
+bool tcg_single_look(TcgSingle *t, uint64_t gva, hwaddr *gpa, uint8_t **hva);
 /* Execute what was decoded. */
 SingleResult tcg_single_execute(TcgSingle *t);
 

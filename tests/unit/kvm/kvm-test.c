@@ -457,6 +457,7 @@ int main(int argc, char **argv)
     add_state_tests();
     add_debug_tests();
     add_failure_tests();
+    add_string_tests();
     add_vm_tests();
     result = g_test_run();
     guest_free();
