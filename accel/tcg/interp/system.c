@@ -15,6 +15,7 @@
 #include <sched.h>
 
 #include "cpu/features.h"
+#include "loop/timer.h"
 
 /* --- SYSCALL and its kin ---------------------------------------------------------------- */
 
@@ -332,14 +333,35 @@ static const Insn *hlt(Env *env, const Insn *insn)
     return insn_exit(env, insn);
 }
 
-/* Who spins for long may be waiting for a vCPU that has no host core. */
+enum {
+    ROUND_PAUSES = 64,          /* between two looks at the clock */
+    ROUND_NS = 50 * 1000,       /* a round that took more was not one loop */
+    LONG_ROUNDS = 8,
+};
+
+/* Who spins for long may be waiting for a vCPU that has no host core.  The
+ * delays of a driver, some hundred nanoseconds here and there, are not that:
+ * on a busy host each core given away would cost milliseconds. */
+static void maybe_yield(void)
+{
+    static __thread int64_t last_ns;
+    static __thread unsigned n_rounds;
+    int64_t now_ns = clock_ns(CLK_HOST);
+
+    n_rounds = now_ns - last_ns < ROUND_NS ? n_rounds + 1 : 0;
+    last_ns = now_ns;
+    if (n_rounds >= LONG_ROUNDS) {
+        sched_yield();
+    }
+}
+
 static const Insn *spin(Env *env, const Insn *insn)
 {
 #ifdef __x86_64__
     __builtin_ia32_pause();
 #endif
-    if (++env->n_pauses % 64 == 0) {
-        sched_yield();
+    if (++env->n_pauses % ROUND_PAUSES == 0) {
+        maybe_yield();
     }
     NEXT(env, insn);
 }
