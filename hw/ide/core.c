@@ -60,13 +60,18 @@ static void (*const steps[STEP_N])(IdeDrive *) = {
     [STEP_CD_PARAMETERS] = atapi_parameters,
 };
 
+/* What the host has at once is done when the guest's access ends, without a
+ * turn of the main loop. */
 static void take_step(IdeDrive *s, uint8_t *which)
 {
     uint8_t step = *which;
 
     *which = STEP_NONE;
     if (step != STEP_NONE) {
+        BlockCtx *outer = blk_batch_begin(s->conf.blk);
+
         steps[step](s);
+        blk_batch_end(s->conf.blk, outer);
     }
 }
 
@@ -441,6 +446,7 @@ static void write_reg(IdeReg *r, uint8_t val)
 static void start_command(IdeDrive *s, uint8_t command)
 {
     bool busy = s->status & (IDE_BSY | IDE_DRQ);
+    BlockCtx *outer;
 
     trace("ide-command", "bus %u unit %d command 0x%02x", s->ch->index,
           s->unit, command);
@@ -459,11 +465,13 @@ static void start_command(IdeDrive *s, uint8_t command)
     s->phase = IDE_BUSY;
     s->lba48 = s->fua = false;
     set_intrq(s, false);
+    outer = blk_batch_begin(s->conf.blk);
     if (s->is_cd) {
         atapi_command(s);
     } else {
         ata_command(s);
     }
+    blk_batch_end(s->conf.blk, outer);
 }
 
 void ide_write(IdeChannel *ch, unsigned reg, uint8_t val)
