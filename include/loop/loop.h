@@ -30,6 +30,10 @@ bool loop_is_current(Loop *loop);
 
 /* Run the main loop until loop_main_quit(); the caller holds no lock. */
 void loop_main_run(void);
+/* Under the machine lock: is that all it takes to do the main loop's work?  So
+ * it is while loop_main_run() runs; before and after, and in tools and tests,
+ * the initial thread works without the lock. */
+bool loop_main_running(void);
 /* Any thread, and signal handlers. */
 void loop_main_quit(void);
 /* Has it been asked to, and not yet done so? */
@@ -56,6 +60,7 @@ void loop_unwatch(GSource *source);
  * main loop holds it while it dispatches.
  */
 void machine_lock(void);
+bool machine_trylock(void);
 void machine_unlock(void);
 bool machine_lock_held(void);
 

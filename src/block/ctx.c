@@ -1,12 +1,12 @@
 /*
- * Contexts: coroutines that may go on, calls to make, work for threads.
+ * Contexts: coroutines that may go on, calls to make.
  *
  * A context has one list of what is ready and one eventfd, which its loop
  * watches and which block_ctx_poll() sleeps on.  Both may empty the list: in
  * the main loop's context that is the vCPU thread that waits for a drain under
  * the machine lock while the main loop waits for that lock.
  *
- * Locks: `lock` of the context guards the list; the pool has its own.
+ * Locks: `lock` of the context guards the list.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/bits.h"
+#include "base/qsbr.h"
 
 enum { MAX_AT_ONCE = 256 };
 
@@ -82,6 +83,16 @@ static bool pop(BlockCtx *ctx, Ready *r)
     }
     g_mutex_unlock(&ctx->lock);
     return any;
+}
+
+void block_ctx_wake(BlockCtx *ctx, Co *co)
+{
+    push(ctx, (Ready) { co, NULL, NULL });
+}
+
+void block_ctx_call(BlockCtx *ctx, void (*fn)(void *opaque), void *opaque)
+{
+    push(ctx, (Ready) { NULL, fn, opaque });
 }
 
 static void unsignal(BlockCtx *ctx)
@@ -166,6 +177,26 @@ void block_ctx_batch_end(BlockCtx *ctx, BlockCtx *outer)
         return;                 /* whoever is emptying it does the rest */
     }
     empty(ctx, outer);
+}
+
+void block_ctx_finish(BlockCtx *ctx, Co *co)
+{
+    BlockCtx *outer;
+
+    if (ctx->loop != loop_main() || !machine_trylock()) {
+        block_ctx_wake(ctx, co);
+        return;
+    }
+    if (!loop_main_running()) {
+        block_ctx_wake(ctx, co);
+    } else {
+        qsbr_online();
+        outer = set_emptying(ctx);
+        co_enter(co);
+        empty(ctx, outer);
+        qsbr_offline();
+    }
+    machine_unlock();
 }
 
 static void on_fd(int fd, GIOCondition events, void *opaque)
@@ -254,16 +285,6 @@ void block_ctx_submit(BlockCtx *ctx)
     for (BlockEngine *e = ctx->engines; e; e = e->next) {
         e->submit(e);
     }
-}
-
-void block_ctx_wake(BlockCtx *ctx, Co *co)
-{
-    push(ctx, (Ready) { co, NULL, NULL });
-}
-
-void block_ctx_call(BlockCtx *ctx, void (*fn)(void *opaque), void *opaque)
-{
-    push(ctx, (Ready) { NULL, fn, opaque });
 }
 
 /* --- contexts ------------------------------------------------------------------------- */
@@ -420,86 +441,4 @@ void block_ctx_run(BlockCtx *ctx, CoFn *fn, void *opaque)
 
     assert(!co_self());
     block_ctx_call_wait(ctx, run_polled, &r);
-}
-
-/* --- worker threads ------------------------------------------------------------------ */
-
-enum { MAX_WORKERS = 64 };
-#define IDLE_US (10 * G_USEC_PER_SEC)
-
-typedef struct Work Work;
-struct Work {                   /* on the stack of the coroutine that waits */
-    int (*fn)(void *arg);
-    void *arg;
-    int ret;
-    BlockCtx *ctx;
-    Co *co;
-    Work *next;
-};
-
-static struct {
-    GMutex lock;
-    GCond cond;
-    Work *first, **last;
-    unsigned n_workers, n_idle, n_queued;
-} pool = { .last = &pool.first };
-
-static Work *next_work(void)
-{
-    gint64 until = g_get_monotonic_time() + IDLE_US;
-    Work *w;
-
-    g_mutex_lock(&pool.lock);
-    pool.n_idle++;
-    while (!pool.first) {
-        if (!g_cond_wait_until(&pool.cond, &pool.lock, until)
-            && !pool.first) {
-            break;
-        }
-    }
-    pool.n_idle--;
-    w = pool.first;
-    if (w) {
-        pool.first = w->next;
-        if (!pool.first) {
-            pool.last = &pool.first;
-        }
-        pool.n_queued--;
-    } else {
-        pool.n_workers--;
-    }
-    g_mutex_unlock(&pool.lock);
-    return w;
-}
-
-static void *worker(void *opaque)
-{
-    Work *w;
-
-    while ((w = next_work())) {
-        w->ret = w->fn(w->arg);
-        block_ctx_wake(w->ctx, w->co);
-    }
-    return NULL;
-}
-
-int block_ctx_in_thread(BlockCtx *ctx, int (*fn)(void *arg), void *arg)
-{
-    Work w = { fn, arg, 0, ctx, co_self(), NULL };
-    bool spawn;
-
-    assert(w.co);
-    g_mutex_lock(&pool.lock);
-    *pool.last = &w;
-    pool.last = &w.next;
-    pool.n_queued++;
-    spawn = pool.n_queued > pool.n_idle && pool.n_workers < MAX_WORKERS;
-    pool.n_workers += spawn;
-    g_cond_signal(&pool.cond);
-    g_mutex_unlock(&pool.lock);
-    if (spawn) {
-        g_thread_unref(g_thread_new("block", worker, NULL));
-    }
-    co_yield();
-    return w.ret;
 }

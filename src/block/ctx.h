@@ -15,6 +15,10 @@ void block_ctx_call(BlockCtx *ctx, void (*fn)(void *opaque), void *opaque);
 void block_ctx_call_wait(BlockCtx *ctx, void (*fn)(void *opaque),
                          void *opaque);
 
+/* From a worker thread: enter `co`, which has yielded or is about to, here if
+ * this thread may do the loop's work now, else by block_ctx_wake(). */
+void block_ctx_finish(BlockCtx *ctx, Co *co);
+
 /*
  * A timer of the context's loop that also runs under block_ctx_poll(), where
  * the loop itself does not: what waits for it may be what is polled for.

@@ -1,275 +1,50 @@
 /*
  * "file" and "host_device": bytes of the host.
  *
- * aio=threads: each request is a system call in a worker thread.
+ * Opening, options, locks, and what a node does; how a request gets to the host
+ * is in file-io.c.
  *
- * Locks: in the node's loop; the workers touch the request and the descriptor
- *        alone.
+ * Locks: in the node's loop.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <linux/falloc.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/log.h"
-#include "ctx.h"
+#include "file.h"
 #include "node.h"
-
-enum { MAX_IOV = 1024 };        /* IOV_MAX of Linux */
-enum { INLINE_BYTES = 128 * 1024 };     /* more is worth a thread */
-
-typedef struct File {
-    int fd;
-    BlockLock lock;
-    const BlockAio *aio;        /* (C) NULL: threads */
-    bool device;
-    bool no_punch, no_zero;     /* the host has said that it cannot */
-    bool no_nowait;
-    int failed_flush;           /* an error that lost data: for good */
-} File;
-
-typedef struct Request {
-    File *f;
-    enum { READ, WRITE, FLUSH, ZERO, PUNCH, RESIZE } what;
-    uint64_t at, bytes;
-    IoVec v;
-    int rw_flags, prealloc;
-} Request;
-
-/* --- in a worker thread ------------------------------------------------------------- */
-
-static int do_rw(Request *r)
-{
-    g_autofree struct iovec *list = NULL;
-    struct iovec few[16];
-    unsigned room = G_N_ELEMENTS(few);
-    struct iovec *v = few;
-
-    if (r->v.n > room) {
-        room = MIN(r->v.n, MAX_IOV);
-        v = list = g_new(struct iovec, room);
-    }
-    while (r->bytes) {
-        size_t len;
-        unsigned n = iov_take(r->v, r->bytes, v, room, &len);
-        ssize_t done = r->what == READ
-                       ? preadv2(r->f->fd, v, n, r->at, r->rw_flags)
-                       : pwritev2(r->f->fd, v, n, r->at, r->rw_flags);
-
-        if (done < 0) {
-            if (errno == EINTR) {
-                continue;
-            }
-            return -errno;
-        }
-        if (!done) {
-            if (r->what == WRITE) {
-                return -ENOSPC;
-            }
-            iov_fill(r->v, 0, r->bytes);    /* the end of the file */
-            return 0;
-        }
-        r->at += done;
-        r->bytes -= done;
-        if (r->bytes) {
-            r->v = iov_slice(r->v, done);
-        }
-    }
-    return 0;
-}
-
-static int do_fallocate(Request *r, int mode)
-{
-    int ret;
-
-    do {
-        ret = fallocate(r->f->fd, mode, r->at, r->bytes);
-    } while (ret < 0 && errno == EINTR);
-    return ret < 0 ? (errno == EOPNOTSUPP || errno == ENOSYS
-                      || errno == ENODEV ? -ENOTSUP : -errno) : 0;
-}
-
-static int do_device_range(Request *r, unsigned long op)
-{
-    uint64_t range[2] = { r->at, r->bytes };
-
-    return ioctl(r->f->fd, op, range) < 0
-           ? (errno == ENOTTY || errno == EOPNOTSUPP ? -ENOTSUP : -errno) : 0;
-}
-
-/* Zeroes to the new end, for prealloc=full. */
-static int do_fill(Request *r, uint64_t from, uint64_t to)
-{
-    static const uint8_t zeroes[64 * 1024];
-
-    while (from < to) {
-        ssize_t n = pwrite(r->f->fd, zeroes, MIN(sizeof(zeroes), to - from),
-                           from);
-
-        if (n < 0 && errno != EINTR) {
-            return -errno;
-        }
-        from += MAX(n, 0);
-    }
-    return 0;
-}
-
-static int do_resize(Request *r)
-{
-    struct stat st;
-    int ret = 0;
-
-    if (fstat(r->f->fd, &st) < 0) {
-        return -errno;
-    }
-    if (r->prealloc == PREALLOC_FALLOC && (uint64_t)st.st_size < r->bytes) {
-        ret = -posix_fallocate(r->f->fd, st.st_size, r->bytes - st.st_size);
-    } else if (r->prealloc == PREALLOC_FULL) {
-        ret = do_fill(r, st.st_size, r->bytes);
-    }
-    if (!ret && ftruncate(r->f->fd, r->bytes) < 0) {
-        ret = -errno;
-    }
-    if (ret && ftruncate(r->f->fd, st.st_size) < 0) {
-        return ret;             /* and it is longer now: harmless */
-    }
-    return ret;
-}
-
-static int do_request(void *arg)
-{
-    Request *r = arg;
-
-    switch (r->what) {
-    case READ:
-    case WRITE:
-        return do_rw(r);
-    case FLUSH:
-        return fdatasync(r->f->fd) < 0 ? -errno : 0;
-    case ZERO:
-        return r->f->device ? do_device_range(r, BLKZEROOUT)
-               : do_fallocate(r, FALLOC_FL_ZERO_RANGE);
-    case PUNCH:
-        return r->f->device ? do_device_range(r, BLKDISCARD)
-               : do_fallocate(r, FALLOC_FL_PUNCH_HOLE
-                              | FALLOC_FL_KEEP_SIZE);
-    case RESIZE:
-        return do_resize(r);
-    }
-    return -EINVAL;
-}
-
-/* --- by a queue of the kernel's ------------------------------------------------------------ */
-
-static int queued_rw(BlockNode *n, Request *r)
-{
-    const BlockAio *aio = r->f->aio;
-    g_autofree struct iovec *list = NULL;
-    struct iovec few[16], *v = few;
-    unsigned room = G_N_ELEMENTS(few);
-
-    if (r->v.n > room) {
-        room = MIN(r->v.n, MAX_IOV);
-        v = list = g_new(struct iovec, room);
-    }
-    while (r->bytes) {
-        size_t len;
-        unsigned n_v = iov_take(r->v, r->bytes, v, room, &len);
-        int done = aio->rw(n->ctx, r->f->fd, r->what == WRITE, v, n_v, r->at,
-                           r->rw_flags);
-
-        if (done == -EINTR || done == -EAGAIN) {
-            continue;
-        }
-        if (done < 0) {
-            return done;
-        }
-        if (!done) {
-            if (r->what == WRITE) {
-                return -ENOSPC;
-            }
-            iov_fill(r->v, 0, r->bytes);
-            return 0;
-        }
-        r->at += done;
-        r->bytes -= done;
-        if (r->bytes) {
-            r->v = iov_slice(r->v, done);
-        }
-    }
-    return 0;
-}
-
-/* What the host's page cache holds is there sooner than a thread is awake.
- * True: that was all; else the request is what is left. */
-static bool read_cached(BlockNode *n, Request *r)
-{
-    struct iovec v[16];
-    size_t len;
-    ssize_t done;
-
-    if (r->what != READ || r->bytes > INLINE_BYTES || n->direct
-        || r->f->no_nowait) {
-        return false;
-    }
-    done = preadv2(r->f->fd, v, iov_take(r->v, r->bytes, v, G_N_ELEMENTS(v),
-                                         &len), r->at, RWF_NOWAIT);
-    if (done < 0) {
-        r->f->no_nowait = errno == EOPNOTSUPP;
-        return false;
-    }
-    r->at += done;
-    r->bytes -= done;
-    if (r->bytes && done) {
-        r->v = iov_slice(r->v, done);
-    }
-    return !r->bytes;
-}
-
-static int transfer(BlockNode *n, Request *r)
-{
-    if (!r->f->aio && read_cached(n, r)) {
-        return 0;
-    }
-    return r->f->aio ? queued_rw(n, r)
-           : block_ctx_in_thread(n->ctx, do_request, r);
-}
 
 /* --- requests ------------------------------------------------------------------------- */
 
 static int file_read(BlockNode *n, uint64_t at, uint64_t bytes, IoVec v,
                      unsigned flags)
 {
-    Request r = { n->state, READ, at, bytes, v, 0, 0 };
+    FileRequest r = { n->state, FILE_READ, at, bytes, v, 0, 0 };
 
-    return transfer(n, &r);
+    return file_transfer(n, &r);
 }
 
 static int file_write(BlockNode *n, uint64_t at, uint64_t bytes, IoVec v,
                       unsigned flags)
 {
-    Request r = { n->state, WRITE, at, bytes, v,
+    FileRequest r = { n->state, FILE_WRITE, at, bytes, v,
                   flags & BLOCK_FUA ? RWF_DSYNC : 0, 0 };
 
-    return transfer(n, &r);
+    return file_transfer(n, &r);
 }
 
 static int file_flush(BlockNode *n)
 {
     File *f = n->state;
-    Request r = { f, FLUSH };
     int ret = f->failed_flush;
 
     if (!ret) {
-        ret = f->aio && f->aio->flush ? f->aio->flush(n->ctx, f->fd)
-              : block_ctx_in_thread(n->ctx, do_request, &r);
+        ret = file_flush_host(n);
     }
     if (ret && ret != -EINTR && !n->direct) {
         /* The kernel has dropped the dirty pages: that they seem to be
@@ -282,9 +57,9 @@ static int file_flush(BlockNode *n)
 static int file_discard(BlockNode *n, uint64_t at, uint64_t bytes)
 {
     File *f = n->state;
-    Request r = { f, PUNCH, at, bytes };
+    FileRequest r = { f, FILE_PUNCH, at, bytes };
     int ret = f->no_punch ? -ENOTSUP
-              : block_ctx_in_thread(n->ctx, do_request, &r);
+              : file_in_thread(n, &r);
 
     f->no_punch |= ret == -ENOTSUP;
     return ret;
@@ -294,25 +69,25 @@ static int file_write_zeroes(BlockNode *n, uint64_t at, uint64_t bytes,
                              unsigned flags)
 {
     File *f = n->state;
-    Request r = { f, ZERO, at, bytes };
+    FileRequest r = { f, FILE_ZERO, at, bytes };
     int ret;
 
     /* A hole reads as zero, but it does not move the end of a file, and what
      * a device has discarded may read as anything. */
     if (flags & BLOCK_MAY_UNMAP && !f->device && !f->no_punch
         && at + bytes <= n->length) {
-        r.what = PUNCH;
-        ret = block_ctx_in_thread(n->ctx, do_request, &r);
+        r.what = FILE_PUNCH;
+        ret = file_in_thread(n, &r);
         if (ret != -ENOTSUP) {
             return ret;
         }
         f->no_punch = true;
-        r.what = ZERO;
+        r.what = FILE_ZERO;
     }
     if (f->no_zero) {
         return -ENOTSUP;
     }
-    ret = block_ctx_in_thread(n->ctx, do_request, &r);
+    ret = file_in_thread(n, &r);
     f->no_zero = ret == -ENOTSUP;
     return ret;
 }
@@ -321,7 +96,7 @@ static int file_truncate(BlockNode *n, uint64_t bytes, BlockPrealloc prealloc,
                          GError **err)
 {
     File *f = n->state;
-    Request r = { f, RESIZE, 0, bytes, { 0 }, 0, prealloc };
+    FileRequest r = { f, FILE_RESIZE, 0, bytes, { 0 }, 0, prealloc };
     int ret;
 
     if (f->device) {
@@ -334,7 +109,7 @@ static int file_truncate(BlockNode *n, uint64_t bytes, BlockPrealloc prealloc,
                    "metadata; accepted: off, falloc, full");
         return -ENOTSUP;
     }
-    ret = block_ctx_in_thread(n->ctx, do_request, &r);
+    ret = file_in_thread(n, &r);
     if (!ret) {
         n->length = bytes;
     }
@@ -547,8 +322,9 @@ static bool file_open(BlockNode *n, Opt *opts, GError **err)
         return false;
     }
     f->lock = (BlockLock) { .fd = f->fd, .enabled = locking != 2 };
-    n->max_iov = MAX_IOV;
+    n->max_iov = FILE_MAX_IOV;
     find_alignment(n);
+    file_find_ways(n);
     return true;
 }
 

@@ -20,6 +20,13 @@ void machine_lock(void)
     held = true;
 }
 
+bool machine_trylock(void)
+{
+    assert(!held);
+    held = pthread_mutex_trylock(&lock) == 0;
+    return held;
+}
+
 void machine_unlock(void)
 {
     assert(held);

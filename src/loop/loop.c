@@ -32,6 +32,7 @@ static Loop *all_loops;
 static Loop *main_loop;                 /* (C) after main_once */
 static pthread_once_t main_once = PTHREAD_ONCE_INIT;
 static __thread Loop *current;          /* the loop this thread dispatches */
+static bool main_running;               /* machine lock */
 
 void loop_foreach(void (*fn)(Loop *loop))
 {
@@ -305,13 +306,20 @@ void loop_main_run(void)
     current = loop;
     qsbr_register();
     machine_lock();
+    main_running = true;
     while (!should_quit(loop)) {
         g_main_context_iteration(loop->context, TRUE);
     }
+    main_running = false;
     __atomic_store_n(&loop->quit, 0, __ATOMIC_RELAXED);
     machine_unlock();
     qsbr_unregister();
     current = before;
+}
+
+bool loop_main_running(void)
+{
+    return main_running;
 }
 
 void loop_main_quit(void)

@@ -92,6 +92,10 @@ ssize_t __wrap_pwritev64v2(int fd, const struct iovec *v, int n, off_t at,
 {
     struct iovec half;
 
+    if (flags & RWF_NOWAIT) {   /* as ext4 has it */
+        errno = EOPNOTSUPP;
+        return -1;
+    }
     if (fails(CALL_WRITE)) {
         return host.error != HALF ? -1
                : __real_pwritev64v2(fd, &half, halve(&half, v), at, flags);
