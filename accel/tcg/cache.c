@@ -24,6 +24,7 @@
 #include "accel/tcg/jit/jit.h"
 
 #include "accel/tcg/decode/info.h"
+#include "accel/tcg/draft.h"
 #include "base/log-filter.h"
 #include "base/log.h"
 #include "base/qsbr.h"
@@ -31,7 +32,6 @@
 enum {
     PAGE_HASH_BITS = 13,
     IDLE_WRITES_MAX = 16,       /* a page without blocks is given up then */
-    MAX_INSN_BYTES = 15,
 };
 
 static GMutex mutex;
@@ -41,7 +41,6 @@ static GQueue page_fifo = G_QUEUE_INIT;                 /* oldest first */
 static uint64_t n_blocks, n_bytes, max_bytes = 32 * MiB;
 
 uint64_t cache_n_invalidated;
-bool tcg_one_insn;
 
 /* --- tables ------------------------------------------------------------------ */
 
@@ -94,11 +93,6 @@ static const Insn *run_stale(Env *env, const Insn *insn)
     return NULL;
 }
 
-static const Insn *run_too_long(Env *env, const Insn *insn)
-{
-    return insn_raise_err(env, insn, EXC_GP, 0);
-}
-
 /* The end after `last`: its off and len give the next RIP. */
 static void make_end(Insn *end, const Insn *last)
 {
@@ -120,7 +114,14 @@ static void block_unhash(Block *b)
 /* `b` has been taken off its page's list. */
 static void block_kill(Block *b)
 {
-    block_unhash(b);
+    if (!b->is_longer) {
+        block_unhash(b);
+        if (b->longer) {
+            b->longer->shorter = NULL;
+        }
+    } else if (b->shorter) {
+        b->shorter->longer = NULL;
+    }
     __atomic_store_n(&b->stale, true, __ATOMIC_RELEASE);
     b->jit_fn0 = run_stale;
     for (unsigned i = 0; i < b->n_insns; i++) {
@@ -302,69 +303,6 @@ static void evict(const CodePage *spare)
     }
 }
 
-/* A block in the making. */
-typedef struct Draft {
-    Insn insns[BLOCK_MAX_INSNS];
-    unsigned n;
-    unsigned len;
-    uint8_t bytes[BLOCK_MAX_INSNS * MAX_INSN_BYTES + MAX_INSN_BYTES];
-} Draft;
-
-static bool one_insn(uint32_t mode)
-{
-    return tcg_one_insn || mode & (DM_TF | DM_SHADOW);
-}
-
-/* Decode `n` bytes at `p` as one instruction at page offset `off`.  False: it
- * does not end there. */
-static bool decode_one(Env *env, Insn *insn, const uint8_t *p, unsigned n,
-                       unsigned off, uint32_t mode)
-{
-    memset(insn, 0, sizeof(*insn));
-    switch (insn_decode(insn, p, n, mode, cpu_feature_words(env->cpu))) {
-    case DECODE_MORE:
-        return false;
-    case DECODE_TOO_LONG:
-        insn->len = MAX_INSN_BYTES;
-        insn->flags |= INSN_END;
-        insn->fn = run_too_long;
-        break;
-    case DECODE_UD:
-        insn->flags |= INSN_END;
-        /* fall through */
-    case DECODE_OK:
-        insn->fn = interp_handler(insn);
-        break;
-    }
-    insn->off = off;
-    return true;
-}
-
-/* Decode from `off` of the page at `hva`; n stays 0 when the first
- * instruction leaves the page. */
-static void draft_make(Env *env, Draft *d, const uint8_t *hva, unsigned off,
-                       uint32_t mode)
-{
-    unsigned max = one_insn(mode) ? 1 : BLOCK_MAX_INSNS;
-
-    d->n = d->len = 0;
-    while (d->n < max && off + d->len < PAGE_BYTES) {
-        unsigned at = off + d->len;
-        unsigned left = MIN(MAX_INSN_BYTES, PAGE_BYTES - at);
-        Insn *insn = &d->insns[d->n];
-
-        guest_copy(d->bytes + d->len, hva + at, left);
-        if (!decode_one(env, insn, d->bytes + d->len, left, at, mode)) {
-            break;
-        }
-        d->n++;
-        d->len += insn->len;
-        if (insn->flags & INSN_END) {
-            break;
-        }
-    }
-}
-
 static void log_block(const Block *b, uint64_t gva)
 {
     g_autoptr(GString) out = g_string_new(NULL);
@@ -386,10 +324,18 @@ static void log_block(const Block *b, uint64_t gva)
     log_write("%s", out->str);
 }
 
+static void block_hash_in(Block *b)
+{
+    Block **slot = &cache_blocks[block_hash(b->ram_addr, b->mode)];
+
+    b->hash_next = *slot;
+    __atomic_store_n(slot, b, __ATOMIC_RELEASE);
+}
+
 static Block *block_new(const Draft *d, CodePage *p, unsigned off,
                         uint32_t mode)
 {
-    Block *b = g_malloc(block_bytes(d->n, d->len)), **slot;
+    Block *b = g_malloc(block_bytes(d->n, d->len));
 
     *b = (Block) {
         .link_off = { UINT32_MAX, UINT32_MAX },
@@ -402,13 +348,9 @@ static Block *block_new(const Draft *d, CodePage *p, unsigned off,
     memcpy(b->insns, d->insns, d->n * sizeof(Insn));
     make_end(&b->insns[d->n], &d->insns[d->n - 1]);
     memcpy(b->bytes, d->bytes, d->len);
-    jit_block_new(b);
     b->page_next = p->blocks;
     p->blocks = b;
     p->n_idle_writes = 0;
-    slot = &cache_blocks[block_hash(b->ram_addr, mode)];
-    b->hash_next = *slot;
-    __atomic_store_n(slot, b, __ATOMIC_RELEASE);
     n_blocks++;
     n_bytes += block_bytes(d->n, d->len);
     return b;
@@ -425,7 +367,7 @@ static Block *block_make(Env *env, const FetchEntry *f, uint64_t gva,
     for (unsigned tries = 0; tries < 4 && !b; tries++) {
         CodePage *p;
 
-        draft_make(env, &d, f->hva, off, mode);
+        draft_make(env, &d, f->hva, off, mode, NULL);
         if (!d.n) {
             return NULL;
         }
@@ -440,6 +382,8 @@ static Block *block_make(Env *env, const FetchEntry *f, uint64_t gva,
                               __ATOMIC_SEQ_CST);
             if (guest_equal(f->hva + off, d.bytes, d.len)) {
                 b = block_new(&d, p, off, mode);
+                jit_block_new(b);
+                block_hash_in(b);
                 evict(p);
             }
         }
@@ -449,6 +393,44 @@ static Block *block_make(Env *env, const FetchEntry *f, uint64_t gva,
         log_block(b, gva);
     }
     return b;
+}
+
+/*
+ * Nobody finds the longer form but through `b`, so a line of what follows `b`
+ * in memory may be stored to without harm to `b` itself.
+ */
+Block *cache_longer(Env *env, Block *b)
+{
+    CodePage *p = b->page;
+    Block *x;
+    Draft d;
+
+    if (tcg_one_insn || !p || block_unsure(b)
+        || !draft_goes_on(&b->insns[b->n_insns - 1])) {
+        return NULL;
+    }
+    draft_make(env, &d, p->hva, b->off, b->mode, b);
+    if (d.n <= b->n_insns) {
+        return NULL;
+    }
+    g_mutex_lock(&mutex);
+    x = b->longer;
+    if (!x && !b->stale) {
+        __atomic_fetch_or(&p->lines, line_mask(b->off, d.len),
+                          __ATOMIC_SEQ_CST);
+        if (guest_equal(p->hva + b->off, d.bytes, d.len)) {
+            x = block_new(&d, p, b->off, b->mode);
+            memcpy(x->jit_samples, d.samples, d.n * sizeof(uint32_t));
+            x->jit_n_samples = b->jit_n_samples;
+            x->jit_fn0 = x->insns[0].fn;
+            x->is_longer = true;
+            x->shorter = b;
+            b->longer = x;
+            evict(p);
+        }
+    }
+    g_mutex_unlock(&mutex);
+    return x;
 }
 
 /* --- loose instructions -------------------------------------------------------------- */
@@ -476,7 +458,7 @@ static const Block *loose_get(Env *env, const FetchEntry *f, uint64_t gva,
 
     fetch_bytes(f, off, bytes, here);
     if (known ? l->n_bytes > here
-        : !decode_one(env, &insn, bytes, here, off, mode)) {
+        : !draft_insn(env, &insn, bytes, here, off, mode)) {
         uint64_t next = PAGE_START(gva) + PAGE_BYTES;
 
         f = mmu_fetch(env, mode & DM_CODE64 ? next : (uint32_t)next);
@@ -487,7 +469,7 @@ static const Block *loose_get(Env *env, const FetchEntry *f, uint64_t gva,
         n = MAX_INSN_BYTES;
         known = known && !memcmp(bytes, l->bytes, l->n_bytes);
         if (!known) {
-            decode_one(env, &insn, bytes, n, off, mode);
+            draft_insn(env, &insn, bytes, n, off, mode);
         }
     } else if (known && memcmp(bytes, l->bytes, l->n_bytes)) {
         /* What is there now may be longer or shorter: start afresh. */

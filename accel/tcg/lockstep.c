@@ -389,12 +389,14 @@ static void finish_block(Env *env, const Block *b, const Outcome *before,
     }
 }
 
-void lockstep_run(Env *env, const Block *b)
+void lockstep_run(Env *env, const Block *found)
 {
+    const Block *b = cache_longer(env, (Block *)found);
     g_autoptr(GString) out = NULL;
     uint64_t jump_tag = env->jump_tag;
     static Outcome before, want, got;
 
+    b = b ? b : found;
     if (!comparable(b)) {
         run_once(env, b, 0, true);
         stats.n_interpreted++;
@@ -419,7 +421,7 @@ void lockstep_run(Env *env, const Block *b)
     /* No jump table, no returns: the block leaves at its end. */
     jit_stop(env);
     jit_cpu(env)->returns[0].tag = jit_cpu(env)->returns[1].tag = 0;
-    run_once(env, b, 0, false);
+    run_once(env, found, 0, false);
     finish_block(env, b, &before, &want);
     outcome_get(env, &got);
     stats.n_compared++;

@@ -345,6 +345,10 @@ typedef struct Block {
     uint32_t jit_runs;
     uint8_t jit_n_samples;      /* (A) */
     uint32_t *jit_samples;      /* (A) for each instruction: slot.c */
+    /* The same and what follows it, which is what is compiled; under the
+     * mutex.  Lookups never find that. */
+    struct Block *longer, *shorter;
+    bool is_longer;
 
     Insn insns[];               /* n_insns and the end */
 } Block;
@@ -412,6 +416,8 @@ static inline bool block_unsure(const Block *b)
 }
 /* The block at offset `off` of a page; under the mutex. */
 Block *cache_find_in_page(const CodePage *page, unsigned off, uint32_t mode);
+/* A longer form of `b`, to be compiled in its place; NULL: there is none. */
+Block *cache_longer(Env *env, Block *b);
 void cache_lock(void);
 void cache_unlock(void);
 /* Does the block still agree with memory? */

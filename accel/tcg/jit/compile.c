@@ -250,8 +250,7 @@ static void emit_stub(Ctx *c, Stub *s)
     }
 }
 
-/* A place where a jump can be put in one store. */
-static uint8_t *entry_nop(Emit *e)
+uint8_t *t_entry_nop(Emit *e)
 {
     static const uint8_t nop5[] = { 0x0f, 0x1f, 0x44, 0x00, 0x00 };
     uint8_t *at = e->p;
@@ -329,6 +328,7 @@ static Ctx *begin(Block *b, JitCode *jc, bool plain)
     c->b = b;
     c->jc = jc;
     c->n_stubs = c->n_fp_sites = 0;
+    c->landings = jc->landings;
     c->live = 0;
     c->x87_seg = 0;
     c->who = who;
@@ -383,7 +383,6 @@ static bool body(Ctx *c, unsigned first)
     }
     if (!c->done) {
         c->i--;
-        t_settle(c);
         t_go_rel(c, c->insn->off + c->insn->len, true);
     }
     return true;
@@ -427,6 +426,7 @@ uint8_t *jit_compile_plain(JitCode *jc, unsigned insn)
     if (!insns(c, insn)) {
         return NULL;
     }
+    jc->landings = c->landings;
     jit_space.code = c->e.p;
     return start;
 }
@@ -484,7 +484,7 @@ JitCode *jit_compile(Block *b)
         far_entry(c);
         t_align8(&c->e);
         jc->far_r = jc->far_e = start;
-        jc->entry_e = jc->entry_r = entry_nop(&c->e);
+        jc->entry_e = jc->entry_r = t_entry_nop(&c->e);
     } else {
         uint8_t *rel32;
 
@@ -496,11 +496,11 @@ JitCode *jit_compile(Block *b)
         jc->far_e = c->e.p;
         far_entry(c);
         t_align8(&c->e);
-        jc->entry_e = entry_nop(&c->e);
+        jc->entry_e = t_entry_nop(&c->e);
         t_load_flags(&c->e);
         t_align8(&c->e);
         e_rel32(rel32, c->e.p);
-        jc->entry_r = entry_nop(&c->e);
+        jc->entry_r = t_entry_nop(&c->e);
     }
     c->in_r = true;
     c->in_e = false;
@@ -518,6 +518,7 @@ JitCode *jit_compile(Block *b)
     for (unsigned i = 0; i < c->turn_edges.n; i++) {
         link_own(jc, c->turn_edges.edge[i], c->turn_edges.to[i]);
     }
+    jc->landings = c->landings;
     jc->stale_r = emit_stale(c, true);
     jc->stale_e = emit_stale(c, false);
     jc->n_bytes = c->e.p - start;

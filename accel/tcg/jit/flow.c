@@ -111,7 +111,7 @@ static void stub_jcc(Ctx *c, Stub *s, unsigned cond)
     t_stub_site(c, s);
 }
 
-/* jrcxz or jmp over what comes until over() closes it. */
+/* A short jump over what comes until over_end(). */
 static uint8_t *over_begin(Ctx *c, unsigned opc)
 {
     e8(&c->e, opc);
@@ -127,7 +127,7 @@ static void over_end(Ctx *c, uint8_t *from)
     from[-1] = n;
 }
 
-enum { JRCXZ = 0xe3, JMP8 = 0xeb };
+enum { JE8 = 0x74, JNE8 = 0x75 };
 
 static void jmp_stub(Ctx *c, Stub *s)
 {
@@ -145,43 +145,28 @@ void t_go_linked(Ctx *c, Stub *s)
 
 /*
  * Find the code of the RIP in RDX: see return.c.  A miss, or a poll that has
- * to stop, goes to `miss`.  The table's index is then in RAX.  Uses RCX.
+ * to stop, goes to `miss`.  The table's index is then in RAX.  Uses RCX, and
+ * RFLAGS, which t_clobber() must have been told before there was `miss`.
  */
 static void find_code(Ctx *c, Stub *miss, bool poll)
 {
     Emit *e = &c->e;
-    uint8_t *hit;
 
     c->rax_group = false;
     if (!jit_options.no_chain) {
         miss->again = e->p;
-        miss->reload = miss->save;
     }
-
     e_pext_gs(e, H_AX, H_DX, JOFF(jump_mask));
     e_gsx(e, 8, 0x8b, H_CX, H_AX, 3, JOFF(jump_keys));
-    if (c->in_e) {
-        c->in_r = false;
-        e_rr(e, 8, 0x01, H_DX, H_CX);
-        if (poll) {
-            e_gs(e, 8, 0x03, H_CX, JOFF(stop));
-        }
-        e_gs(e, 8, 0x03, H_CX, JOFF(key));
-        stub_jcc(c, miss, 5);
-        return;
-    }
-    e_rm(e, 8, 0x8d, H_CX, H_CX, H_DX, 0, 0);
-    e_gs(e, 8, 0x8b, H_AX, JOFF(key));
-    e_rm(e, 8, 0x8d, H_CX, H_CX, H_AX, 0, 0);
+    e_rr(e, 8, 0x01, H_DX, H_CX);
     if (poll) {
-        e_gs(e, 8, 0x8b, H_AX, JOFF(stop));
-        e_rm(e, 8, 0x8d, H_CX, H_CX, H_AX, 0, 0);
+        e_gs(e, 8, 0x03, H_CX, JOFF(stop));
     }
-    hit = over_begin(c, JRCXZ);
-    jmp_stub(c, miss);
-    over_end(c, hit);
-    e_pext_gs(e, H_AX, H_DX, JOFF(jump_mask));
+    e_gs(e, 8, 0x03, H_CX, JOFF(key));
+    stub_jcc(c, miss, 5);
 }
+
+enum { ENTER_BYTES = 8 };       /* of enter_code() */
 
 /* jmp or call (ext 4, 2) what find_code() has found. */
 static void enter_code(Ctx *c, unsigned ext)
@@ -197,6 +182,7 @@ static void enter_code(Ctx *c, unsigned ext)
 static void go_indirect(Ctx *c, Stub *miss, int pop)
 {
     find_code(c, miss, true);
+    t_settle(c);
     if (pop) {
         e_rm(&c->e, c->word, 0x8d, SP, SP, H_SP, 0, pop);
     }
@@ -219,9 +205,11 @@ static Stub *miss_rdx(Ctx *c)
 void t_go_rel(Ctx *c, int64_t off, bool committed)
 {
     if (off >= 0 && off < (int64_t)PAGE_BYTES) {
+        t_settle(c);
         go_in_page(c, off, off <= c->insn->off);
         return;
     }
+    t_clobber(c);
     t_rip_to(c, H_DX, off);
     go_indirect(c, committed ? miss_rdx(c) : miss_interp(c), 0);
 }
@@ -280,6 +268,7 @@ static bool jcc(Ctx *c)
     const Insn *n = c->insn;
     int64_t off = rel_off(n);
     bool in_r = c->in_r, in_e = c->in_e;
+    JitReplay replay = c->replay;
     uint8_t *rel32;
 
     if (!rel_fits(c)) {
@@ -301,6 +290,7 @@ static bool jcc(Ctx *c)
     e_rel32(rel32, c->e.p);
     c->in_r = in_r;
     c->in_e = in_e;
+    c->replay = replay;
     return true;
 }
 
@@ -322,6 +312,7 @@ static bool jmp_rm(Ctx *c)
         return false;
     }
     c->done = true;
+    t_clobber(c);
     if (t_is_mem(c)) {
         unsigned ea = t_operand(c, c->word, false);
 
@@ -335,38 +326,73 @@ static bool jmp_rm(Ctx *c)
 
 /* --- CALL and RET: return.c tells what is on the host's stack ---------- */
 
-/* Push the return address: its slot has been checked.  RCX: that address. */
-static void push_return(Ctx *c)
+/* Let an instruction of `n` bytes end at a multiple of 8. */
+static void align_end(Ctx *c, unsigned n)
 {
-    t_rip_to(c, H_CX, c->insn->off + c->insn->len);
-    e_rm(&c->e, c->word, 0x89, H_CX, H_AX, H_DX, 0, 0);
-    e_mov(&c->e, 8, SP, H_DX);
+    while (((uintptr_t)c->e.p + n) & 7) {
+        e8(&c->e, 0x90);
+    }
 }
 
 /*
- * A call with the slot at [RAX + RDX] checked: to `edge`, or to the RIP that
- * is in jit_tmp or `off`, and that find_code() knows.
+ * RET comes here with RIP in RDX and flags in cc_raw.  Before the end of the
+ * block this is a place to be patched when the block becomes stale.
  */
-static void call_with_return(Ctx *c, Stub *edge, bool in_tmp, int64_t off)
+static void land(Ctx *c, unsigned next, bool more)
+{
+    Emit *e = &c->e;
+
+    c->in_r = c->rax_group = false;
+    c->in_e = true;
+    c->replay.op = REPLAY_NONE;
+    c->live = c->x87_seg = 0;
+    c->group_end = 0;
+    if (more) {
+        JitLanding *l = jit_alloc(sizeof(*l));
+
+        *l = (JitLanding) { .next = c->landings, .patch = t_entry_nop(e) };
+        c->landings = l;
+    }
+    e_rm(e, 8, 0x8d, H_SP, H_SP, H_SP, 0, 8);
+    e_rm(e, 8, 0x8d, H_CX, H_DX, H_SP, 0, -(int)next);
+    e_gs(e, 8, 0x89, H_CX, OFF(rip_base));
+    if (!more) {
+        go_in_page(c, next, false);
+    }
+}
+
+/*
+ * A call with the slot at [RAX + RDX] checked: to `off` of this page, or to the
+ * RIP that find_code() knows and that is in jit_tmp or `off`.
+ */
+static void call_with_return(Ctx *c, bool in_page, bool in_tmp, int64_t off)
 {
     Emit *e = &c->e;
     unsigned next = c->insn->off + c->insn->len;
     bool predict = next < PAGE_BYTES;
-    Stub *full = NULL;
-    uint8_t *to_full = NULL;
+    bool more = predict && c->i + 1 < c->b->n_insns;
 
+    c->done = !more;
     if (predict) {
-        full = miss_interp(c);
-        e_rr(e, 4, 0x0fb7, H_CX, H_SP);             /* movzx ecx, sp */
-        to_full = over_begin(c, JRCXZ);
+        e_rr(e, 4, 0xf7, 0, H_SP);                  /* test esp, ffffh */
+        e32(e, 0xffff);
+        stub_jcc(c, miss_interp(c), 4);
     }
-    push_return(c);
+    t_settle(c);
+    t_rip_to(c, H_CX, next);
+    e_rm(e, c->word, 0x89, H_CX, H_AX, H_DX, 0, 0);
+    e_mov(e, 8, SP, H_DX);
     if (predict) {
-        e_rr(e, 8, 0xf7, 2, H_CX);                  /* not rcx */
         e8(e, 0x51);                                /* push rcx */
     }
-    if (edge) {
-        align_rel32(c, 1);
+    if (in_page) {
+        Stub *edge = t_add_exit(c, EXIT_EDGE, off);
+
+        if (more) {
+            align_end(c, 5);    /* which aligns rel32 too */
+        } else {
+            align_rel32(c, 1);
+        }
         e8(e, predict ? 0xe8 : 0xe9);
         edge->edge->patch = e->p;
         t_stub_site(c, edge);
@@ -377,39 +403,31 @@ static void call_with_return(Ctx *c, Stub *edge, bool in_tmp, int64_t off)
             t_rip_to(c, H_DX, off);
         }
         e_pext_gs(e, H_AX, H_DX, JOFF(jump_mask));
+        if (more) {
+            align_end(c, ENTER_BYTES);
+        }
         enter_code(c, predict ? 2 : 4);
     }
     if (predict) {
-        /* RET comes here with RIP in RDX and flags in RFLAGS. */
-        c->in_r = true;
-        c->in_e = false;
-        c->live = 0;
-        e_rm(e, 8, 0x8d, H_SP, H_SP, H_SP, 0, 8);
-        e_rm(e, 8, 0x8d, H_CX, H_DX, H_SP, 0, -(int)next);
-        e_gs(e, 8, 0x89, H_CX, OFF(rip_base));
-        go_in_page(c, next, false);
-        over_end(c, to_full);
-        jmp_stub(c, full);
+        land(c, next, more);
     }
 }
 
 static bool call_i(Ctx *c)
 {
     int64_t off = rel_off(c->insn);
+    bool in_page = off >= 0 && off < (int64_t)PAGE_BYTES;
 
     if (!rel_fits(c)) {
         return false;
     }
-    c->done = true;
-    if (off >= 0 && off < (int64_t)PAGE_BYTES) {
-        t_push_check(c);
-        call_with_return(c, t_add_exit(c, EXIT_EDGE, off), false, 0);
-    } else {
+    t_clobber(c);
+    if (!in_page) {
         t_rip_to(c, H_DX, off);
         find_code(c, miss_interp(c), false);
-        t_push_check(c);
-        call_with_return(c, NULL, false, off);
     }
+    t_push_check(c);
+    call_with_return(c, in_page, false, off);
     return true;
 }
 
@@ -418,41 +436,52 @@ static bool call_rm(Ctx *c)
     if (c->insn->size != c->word) {
         return false;
     }
-    c->done = true;
+    t_clobber(c);
     e_mov(&c->e, c->word, H_DX, t_rm_value(c));
     find_code(c, miss_interp(c), false);
     e_gs(&c->e, 8, 0x89, H_DX, OFF(jit_tmp));
     t_push_check(c);
-    call_with_return(c, NULL, true, 0);
+    call_with_return(c, false, true, 0);
     return true;
 }
 
-/* RCX = 0 if the return address in RDX is that on top of the host's stack. */
+/* Is the return address in RDX that on top of the host's stack? */
 static void compare_return(Ctx *c)
 {
-    e_rm(&c->e, 8, 0x8b, H_CX, H_SP, H_SP, 0, 8);
-    e_rm(&c->e, 8, 0x8d, H_CX, H_CX, H_DX, 0, 1);
+    e_rm(&c->e, 8, 0x3b, H_DX, H_SP, H_SP, 0, 8);
+}
+
+static void flags_to_env(Ctx *c)
+{
+    if (!c->in_e) {
+        JitReplay q = t_replay_now(c);
+
+        t_save_from(&c->e, &q);
+        c->rax_group = false;
+    }
+    c->in_e = true;
+    c->in_r = false;
 }
 
 static bool ret(Ctx *c, unsigned more)
 {
     Emit *e = &c->e;
-    uint8_t *to_hit, *to_miss, *bottom, *second, *hit;
-    Stub *miss;
+    uint8_t *to_miss, *bottom, *hit, *second;
     unsigned sp;
 
     if (c->insn->size != c->word) {
         return false;
     }
     c->done = true;
+    if (!t_grouped_stack(c)) {
+        flags_to_env(c);
+    }
     sp = t_stack_top(c);
     t_check_stack(c, sp, c->word, false);
     e_rm(e, c->word, 0x8b, H_DX, H_AX, sp, 0, 0);
-    t_need_r(c);
+    flags_to_env(c);
     compare_return(c);
-    to_hit = over_begin(c, JRCXZ);
-    to_miss = over_begin(c, JMP8);
-    over_end(c, to_hit);
+    to_miss = over_begin(c, JNE8);
     hit = e->p;
     e_rm(e, c->word, 0x8d, SP, SP, H_SP, 0, c->word + more);
     e8(e, 0xc3);
@@ -460,15 +489,14 @@ static bool ret(Ctx *c, unsigned more)
     /* Somebody has returned without us: try the one below. */
     over_end(c, to_miss);
     e_gs(e, 8, 0x8b, H_CX, JOFF(neg_bottom));
-    e_rm(e, 8, 0x8d, H_CX, H_SP, H_CX, 0, 0);
-    bottom = over_begin(c, JRCXZ);
+    e_rr(e, 8, 0x01, H_SP, H_CX);
+    bottom = over_begin(c, JE8);
     e_rm(e, 8, 0x8d, H_SP, H_SP, H_SP, 0, 16);
     compare_return(c);
-    second = over_begin(c, JRCXZ);
+    second = over_begin(c, JE8);
     second[-1] = hit - second;
     over_end(c, bottom);
-    miss = miss_interp(c);
-    go_indirect(c, miss, c->word + more);
+    go_indirect(c, miss_interp(c), c->word + more);
     return true;
 }
 
@@ -478,9 +506,6 @@ bool t_flow(Ctx *c)
 {
     const Insn *n = c->insn;
 
-    if (n->flags & INSN_END && n->op != OP_JCC_I) {
-        t_settle(c);
-    }
     switch (n->op) {
     case OP_JCC_I: return jcc(c);
     case OP_JMP_I: c->slow_exits = true; return jmp_i(c);

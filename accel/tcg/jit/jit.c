@@ -247,6 +247,8 @@ void jit_stats(JitStats *out)
     cache_unlock();
 }
 
+static const Insn *run_cold(Env *env, const Insn *insn);
+
 /* --- patching code that may be running --------------------------------------------- */
 
 static void patch_rel32(uint8_t *at, const uint8_t *to)
@@ -281,15 +283,20 @@ static void unlink_all(JitCode *jc)
 void jit_block_killed(Block *b)
 {
     JitCode *jc = b->jit;
+    Block *found;
 
     if (!jc) {
         return;
     }
+    found = jc->found;
     unlink_all(jc);
     patch_entry(jc->entry_r, jc->entry_r == jc->entry_e ? jc->stale_e
                                                         : jc->stale_r);
     if (jc->entry_e != jc->entry_r) {
         patch_entry(jc->entry_e, jc->stale_e);
+    }
+    for (const JitLanding *l = jc->landings; l; l = l->next) {
+        patch_entry(l->patch, jit_space.land_stale);
     }
     if (jc->prev) {
         jc->prev->next = jc->next;
@@ -301,9 +308,14 @@ void jit_block_killed(Block *b)
     }
     stats.n_blocks--;
     stats.n_killed++;
-    __atomic_store_n(&b->jit, NULL, __ATOMIC_RELAXED);
+    jc->block->jit = NULL;
+    __atomic_store_n(&found->jit, NULL, __ATOMIC_RELAXED);
     /* Jump tables know the code yet, maybe until after a flush. */
-    __atomic_store_n(&b->jit_code, jit_no_code, __ATOMIC_RELEASE);
+    __atomic_store_n(&found->jit_code, jit_no_code, __ATOMIC_RELEASE);
+    if (!found->stale) {        /* only what came behind it is gone */
+        found->jit_runs = 0;
+        __atomic_store_n(&found->insns[0].fn, run_cold, __ATOMIC_RELEASE);
+    }
 }
 
 /* --- running --------------------------------------------------------------------------- */
@@ -416,7 +428,7 @@ static const Insn *run_code(Env *env, void *code)
     jit_from_raw(env, env->cc_raw);
     env->block = b;
     if (x->kind != EXIT_EDGE) {
-        env->jit_skip = x->insn == 0;
+        env->jit_skip = x->insn == 0 && !b->is_longer;
         return &b->insns[x->insn];
     }
     return insn_jump(env, &b->insns[x->insn], env->rip_base + x->off);
@@ -491,8 +503,6 @@ static const Insn *run_compiled(Env *env, const Insn *insn)
 
 /* --- compiling ---------------------------------------------------------------------------- */
 
-static const Insn *run_cold(Env *env, const Insn *insn);
-
 static void forget(TcgCpu *t, void *unused)
 {
     jit_forget(t->env);
@@ -529,9 +539,9 @@ static void flush(Env *env)
         return;
     }
     for (JitCode *jc = codes; jc; jc = jc->next) {
-        Block *b = jc->block;
+        Block *b = jc->found;
 
-        b->jit = NULL;
+        jc->block->jit = b->jit = NULL;
         __atomic_store_n(&b->jit_code, jit_no_code, __ATOMIC_RELEASE);
         b->jit_runs = 0;
         __atomic_store_n(&b->insns[0].fn, run_cold, __ATOMIC_RELEASE);
@@ -578,13 +588,18 @@ static void note_compiled(Env *env, const Block *b, const JitCode *jc)
 static void *compile(Env *env, Block *b)
 {
     JitCode *jc = NULL;
+    Block *x;
 
+    cache_longer(env, b);
     cache_lock();
     if (b->jit) {
         jc = b->jit;
     } else if (!b->stale && has_room()) {
-        jc = jit_compile(b);
+        x = b->longer ? b->longer : b;
+        jc = jit_compile(x);
         if (jc) {
+            jc->found = b;
+            x->jit = jc;
             jc->next = codes;
             if (codes) {
                 codes->prev = jc;
@@ -593,7 +608,7 @@ static void *compile(Env *env, Block *b)
             __atomic_store_n(&b->jit, jc, __ATOMIC_RELEASE);
             stats.n_blocks++;
             stats.n_compiled++;
-            note_compiled(env, b, jc);
+            note_compiled(env, x, jc);
             __atomic_store_n(&b->jit_code, executable(jc->entry_e),
                              __ATOMIC_RELEASE);
             __atomic_store_n(&b->insns[0].fn, run_compiled,

@@ -198,15 +198,24 @@ typedef struct JitFpMap {
 /* Of all code there is, stale too. */
 extern JitFpMap *jit_fp_maps;
 
+/* Where a RET comes back to the middle of a block; in the data. */
+typedef struct JitLanding {
+    struct JitLanding *next;
+    uint8_t *patch;             /* as entry_r */
+} JitLanding;
+
 struct JitCode {
     JitCode *prev, *next;
-    Block *block;
+    Block *block;               /* what was compiled ... */
+    Block *found;               /* ... and the block whose longer form it is,
+                                 * or the same */
     uint8_t *entry_r, *entry_e; /* flags in RFLAGS, in cc_raw (writable view) */
     uint8_t *far_r, *far_e;     /* the same, with RIP in RDX: other pages */
     uint8_t *stale_r, *stale_e;
     uint8_t *entry_live;        /* entry_r when `live` is; NULL: none */
     uint8_t live;
     JitEdge *in;                /* linked to this */
+    JitLanding *landings;
     uint32_t n_bytes;
     InsnFn *fns[];
 };
@@ -218,7 +227,7 @@ typedef struct JitSpace {
     uint8_t *code, *data;       /* free between these */
     uint8_t *leave, *leave_null, *fallback;     /* thunks (writable view) */
     uint8_t *lookup, *transfer;
-    uint8_t *bottom;
+    uint8_t *bottom, *land_stale;
 } JitSpace;
 
 extern JitSpace jit_space;
@@ -230,6 +239,8 @@ bool jit_slots_guard(const void *hva);
 void jit_slots_new(Env *env);
 /* The block is about to run in the interpreter: what its accesses would be. */
 void jit_slots_sample(Env *env, Block *b);
+/* What was seen of instruction `i`, as if in `taken` runs. */
+uint32_t jit_slots_seen(const Block *b, unsigned i, unsigned taken);
 /* A slot for an access of instruction `i`, as an index; -1: better none. */
 int jit_slot_choose(const Block *b, unsigned i, unsigned who, bool stack,
                     bool write);

@@ -10,8 +10,10 @@
  * 1 << 48, and has hit when the sum is 0.
  *
  * The stack of returns.  Compiled code's RSP is no C stack.  A CALL pushes
- * the complement of its return RIP and then calls, so that the host predicts
- * the return; RET compares, and returns to where the CALL goes on.  What is on
+ * its return RIP and then calls, so that the host predicts the return; RET
+ * compares, and returns to where the CALL goes on, with flags in cc_raw: saving
+ * them costs less than compares that leave them alone, there and in what comes
+ * then, and those were a branch taken each.  What is on
  * it is good under one jump_tag and generation of the code cache, else it is
  * emptied; each privilege has its own, so that user code's outlives a SYSCALL.
  * At the bottom lies a RIP of -1, at which nothing has ever been called.
@@ -57,7 +59,7 @@ void jit_cpu_init(Env *env)
         bottom = (uint64_t *)r->bottom;
         bottom[0] = (uintptr_t)(jit_space.bottom - jit_space.rw
                                 + jit_space.rx);
-        bottom[1] = 0;
+        bottom[1] = UINT64_MAX;
     }
     j->jump_mask = (JIT_JUMPS - 1) << 2;
     for (unsigned i = 0; i < G_N_ELEMENTS(j->align_mask); i++) {

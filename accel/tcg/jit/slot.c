@@ -119,6 +119,17 @@ void jit_slots_sample(Env *env, Block *b)
                      __ATOMIC_RELAXED);
 }
 
+uint32_t jit_slots_seen(const Block *b, unsigned i, unsigned taken)
+{
+    uint32_t seen = __atomic_load_n(&b->jit_samples[i], __ATOMIC_RELAXED);
+    unsigned more = MAX(taken, b->jit_n_samples) - b->jit_n_samples;
+
+    return (seen & ~((1 << 2 * COUNT_BITS) - 1))
+           | MIN((seen >> COUNT_BITS & COUNT_MASK) + more, JIT_SAMPLES)
+             << COUNT_BITS
+           | MIN((seen & COUNT_MASK) + more, JIT_SAMPLES);
+}
+
 /* Has it been in the same page nearly always, or in one of two? */
 static bool stays(const Block *b, unsigned i)
 {

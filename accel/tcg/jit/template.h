@@ -159,6 +159,7 @@ typedef struct Ctx {
     unsigned n_stubs;
     uint8_t live;               /* FP_* known to be live */
     uint8_t x87_seg;            /* what env->x87_seg is known to be; or 0 */
+    JitLanding *landings;
     uint8_t *start;             /* of this piece of code */
     JitFpSite fp_sites[6 * BLOCK_MAX_INSNS];
     unsigned n_fp_sites;
@@ -317,6 +318,10 @@ void t_settle(Ctx *c);
 void t_go_linked(Ctx *c, Stub *s);
 /* A relative target; `committed`: the instruction has had its effects. */
 void t_go_rel(Ctx *c, int64_t off, bool committed);
+
+/* A place, at a multiple of 8, where a jump can be put in one store.
+ * compile.c */
+uint8_t *t_entry_nop(Emit *e);
 
 static inline void t_align8(Emit *e)
 {

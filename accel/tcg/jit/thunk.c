@@ -126,10 +126,13 @@ void jit_make_thunks(void)
     e_gs(e, 8, 0x8b, H_DX, JOFF(target));
     e8(e, 0xc3);
 
-    /* A return to RDX that no call expects: return.c. */
+    /* A RET to RDX that comes back to a stale block. */
+    t_align8(e);
+    jit_space.land_stale = e->p;
+    e_rm(e, 8, 0x8d, H_SP, H_SP, H_SP, 0, 8);
+    /* One that no call expects: return.c. */
     t_align8(e);
     jit_space.bottom = e->p;
-    t_save_flags(e);
     t_align8(e);
     jit_no_code = e->p - jit_space.rw + jit_space.rx;
     e_gs(e, 8, 0x89, H_DX, OFF(s.rip));

@@ -71,6 +71,29 @@ static void test_routine(void)
     run_routine(CODE + 0x1fff, GUEST_ALIAS + CODE + 0x1fff);
 }
 
+/* A routine that now and then writes to where it will return to. */
+GUEST_CODE(caller, "64",
+    "xor %ebx, %ebx\n mov $20000, %ecx\n"
+    "1: call 3f\n"
+    "2: mov $0, %al\n movzbl %al, %eax\n test %ecx, %ecx\n jz 4f\n"
+    "add %eax, %ebx\n dec %ecx\n jmp 1b\n"
+    "3: test $127, %cl\n jnz 5f\n mov %ch, 2b+1(%rip)\n 5: ret\n"
+    "4: " GUEST_EXIT);
+
+static void test_caller(void)
+{
+    uint64_t sum = 0;
+    uint8_t last = 0;
+
+    for (unsigned i = 20000; i; i--) {
+        last = i & 127 ? last : i >> 8;
+        sum += last;
+    }
+    guest_reset();
+    GUEST_LOAD(CODE, caller);
+    g_assert_cmpuint(run64(1), ==, sum);
+}
+
 /* Data beside code: stores to clean lines invalidate nothing. */
 GUEST_CODE(neighbour, "64",
     "mov $100000, %ecx\n"
@@ -250,6 +273,7 @@ int main(int argc, char **argv)
     guest_init(2);
     g_test_add_func("/tcg/smc/own-line", test_own_line);
     g_test_add_func("/tcg/smc/routine", test_routine);
+    g_test_add_func("/tcg/smc/caller", test_caller);
     g_test_add_func("/tcg/smc/neighbour", test_neighbour);
     g_test_add_func("/tcg/smc/lock", test_lock_own);
     g_test_add_func("/tcg/smc/rep", test_rep);
