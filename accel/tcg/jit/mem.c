@@ -271,11 +271,12 @@ int t_choose_slot(Ctx *c, bool stack, bool write)
     }
     if (l->top && l->n_slots < G_N_ELEMENTS(l->slots)) {
         slot = l->slots[l->n_slots++];
-        g_assert(slot < 0 || (slot & 1) == write);
-        return slot;
+        if (slot < 0 || (slot & 1) == write) {
+            return slot;
+        }
     }
     slot = jit_slot_choose(c->b, c->i, c->who, stack, write);
-    if (l->wanted && l->n_slots < G_N_ELEMENTS(l->slots)) {
+    if (l->wanted && !l->top && l->n_slots < G_N_ELEMENTS(l->slots)) {
         l->slots[l->n_slots++] = slot;
     }
     return slot;
