@@ -296,6 +296,7 @@ static void run_state_changed(void *opaque, RunState now)
     struct kvm_clock_data data;
 
     if (now != RUN_STATE_RUNNING) {
+        kvm_flush_posted();
         clock_stopped = clock_stopped
             || kvm_vm(KVM_GET_CLOCK, &stopped_clock) == 0;
         return;

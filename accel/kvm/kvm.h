@@ -89,7 +89,6 @@ typedef struct KvmCpu {
     X86Cpu *cpu;
     int fd;
     struct kvm_run *run;
-    struct kvm_coalesced_mmio_ring *coalesced;      /* NULL: none */
     struct kvm_dirty_gfn *ring; /* NULL: bitmaps */
     uint32_t ring_next;
     pthread_t thread;
@@ -169,6 +168,10 @@ void kvm_print_slots(GString *out);
 /* --- doorbell.c: regions' doorbells as eventfds -------------------------------- */
 
 void kvm_doorbells_init(void);
+/* Where KVM collects posted writes; NULL: nowhere. */
+void kvm_set_posted_ring(void *page);
+/* Make those that it has collected.  Any thread. */
+void kvm_flush_posted(void);
 
 /* --- irqchip.c ---------------------------------------------------------------- */
 

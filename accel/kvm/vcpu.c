@@ -62,8 +62,8 @@ static bool map_run(KvmCpu *k, GError **err)
         return kvm_fail(err, -errno, "cannot map a vCPU");
     }
     at = kvm_check(KVM_CAP_COALESCED_MMIO);
-    if (at) {
-        k->coalesced = (void *)((char *)k->run + at * page);
+    if (at && k->cpu->is_bsp) {
+        kvm_set_posted_ring((char *)k->run + at * page);
     }
     if (kvm.ring_bytes) {
         k->ring = mmap(NULL, kvm.ring_bytes, PROT_READ | PROT_WRITE,
@@ -127,6 +127,9 @@ void kvm_cpu_free(X86Cpu *cpu)
         munmap(k->ring, kvm.ring_bytes);
     }
     if (k->run) {
+        if (cpu->is_bsp) {
+            kvm_set_posted_ring(NULL);
+        }
         munmap(k->run, kvm.run_bytes);
     }
     if (k->fd >= 0) {
@@ -346,6 +349,7 @@ static int enter(KvmCpu *k)
         kvm_put_was_late(k);
     }
     after_run(k);
+    kvm_flush_posted();
     return result;
 }
 

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/opts.h"
+#include "mem/doorbell.h"
 #include "config.h"
 #ifdef RHEA_PNG
 #include <png.h>
@@ -47,6 +48,9 @@ void display_remove(void *opaque)
 
 static Adapter *first(void)
 {
+    if (posted_flush) {
+        posted_flush();
+    }
     return adapters && adapters->len ? &g_array_index(adapters, Adapter, 0)
                                      : NULL;
 }

@@ -12,6 +12,7 @@
 #include "base/opts.h"
 #include "hw/boot/boot.h"
 #include "hw/pci/pci.h"
+#include "mem/doorbell.h"
 #include "vga.h"
 
 enum { MMIO_BYTES = 4096, MMIO_PORTS = 0x400, MMIO_VBE = 0x500,
@@ -189,6 +190,9 @@ static bool vga_realize(Device *dev, GError **err)
     region_init_io(&s->vbe, &dev->obj, "vga-vbe", &vbe_ops, &s->vga, 4);
     region_init_io(&s->mmio, &dev->obj, "vga-mmio", &mmio_ops, &s->vga,
                    MMIO_BYTES);
+    /* What is written is seen when somebody looks. */
+    doorbell_add(&s->window, &(Doorbell) { .size = WINDOW_BYTES,
+                                           .posted = true });
     pci_register_bar(pci, 0, PCI_BAR_MEM32 | PCI_BAR_PREFETCH, &s->vga.vram);
     pci_register_bar(pci, 2, PCI_BAR_MEM32, &s->mmio);
     mem_begin();
@@ -207,6 +211,7 @@ static void vga_unrealize(Device *dev)
 
     display_remove(&s->vga);
     region_destroy(&s->window);
+    doorbell_remove_all(&s->window);
     region_destroy(&s->mono);
     region_destroy(&s->ports);
     region_destroy(&s->vbe);

@@ -18,6 +18,7 @@
 #include "base/trace.h"
 #include "hw/isa/i8257.h"
 #include "hw/isa/isa.h"
+#include "mem/doorbell.h"
 
 #define N_CHANNELS 4            /* of each controller */
 #define N_PAGES    16
@@ -412,6 +413,8 @@ static bool i8257_realize(Device *dev, GError **err)
                NULL);
     isa_map_io(&s->isa, DMA2_PORT, &s->io[1], &dma_ops[1], s, "dma2",
                2 * N_REGS, NULL);
+    /* The first one is no channel's: POST codes, and delays by writing. */
+    doorbell_add(&s->page_io, &(Doorbell) { .size = 1, .posted = true });
     isa_map_io(&s->isa, PAGE_PORT, &s->page_io, &page_ops, s, "dma-page",
                N_PAGES, NULL);
     i8257_reset(dev);
@@ -423,6 +426,7 @@ static void i8257_unrealize(Device *dev)
     I8257 *s = i8257_of(dev);
 
     isa_unmap_io(&s->isa, &s->page_io);
+    doorbell_remove_all(&s->page_io);
     isa_unmap_io(&s->isa, &s->io[1]);
     isa_unmap_io(&s->isa, &s->io[0]);
 }

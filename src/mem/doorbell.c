@@ -9,6 +9,8 @@
 
 #include <glib.h>
 
+void (*posted_flush)(void);
+
 static GHashTable *table;       /* const Region * -> GArray of Doorbell */
 
 static void free_list(gpointer list)

@@ -105,6 +105,67 @@ static void test_region_doorbell(void)
     close(fd);
 }
 
+/* --- posted writes ------------------------------------------------------------------ */
+
+GUEST_CODE(code_posted, "32",
+           "mov $200, %ecx\n"
+           "0: mov %cl, 0x60002000(%ecx)\n"
+           "mov %cl, %al\n"
+           "out %al, $0xfa\n"
+           "loop 0b\n"
+           "in $0x92, %al\n"
+           GUEST_EXIT);
+
+static GByteArray *posted;      /* by when they were made */
+
+static void posted_write(void *opaque, hwaddr at, uint64_t val, unsigned size)
+{
+    uint8_t b = val;
+
+    g_assert_cmpuint(size, ==, 1);
+    g_byte_array_append(posted, &b, 1);
+}
+
+/* All arrive, in their order, and before what comes after them. */
+static void test_posted(void)
+{
+    static const IoOps ops = { .read = read_nothing, .write = posted_write,
+                               .size_max = 1 };
+    static const Doorbell all = { .size = 256, .posted = true };
+    static const Doorbell one = { .size = 1, .posted = true };
+    KvmCpu *k = kvm_cpu(guest_cpu(0));
+    uint64_t n_exits;
+    Region window, port;
+
+    region_init_io(&window, NULL, "window", &ops, NULL, 256);
+    region_init_io(&port, NULL, "port", &ops, NULL, 1);
+    doorbell_add(&window, &all);
+    doorbell_add(&port, &one);
+    region_map(mem_root(), GUEST_IO + 0x2000, &window, 0);
+    region_map(io_root(), 0xfa, &port, 1);
+    posted = g_byte_array_new();
+    guest_reset();
+    GUEST_LOAD(0x1000, code_posted);
+    guest_protected(0, 0x1000);
+    n_exits = k->n_exits[KVM_EXIT_IO] + k->n_exits[KVM_EXIT_MMIO];
+    guest_run(1);
+    n_exits = k->n_exits[KVM_EXIT_IO] + k->n_exits[KVM_EXIT_MMIO] - n_exits;
+    g_assert_cmpuint(posted->len, ==, 400);
+    for (unsigned i = 0; i < 400; i++) {
+        g_assert_cmpuint(posted->data[i], ==, 200 - i / 2);
+    }
+    if (kvm_check(KVM_CAP_COALESCED_PIO)) {
+        g_assert_cmpuint(n_exits, <, 20);
+    }
+    region_unmap(&window);
+    region_unmap(&port);
+    region_destroy(&window);
+    region_destroy(&port);
+    doorbell_remove_all(&window);
+    doorbell_remove_all(&port);
+    g_byte_array_unref(posted);
+}
+
 #define MSI_ADDR UINT64_C(0xfee00000)
 
 static void wait_for_word(hwaddr gpa, uint32_t want)
@@ -267,6 +328,7 @@ void add_vm_tests(void)
 {
     g_test_add_func("/kvm/doorbell", test_doorbell);
     g_test_add_func("/kvm/region-doorbell", test_region_doorbell);
+    g_test_add_func("/kvm/posted", test_posted);
     g_test_add_func("/kvm/msi-fd", test_msi_fd);
     g_test_add_func("/kvm/msi-fd/failures", test_msi_fd_failures);
     g_test_add_func("/kvm/routes", test_routes);
