@@ -14,6 +14,12 @@
 #define LAPIC_PAGE UINT64_C(0xfff)
 #define HYPERCALL_NONE ((uint64_t)-1000)        /* -KVM_ENOSYS */
 
+/* Newer than the oldest headers that we are built with. */
+enum { EXIT_MEMORY_FAULT = 39 };
+#ifndef KVM_EXIT_NOTIFY
+enum { KVM_EXIT_NOTIFY = 37 };
+#endif
+
 /* --- what went wrong -------------------------------------------------------------------- */
 
 const char *kvm_exit_name(unsigned reason)
@@ -32,7 +38,7 @@ const char *kvm_exit_name(unsigned reason)
         [KVM_EXIT_X86_RDMSR] = "rdmsr", [KVM_EXIT_X86_WRMSR] = "wrmsr",
         [KVM_EXIT_DIRTY_RING_FULL] = "dirty-ring-full",
         [KVM_EXIT_X86_BUS_LOCK] = "bus-lock", [KVM_EXIT_XEN] = "xen",
-        [37] = "notify", [39] = "memory-fault",
+        [KVM_EXIT_NOTIFY] = "notify", [EXIT_MEMORY_FAULT] = "memory-fault",
     };
 
     return reason < N_EXIT_REASONS && names[reason] ? names[reason] : "other";
@@ -167,18 +173,50 @@ static CpuRun internal_error(KvmCpu *k)
                 run->internal.data[2]);
 }
 
-static void system_event(const struct kvm_run *run)
+static CpuRun system_event(KvmCpu *k)
 {
-    switch (run->system_event.type) {
+    unsigned type = k->run->system_event.type;
+
+    switch (type) {
     case KVM_SYSTEM_EVENT_SHUTDOWN:
         machine_request_shutdown(SHUTDOWN_GUEST_SHUTDOWN);
-        break;
+        return CPU_RUN_EXIT;
     case KVM_SYSTEM_EVENT_RESET:
         machine_request_reset(SHUTDOWN_GUEST_RESET);
-        break;
-    default:
+        return CPU_RUN_EXIT;
+    case KVM_SYSTEM_EVENT_CRASH:
         machine_request_shutdown(SHUTDOWN_GUEST_PANIC);
+        return CPU_RUN_EXIT;
+    default:
+        return kvm_stop_with(k->cpu, "system event %u is none of a PC's",
+                             type);
     }
+}
+
+/* An instruction or a delivery of events went on for longer than the window:
+ * an interrupt may come now. */
+static CpuRun exit_notify(KvmCpu *k)
+{
+    /* Flags are the first word of its part of kvm_run. */
+    uint32_t flags;
+
+    memcpy(&flags, &k->run->hw, sizeof(flags));
+    if (flags & 1) {            /* KVM_NOTIFY_CONTEXT_INVALID */
+        return kvm_stop_with(k->cpu, "the processor lost the guest's state "
+                             "when it held up the host");
+    }
+    return CPU_RUN_EXIT;
+}
+
+/* Memory that must be private or shared and is not; we have no such. */
+static CpuRun memory_fault(KvmCpu *k)
+{
+    uint64_t what[3];           /* flags, guest-physical address, bytes */
+
+    memcpy(what, &k->run->hw, sizeof(what));
+    return kvm_stop_with(k->cpu, "a fault at guest-physical 0x%" PRIx64 ", 0x%"
+                         PRIx64 " bytes (flags 0x%" PRIx64 ")", what[1],
+                         what[2], what[0]);
 }
 
 static void exit_hypercall(KvmCpu *k)
@@ -239,8 +277,11 @@ CpuRun kvm_handle_exit(KvmCpu *k)
         exit_hypercall(k);
         return CPU_RUN_EXIT;
     case KVM_EXIT_SYSTEM_EVENT:
-        system_event(run);
-        return CPU_RUN_EXIT;
+        return system_event(k);
+    case KVM_EXIT_NOTIFY:
+        return exit_notify(k);
+    case EXIT_MEMORY_FAULT:
+        return memory_fault(k);
     case KVM_EXIT_DEBUG:
         return kvm_debug_exit(k);
     case KVM_EXIT_DIRTY_RING_FULL:

@@ -22,6 +22,9 @@
 
 #define KVM_DEVICE "/dev/kvm"
 
+/* Newer than the oldest headers that we are built with. */
+enum { CAP_NOTIFY_VMEXIT = 219, NOTIFY_ENABLED = 1, NOTIFY_USER = 2 };
+
 enum { API_VERSION = 12, TRIES = 100 };
 
 /* Below the firmware, in no one's way: SDM 3C 25.3.1.4 wants three pages for
@@ -252,6 +255,11 @@ static void enable_caps(void)
     kvm.triple_fault_event =
         kvm_check(KVM_CAP_X86_TRIPLE_FAULT_EVENT)
         && kvm_enable(kvm.vm_fd, KVM_CAP_X86_TRIPLE_FAULT_EVENT, 1, 0);
+    /* Guests that find out how to hold up a processor do not hold up the host. */
+    if (kvm_check(CAP_NOTIFY_VMEXIT)) {
+        kvm_enable(kvm.vm_fd, CAP_NOTIFY_VMEXIT, NOTIFY_ENABLED | NOTIFY_USER,
+                   0);
+    }
     /* MSRs that KVM does not have may be in the model all the same. */
     kvm.user_msrs =
         kvm_check(KVM_CAP_X86_USER_SPACE_MSR) & KVM_MSR_EXIT_REASON_UNKNOWN
@@ -263,6 +271,8 @@ static void enable_caps(void)
                    | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK, 0);
     }
 }
+
+bool kvm_rings_anyway;
 
 static bool enable_ring(uint64_t entries, GError **err)
 {
@@ -277,6 +287,15 @@ static bool enable_ring(uint64_t entries, GError **err)
                     "-accel kvm,dirty-ring-size=%" PRIu64 ": a power of two "
                     "from 1024 to %u is wanted", entries,
                     (unsigned)(max / sizeof(struct kvm_dirty_gfn)));
+        return false;
+    }
+    /* They interpret so much between two looks at a ring that it overflows,
+     * and then neither its reader nor its writer finds a way back. */
+    if (kvm_is_software() && !kvm_rings_anyway) {
+        g_set_error(err, OPT_ERROR, OPT_ERROR_INVALID,
+                    "-accel kvm,dirty-ring-size=%" PRIu64 ": this host's KVM "
+                    "interprets guests' kernels and loses entries of rings: "
+                    "leave it out", entries);
         return false;
     }
     if (!kvm_enable(kvm.vm_fd, KVM_CAP_DIRTY_LOG_RING_ACQ_REL, bytes, 0)) {

@@ -1,9 +1,9 @@
 /*
  * KVM: flat guests, rescues beside the emulator; other files test the rest.
  *
- * `--chips on|split|off` chooses the interrupt chips; `--emulator CASE` runs
- * one guest on the emulator and prints its state, for the other side to
- * compare.
+ * `--with PROPERTY=VALUE,...` is what would follow -accel kvm; `--emulator
+ * CASE` runs one guest on the emulator and prints its state, for the other side
+ * to compare.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -399,7 +399,7 @@ int main(int argc, char **argv)
     static const char *const names[] = { "cmpxchg16b", "int3", "fpu" };
     g_autoptr(GError) err = NULL;
     g_autoptr(Opt) options = opt_new_dict();
-    const char *chips = NULL;
+    const char *with = "";
     Opt *own;
     int fd, result;
 
@@ -411,16 +411,17 @@ int main(int argc, char **argv)
         return skip(err->message);
     }
     close(fd);
-    if (argc == 3 && !strcmp(argv[1], "--chips")) {
-        chips = argv[2];
-        argc = 1;
+    if (argc >= 3 && !strcmp(argv[1], "--with")) {
+        with = argv[2];
+        argv[2] = argv[0];
+        argv += 2;
+        argc -= 2;
     }
     g_test_init(&argc, &argv, NULL);
-    own = opt_new_dict();
-    if (chips) {
-        opt_put(own, "kernel-irqchip", opt_new_string(chips));
-    }
+    own = opt_parse_keyval(with, NULL, NULL, &err);
+    g_assert_no_error(err);
     opt_put(options, "kvm", own);
+    kvm_rings_anyway = true;
     guest_init_accel(2, "kvm", options);
     g_test_add_func("/kvm/io", test_io);
     g_test_add_func("/kvm/mmio", run_mmio);
@@ -436,6 +437,7 @@ int main(int argc, char **argv)
     }
     add_state_tests();
     add_debug_tests();
+    add_exit_tests();
     add_failure_tests();
     add_string_tests();
     add_vm_tests();

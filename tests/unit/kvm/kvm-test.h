@@ -31,6 +31,7 @@ void fail_next(unsigned long request, int error, int n);
 
 void add_state_tests(void);
 void add_debug_tests(void);
+void add_exit_tests(void);
 void add_failure_tests(void);
 void add_string_tests(void);
 void add_vm_tests(void);

@@ -17,6 +17,16 @@ GUEST_CODE(code_store, "32",
            "xor %eax, %eax\n"
            GUEST_EXIT);
 
+/* A byte in each page from 4 MiB to EBX. */
+GUEST_CODE(code_store_many, "32",
+           "mov $0x400000, %edi\n"
+           "0: movb $1, (%edi)\n"
+           "add $0x1000, %edi\n"
+           "cmp %ebx, %edi\n"
+           "jne 0b\n"
+           "xor %eax, %eax\n"
+           GUEST_EXIT);
+
 /* Counts interrupts at 5000h; 5004h: it takes them. */
 GUEST_CODE(code_count, "64",
            "lidt 0x6100\n"
@@ -311,6 +321,28 @@ static void test_dirty_log(void)
     g_assert_true(ram_test_clear_dirty(rb, 0x203000, 4096, DIRTY_VGA));
 }
 
+/* More than a small ring holds, where rings do not overflow. */
+static void test_dirty_many(void)
+{
+    uint64_t end = (kvm.software ? 7 : 12) * MiB;
+    RamBlock *rb = guest_machine->ram.ram;
+    KvmCpu *k = kvm_cpu(guest_cpu(0));
+    uint64_t n_full = k->n_exits[KVM_EXIT_DIRTY_RING_FULL];
+
+    guest_reset();
+    GUEST_LOAD(0x1000, code_store_many);
+    ram_test_clear_dirty(rb, 0, GUEST_RAM_BYTES, DIRTY_MIGRATION);
+    guest_protected(0, 0x1000);
+    guest_cpu(0)->state->gpr[R_RBX] = end;
+    guest_run(1);
+    for (uint64_t at = 4 * MiB; at < end; at += 4096) {
+        g_assert_true(ram_test_clear_dirty(rb, at, 4096, DIRTY_MIGRATION));
+    }
+    g_assert_false(ram_test_clear_dirty(rb, end, 4 * MiB, DIRTY_MIGRATION));
+    g_assert_cmpint(k->n_exits[KVM_EXIT_DIRTY_RING_FULL] > n_full, ==,
+                    kvm.ring_bytes && !kvm.software);
+}
+
 /* The probe is quick, and says why when it says no. */
 static void test_probe(void)
 {
@@ -333,5 +365,6 @@ void add_vm_tests(void)
     g_test_add_func("/kvm/msi-fd/failures", test_msi_fd_failures);
     g_test_add_func("/kvm/routes", test_routes);
     g_test_add_func("/kvm/dirty-log", test_dirty_log);
+    g_test_add_func("/kvm/dirty-log/many", test_dirty_many);
     g_test_add_func("/kvm/probe", test_probe);
 }
