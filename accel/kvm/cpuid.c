@@ -137,6 +137,9 @@ bool kvm_cpuid_init(GError **err)
     struct kvm_msr_list ask = { .nmsrs = 0 }, *list;
     int result;
 
+    if (kvm.cpuid) {
+        return true;
+    }
     kvm.cpuid = g_malloc0(sizeof(*kvm.cpuid)
                           + N_ENTRIES_MAX * sizeof(kvm.cpuid->entries[0]));
     kvm.cpuid->nent = N_ENTRIES_MAX;

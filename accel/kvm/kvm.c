@@ -272,8 +272,6 @@ static void enable_caps(void)
     }
 }
 
-bool kvm_rings_anyway;
-
 static bool enable_ring(uint64_t entries, GError **err)
 {
     uint64_t bytes = entries * sizeof(struct kvm_dirty_gfn);
@@ -289,9 +287,10 @@ static bool enable_ring(uint64_t entries, GError **err)
                     (unsigned)(max / sizeof(struct kvm_dirty_gfn)));
         return false;
     }
-    /* They interpret so much between two looks at a ring that it overflows,
-     * and then neither its reader nor its writer finds a way back. */
-    if (kvm_is_software() && !kvm_rings_anyway) {
+    /* There each store of the guest's kernel is an entry, and so many are made
+     * between two looks at the ring that it overflows: then neither its reader
+     * nor its writer finds a way back. */
+    if (kvm_is_software()) {
         g_set_error(err, OPT_ERROR, OPT_ERROR_INVALID,
                     "-accel kvm,dirty-ring-size=%" PRIu64 ": this host's KVM "
                     "interprets guests' kernels and loses entries of rings: "

@@ -135,8 +135,6 @@ static inline bool kvm_apic_in_kernel(void)
 
 /* The seam for tests: every request to KVM goes through it.  As ioctl(). */
 extern int (*kvm_ioctl)(int fd, unsigned long request, void *arg);
-/* Another: rings where they may overflow, for tests that do not let them. */
-extern bool kvm_rings_anyway;
 /* The result, or -errno; EINTR and EAGAIN are tried again, a few times. */
 int kvm_do(int fd, unsigned long request, void *arg);
 static inline int kvm_vm(unsigned long request, void *arg)
