@@ -20,6 +20,10 @@ import tempfile
 import termios
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__))), "guest"))
+from guest import patience              # noqa: E402
+
 RHEA = os.path.abspath(sys.argv[1])
 signal.signal(signal.SIGHUP, signal.SIG_DFL)    # we may be below nohup
 
@@ -316,9 +320,9 @@ def expand(line):
 def run(line):
     command = [RHEA, *shlex.split(line)]
     try:
-        return subprocess.run(command, timeout=10, stdin=subprocess.DEVNULL,
-                              capture_output=True, text=True,
-                              errors="replace")
+        return subprocess.run(command, timeout=10 * patience(),
+                              stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True, errors="replace")
     except subprocess.TimeoutExpired as e:
         return subprocess.CompletedProcess(command, None, "",
                                            f"{e.stderr} and still running")
@@ -358,7 +362,7 @@ class Machine:
             **kwargs)
 
     def wait_pidfile(self, path):
-        end = time.monotonic() + 20
+        end = time.monotonic() + 20 * patience()
         while time.monotonic() < end and self.proc.poll() is None:
             if os.path.exists(path) and os.path.getsize(path):
                 return True
@@ -370,7 +374,7 @@ class Machine:
         start = time.monotonic()
         self.proc.send_signal(how)
         try:
-            _, err = self.proc.communicate(timeout=10)
+            _, err = self.proc.communicate(timeout=10 * patience())
         except subprocess.TimeoutExpired:
             self.proc.kill()
             _, err = self.proc.communicate()
@@ -387,7 +391,7 @@ def test_good():
         err = "".join(l for l in NOISE.sub("", err).splitlines(True)
                       if "terminating on signal" not in l)
         # The pidfile comes before the board: a late failure shows here.
-        ok = (up and seconds < 2 and m.proc.returncode == 0 and not err
+        ok = (up and seconds < 2 * patience() and m.proc.returncode == 0 and not err
               and not os.path.exists(pidfile))
         report(ok, f"accepts {line or '(nothing)'}",
                f"status {m.proc.returncode}, {seconds:.1f} s, up {up}\n{err}")
@@ -400,7 +404,7 @@ def test_signals():
         m.wait_pidfile(pidfile)
         time.sleep(0.1)
         seconds, err = m.stop(sig)
-        ok = (seconds < 2 and m.proc.returncode == 0
+        ok = (seconds < 2 * patience() and m.proc.returncode == 0
               and f"terminating on signal {int(sig)} from pid {os.getpid()}"
               in err and not os.path.exists(pidfile))
         report(ok, f"{sig.name} ends it within 2 s",
@@ -423,9 +427,13 @@ def test_pidfile():
     with open(pidfile, "w", encoding="ascii") as f:
         f.write("a much longer text that somebody left\n")
     m = Machine(f"-display none -pidfile {pidfile}")
-    time.sleep(0.3)
-    with open(pidfile, encoding="ascii") as f:
-        report(f.read() == f"{m.proc.pid}\n", "a stale pidfile is taken over")
+    end = time.monotonic() + 10 * patience()
+    text = ""
+    while text != f"{m.proc.pid}\n" and time.monotonic() < end:
+        with open(pidfile, encoding="ascii") as f:
+            text = f.read()
+        time.sleep(0.01)
+    report(text == f"{m.proc.pid}\n", "a stale pidfile is taken over", text)
     m.stop()
 
 
@@ -438,7 +446,7 @@ def test_daemonize():
         with open(pidfile, encoding="ascii") as f:
             pid = int(f.read())
         os.kill(pid, signal.SIGTERM)
-        end = time.monotonic() + 2
+        end = time.monotonic() + 2 * patience()
         while os.path.exists(pidfile) and time.monotonic() < end:
             time.sleep(0.02)
         report(not os.path.exists(pidfile), "its child ends on SIGTERM")
@@ -462,8 +470,19 @@ class Terminal:
                                      stderr=self.slave,
                                      start_new_session=True)
 
+    def is_raw(self):
+        return not termios.tcgetattr(self.slave)[3] & (termios.ICANON
+                                                       | termios.ECHO)
+
+    def wait_raw(self):
+        """Until it has taken the terminal over."""
+        end = time.monotonic() + 10 * patience()
+        while (not self.is_raw() and self.proc.poll() is None
+               and time.monotonic() < end):
+            self.read(0.05)
+
     def read(self, seconds, until=None):
-        end = time.monotonic() + seconds
+        end = time.monotonic() + seconds * (patience() if until else 1)
         while time.monotonic() < end:
             if until and until in self.out:
                 return True
@@ -477,7 +496,7 @@ class Terminal:
 
     def ended(self, seconds=3):
         try:
-            self.proc.wait(seconds)
+            self.proc.wait(seconds * patience())
         except subprocess.TimeoutExpired:
             self.proc.kill()
             self.proc.wait()
@@ -492,10 +511,9 @@ class Terminal:
 
 def test_terminal():
     t = Terminal("-S -nographic")
-    t.read(1.0)
-    raw = termios.tcgetattr(t.slave)
-    report(not raw[3] & termios.ICANON and not raw[3] & termios.ECHO,
-           "-nographic makes the terminal raw", raw)
+    t.wait_raw()
+    report(t.is_raw(), "-nographic makes the terminal raw",
+           termios.tcgetattr(t.slave))
     report(not fcntl.fcntl(t.slave, fcntl.F_GETFL) & os.O_NONBLOCK,
            "O_NONBLOCK is not set on the terminal")
     t.write(b"\x01h")
@@ -510,12 +528,12 @@ def test_terminal():
 
     for sig in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         t = Terminal("-S -nographic")
-        t.read(0.7)
+        t.wait_raw()
         t.proc.send_signal(sig)
         report(t.ended(2) and t.restored(),
                f"{sig.name} restores the terminal", t.out)
     t = Terminal("-S -nographic -monitor none -serial stdio -echr 2")
-    t.read(0.7)
+    t.wait_raw()
     t.proc.send_signal(signal.SIGABRT)
     report(t.ended(2) and t.restored() and t.proc.returncode == -6,
            "so does a crash")
@@ -540,7 +558,7 @@ def test_pipes():
     report(p.poll() is None and flags == [0, 0],
            "O_NONBLOCK is not set on pipes", f"{flags} {p.poll()}")
     p.terminate()
-    p.wait(5)
+    p.wait(5 * patience())
     for fd in (r, w, r2, w2):
         os.close(fd)
 
@@ -630,7 +648,7 @@ def test_guests():
         p.terminate()
         _, err = p.communicate()
         seconds = time.monotonic() - start
-        report(alive and p.returncode == 0 and seconds < 2,
+        report(alive and p.returncode == 0 and seconds < 2 * patience(),
                f"guest: {what} {options}; SIGTERM ends it",
                f"{p.returncode} after {seconds:.1f} s\n{err}")
 
@@ -640,7 +658,8 @@ def test_stuck():
     pidfile = os.path.join(tmp.name, "pid")
     kernel = multiboot(SPIN)
     t = Terminal(f"-nographic -accel tcg -kernel {kernel} -pidfile {pidfile}")
-    t.read(1.0)
+    t.wait_raw()
+    t.read(0.3)
     libc = ctypes.CDLL(None, use_errno=True)
     attach, main = 16, t.proc.pid
     others = [int(tid) for tid in os.listdir(f"/proc/{main}/task")
@@ -653,7 +672,7 @@ def test_stuck():
         left = {tid for tid in others if os.waitpid(tid, wall)}
         start = time.monotonic()
         os.kill(main, signal.SIGTERM)
-        while left and time.monotonic() - start < 3:
+        while left and time.monotonic() - start < 3 * patience():
             # Whoever traces a thread has to collect it.
             left = {tid for tid in left
                     if os.waitpid(tid, wall | os.WNOHANG)[0] == 0}
@@ -664,7 +683,7 @@ def test_stuck():
             for tid in left:
                 os.waitpid(tid, wall)
         t.ended(3)
-        report(seconds < 2 and t.restored()
+        report(seconds < 2 * patience() and t.restored()
                and not os.path.exists(pidfile) and len(others) > 0,
                "SIGTERM ends a process whose vCPU is stuck",
                f"{t.proc.returncode} after {seconds:.1f} s, {others}")

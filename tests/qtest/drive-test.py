@@ -248,7 +248,7 @@ def check_images(rhea, rhea_img, work, number):
                                "-S", "-monitor", "stdio", *args],
                               input="quit\n", text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              timeout=60)
+                              timeout=300)
         told = [text for text in done.stderr.splitlines()
                 if not re.match(r"\S+ (warning|info): ", text)]
         ok = (done.returncode == 1 and len(told) == 1
@@ -267,7 +267,7 @@ def run(rhea, line):
     return subprocess.run([rhea, "-display", "none", "-accel", "tcg", "-S",
                            "-monitor", "none"] + line.split(),
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True, timeout=60)
+                          stderr=subprocess.PIPE, text=True, timeout=300)
 
 
 def main():

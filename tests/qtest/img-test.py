@@ -286,7 +286,7 @@ def make_data(folder):
 
 def run(tool, line, folder):
     words = [word.replace('""', "") for word in line.split()]
-    return subprocess.run([tool] + words, cwd=folder, text=True, timeout=60,
+    return subprocess.run([tool] + words, cwd=folder, text=True, timeout=300,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE)
 
