@@ -291,6 +291,48 @@ static bool flags_dead(const Block *b)
     return false;
 }
 
+static bool is_stack(const Insn *n)
+{
+    switch (n->op) {
+    case OP_PUSH_RM: case OP_PUSH_I: case OP_POP_RM: case OP_CALL_I:
+    case OP_CALL_RM: case OP_RET: case OP_RET_I: case OP_LEAVE:
+        return true;
+    }
+    return false;
+}
+
+/*
+ * Does the block rather begin with flags in cc_raw?  It does when it would put
+ * them there soon: before several checks, or to end where nobody knows who comes
+ * next.  A run of pushes is one check.
+ */
+static bool better_saved(const Block *b)
+{
+    const Insn *last = &b->insns[b->n_insns - 1];
+    bool jumps = last->op == OP_JMP_RM;
+    bool stack = false;
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < b->n_insns; i++) {
+        const Insn *insn = &b->insns[i];
+        InsnFlags f = insn_flags(insn);
+
+        if ((f.read | f.may) & IF_ARITH) {
+            return n >= 3;
+        }
+        n += is_stack(insn) ? !stack
+                            : insn->flags & INSN_MEM && insn->op != OP_LEA_R_M;
+        stack = is_stack(insn);
+        if (((f.set | f.undef) & IF_ARITH) == IF_ARITH) {
+            return n >= (jumps ? 1 : 2);
+        }
+        if (insn->op == OP_CALL_I || insn->op == OP_CALL_RM) {
+            return true;
+        }
+    }
+    return n >= 2 || jumps || is_stack(last);
+}
+
 /* From another page, with RIP in RDX. */
 static void far_entry(Ctx *c)
 {
@@ -435,7 +477,7 @@ uint8_t *jit_compile_plain(JitCode *jc, unsigned insn)
  * What the block surely needs live is loaded at its start, and who comes from
  * where it is live enters behind that: loops above all.
  */
-static bool live_entry(Ctx *c)
+static unsigned live_need(Ctx *c)
 {
     const Block *b = c->b;
     unsigned need = 0;
@@ -443,15 +485,67 @@ static bool live_entry(Ctx *c)
     for (unsigned i = 0; i < b->n_insns && !leaves_block(&b->insns[i]); i++) {
         need |= t_fp_need(c, &b->insns[i]);
     }
-    if (!need) {
-        return false;
-    }
+    return need;
+}
+
+static void live_entry(Ctx *c, unsigned need)
+{
     c->i = 0;
     t_live(c, need);
     if (need & FP_X87) {
         t_x87_base(c);
     }
-    return true;
+    c->jc->entry_live = c->e.p;
+    c->jc->live = c->live;
+}
+
+/* The ways in, for a body that has flags in RFLAGS or does not want them. */
+static void entries(Ctx *c, bool dead)
+{
+    JitCode *jc = c->jc;
+    uint8_t *rel32;
+
+    if (dead) {
+        jc->far_r = jc->far_e = c->e.p;
+        far_entry(c);
+        t_align8(&c->e);
+        jc->entry_e = jc->entry_r = t_entry_nop(&c->e);
+        return;
+    }
+    jc->far_r = c->e.p;
+    far_entry(c);
+    e8(&c->e, 0xe9);
+    rel32 = c->e.p;
+    e32(&c->e, 0);
+    jc->far_e = c->e.p;
+    far_entry(c);
+    t_align8(&c->e);
+    jc->entry_e = t_entry_nop(&c->e);
+    t_load_flags(&c->e);
+    t_align8(&c->e);
+    e_rel32(rel32, c->e.p);
+    jc->entry_r = t_entry_nop(&c->e);
+}
+
+/* The same for one that has them in cc_raw. */
+static void entries_saved(Ctx *c)
+{
+    JitCode *jc = c->jc;
+    uint8_t *rel32;
+
+    t_align8(&c->e);
+    jc->entry_r = t_entry_nop(&c->e);
+    t_save_flags(&c->e);
+    e8(&c->e, 0xe9);
+    rel32 = c->e.p;
+    e32(&c->e, 0);
+    jc->far_r = c->e.p;
+    t_save_flags(&c->e);
+    jc->far_e = c->e.p;
+    far_entry(c);
+    t_align8(&c->e);
+    e_rel32(rel32, c->e.p);
+    jc->entry_e = t_entry_nop(&c->e);
 }
 
 /* A jump inside the block, undone with those from other blocks. */
@@ -468,6 +562,8 @@ JitCode *jit_compile(Block *b)
     Ctx *c;
     JitCode *jc;
     uint8_t *start = jit_space.code, *data = jit_space.data;
+    unsigned need;
+    bool dead;
 
     if (!jit_mode(b->mode) || (b->mode & DM_CPL3 && b->mode & DM_AC)) {
         return NULL;
@@ -480,33 +576,17 @@ JitCode *jit_compile(Block *b)
         jc->fns[i] = i ? b->insns[i].fn : b->jit_fn0;
     }
 
-    if (flags_dead(b)) {
-        far_entry(c);
-        t_align8(&c->e);
-        jc->far_r = jc->far_e = start;
-        jc->entry_e = jc->entry_r = t_entry_nop(&c->e);
+    need = live_need(c);
+    dead = flags_dead(b);
+    c->in_e = !dead && !need && better_saved(b);
+    c->in_r = !c->in_e;
+    if (c->in_e) {
+        entries_saved(c);
     } else {
-        uint8_t *rel32;
-
-        jc->far_r = start;
-        far_entry(c);
-        e8(&c->e, 0xe9);
-        rel32 = c->e.p;
-        e32(&c->e, 0);
-        jc->far_e = c->e.p;
-        far_entry(c);
-        t_align8(&c->e);
-        jc->entry_e = t_entry_nop(&c->e);
-        t_load_flags(&c->e);
-        t_align8(&c->e);
-        e_rel32(rel32, c->e.p);
-        jc->entry_r = t_entry_nop(&c->e);
+        entries(c, dead);
     }
-    c->in_r = true;
-    c->in_e = false;
-    if (live_entry(c)) {
-        jc->entry_live = c->e.p;
-        jc->live = c->live;
+    if (need) {
+        live_entry(c, need);
     }
     if (!insns(c, 0)) {
         jit_space.data = data;

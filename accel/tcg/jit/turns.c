@@ -209,6 +209,7 @@ unsigned t_turns_operand(Ctx *c)
 static void side_exit(Ctx *c)
 {
     const Insn *n = c->insn;
+    JitReplay replay = c->replay;
     uint8_t *over = jcc_ahead(c, n->aux ^ 1);
 
     give_back(c, &c->turns);
@@ -216,6 +217,7 @@ static void side_exit(Ctx *c)
     e_rel32(over, c->e.p);
     c->in_r = true;
     c->in_e = false;
+    c->replay = replay;
 }
 
 /* One instruction; false: it cannot be done here after all. */
