@@ -259,6 +259,7 @@ static bool add_access(Turns *t, const Block *b, unsigned i, const Value *v,
     to->lo = MIN(to->lo, at);
     to->hi = MAX(to->hi, at + reach + size);
     to->write |= write;
+    to->wide |= reach > 0;
     t->of_insn[i] = k;
     return to->hi - to->lo <= (int)PAGE_BYTES / 2;
 }
@@ -472,6 +473,17 @@ static void choose_turns(Turns *t, const Block *b)
     }
 }
 
+/* Both translations of a block use the same. */
+static int turn_slot(Ctx *c, const TurnGroup *g, unsigned k)
+{
+    int16_t *slot = &c->turns.slots[c->turns.first][k];
+
+    if (!*slot) {
+        *slot = jit_slot_choose(c->b, g->insn, c->who, false, g->write);
+    }
+    return *slot;
+}
+
 bool t_turns_known(Ctx *c, bool keep_flags)
 {
     Turns *t = &c->turns;
@@ -500,15 +512,12 @@ bool t_turns_known(Ctx *c, bool keep_flags)
     }
     for (unsigned k = 0; k < t->n_groups; k++) {
         TurnGroup *g = &t->group[k];
-        int16_t *slot = &t->slots[t->first][k];
 
-        if (!*slot) {
-            *slot = jit_slot_choose(b, g->insn, c->who, false, g->write);
-        }
-        if (*slot < 0) {
+        g->slot = turn_slot(c, g, 2 * k);
+        g->slot2 = g->wide ? turn_slot(c, g, 2 * k + 1) : -1;
+        if (g->slot < 0) {
             return false;
         }
-        g->slot = *slot;
     }
     if (!t->n_groups || !take_registers(t, b)) {
         return false;

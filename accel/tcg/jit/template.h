@@ -86,6 +86,7 @@ typedef struct TurnGroup {
     uint8_t base, index;        /* R_PC: RIP; R_ZERO: none */
     uint8_t scale;
     bool low;                   /* the index has 32 bits */
+    bool wide;                  /* it is bounded */
     int64_t by;                 /* bytes it moves with each turn */
     int64_t lo, hi;             /* of the first turn, from base and index */
     bool write;
@@ -94,6 +95,8 @@ typedef struct TurnGroup {
     unsigned insn;              /* the first that is in it */
     unsigned reg;               /* where its addend is */
     int slot;
+    int slot2;                  /* of its last byte, if it may be in the next
+                                 * page: a bounded index; or -1 */
 } TurnGroup;
 
 typedef struct Turns {
@@ -107,7 +110,7 @@ typedef struct Turns {
     TurnGroup group[TURN_GROUPS];
     uint8_t of_insn[BLOCK_MAX_INSNS];   /* group of its memory operand */
     int32_t disp[BLOCK_MAX_INSNS];
-    int16_t slots[BLOCK_MAX_INSNS][TURN_GROUPS];    /* by `first` */
+    int16_t slots[BLOCK_MAX_INSNS][2 * TURN_GROUPS];    /* by `first` */
     unsigned counter;           /* host register */
     uint16_t borrowed;          /* guest registers whose homes are used */
     uint16_t guests;            /* others that are there, in order */

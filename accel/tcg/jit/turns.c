@@ -70,6 +70,37 @@ static void stubs_to(Ctx *c, unsigned from, uint8_t *to)
     }
 }
 
+/* The address of the group's first access less its displacement, in the register
+ * that is returned. */
+static unsigned group_address(Ctx *c, const TurnGroup *g)
+{
+    unsigned ea = H_DX, x;
+
+    if (g->base == R_PC) {
+        e_gs(&c->e, 8, 0x8b, H_DX, OFF(rip_base));
+    } else if (g->base == R_ZERO) {
+        e_mov_i64(&c->e, H_DX, 0);
+    } else {
+        ea = t_src(c, g->base, 8, H_DX);
+    }
+    if (g->index < R_ZERO) {
+        x = t_src(c, g->index, 8, H_CX);
+        if (g->low) {
+            e_rr(&c->e, 8, 0x81, 7, x);
+            e32(&c->e, INT32_MAX);
+            t_jcc_slow(c, 7);
+        }
+        e_rm(&c->e, 8, 0x8d, H_DX, ea, x, g->scale, 0);
+        ea = H_DX;
+    }
+    return ea;
+}
+
+static uint32_t slot_addend(int slot)
+{
+    return JOFF(slots) + slot * sizeof(JitSlot) + offsetof(JitSlot, addend);
+}
+
 /*
  * All accesses of the group, in this many turns, hit its slot.  The address is
  * then [a->ea] + a->disp.
@@ -87,25 +118,23 @@ static void check_group(Ctx *c, const TurnGroup *g, unsigned turns, Access *a)
                     .disp = lo, .size = hi - lo, .slot = g->slot,
                     .group = true, .no_addend = true };
     c->n_sites = c->n_misses = 0;
-    if (g->base == R_PC) {
-        e_gs(&c->e, 8, 0x8b, a->ea = H_DX, OFF(rip_base));
-    } else if (g->base == R_ZERO) {
-        e_mov_i64(&c->e, a->ea = H_DX, 0);
-    } else {
-        a->ea = t_src(c, g->base, 8, H_DX);
+    a->ea = group_address(c, g);
+    if (g->slot2 < 0) {
+        t_check_access(c, a);
+        fail_to_next(c);
+        return;
     }
-    if (g->index < R_ZERO) {
-        unsigned x = t_src(c, g->index, 8, H_CX);
-
-        if (g->low) {
-            e_rr(&c->e, 8, 0x81, 7, x);
-            e32(&c->e, INT32_MAX);
-            t_jcc_slow(c, 7);
-        }
-        e_rm(&c->e, 8, 0x8d, H_DX, a->ea, x, g->scale, 0);
-        a->ea = H_DX;
-    }
+    /* Its first and its last byte, in pages that lie together. */
+    a->size = 1;
     t_check_access(c, a);
+    fail_to_next(c);
+    c->n_sites = c->n_misses = 0;
+    a->disp = hi - 1;
+    a->slot = g->slot2;
+    t_check_access(c, a);
+    e_gs(&c->e, 8, 0x8b, H_CX, slot_addend(g->slot));
+    e_gs(&c->e, 8, 0x3b, H_CX, slot_addend(g->slot2));
+    t_jcc_slow(c, 5);
     fail_to_next(c);
 }
 
@@ -153,8 +182,7 @@ static void load_groups(Ctx *c, const Turns *t)
     for (unsigned k = 0; k < t->n_groups; k++) {
         const TurnGroup *g = &t->group[k];
 
-        e_gs(e, 8, 0x8b, g->reg, JOFF(slots) + g->slot * sizeof(JitSlot)
-                                 + offsetof(JitSlot, addend));
+        e_gs(e, 8, 0x8b, g->reg, slot_addend(g->slot));
         if (g->form == TURN_OFFSET) {
             e_rm(e, 8, 0x8d, g->reg, g->reg, t->home[g->index],
                  g->scale, 0);
