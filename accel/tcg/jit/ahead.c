@@ -406,9 +406,13 @@ static bool look_at_insns(Ctx *c, Turns *t)
 static bool take_registers(Turns *t, const Block *b)
 {
     unsigned used = 0, all = 0, n = 0, n_homes = 0;
-    uint8_t pool[TURN_GROUPS + 1], scratch[] = { H_CX, H_DX, H_AX };
+    uint8_t pool[3 * TURN_GROUPS + 2], scratch[] = { H_CX, H_DX, H_AX };
+    unsigned need = 1 + t->n_groups;
     bool high;
 
+    if (t->apart) {
+        need += 1 + 2 * t->n_choices;
+    }
     for (unsigned i = t->first; i <= t->last; i++) {
         used |= uses(t, i, &b->insns[i]);
         all |= named(&b->insns[i], &high);
@@ -432,7 +436,7 @@ static bool take_registers(Turns *t, const Block *b)
         }
     }
     /* In order: jit.c gives them back so. */
-    for (unsigned r = 0, g = t->guests; r < 16 && (g || n <= t->n_groups);
+    for (unsigned r = 0, g = t->guests; r < 16 && (g || n < need);
          r++) {
         if (all >> r & 1 || r == R_RSP || jit_host_reg[r] < 0) {
             continue;
@@ -446,14 +450,22 @@ static bool take_registers(Turns *t, const Block *b)
             pool[n++] = jit_host_reg[r];
         }
     }
-    if (n <= t->n_groups
+    if (n < need
         || n_homes < (unsigned)__builtin_popcount(t->guests)) {
         return false;
     }
     t->counter = pool[0];
+    n = 1;
     for (unsigned k = 0; k < t->n_groups; k++) {
-        t->group[k].reg = pool[k + 1];
+        TurnGroup *g = &t->group[k];
+
+        g->reg = pool[n++];
+        if (t->apart && g->choose) {
+            g->reg2 = pool[n++];
+            g->bound = pool[n++];
+        }
     }
+    t->chosen = pool[n];
     return true;
 }
 
@@ -473,6 +485,50 @@ static void choose_turns(Turns *t, const Block *b)
     }
 }
 
+/* Does nothing look at the flags before they are overwritten, from instruction
+ * `i` on? */
+static bool flags_free(const Ctx *c, const Turns *t, unsigned i)
+{
+    for (; i <= t->last; i++) {
+        const Insn *n = &c->b->insns[i];
+        InsnFlags f = insn_flags(n);
+        unsigned w = (f.set | f.may | f.undef) & IF_ARITH;
+        bool all = ((f.set | f.undef) & IF_ARITH) == IF_ARITH
+                   && !(f.may & IF_ARITH);
+
+        if (f.read & IF_ARITH || (w && !all) || may_trap(c, n)) {
+            return false;
+        }
+        if (w) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Groups of a bounded index into a table of elements that none straddles two
+ * pages: each access can tell by the index in which of them it is. */
+static void find_choices(const Ctx *c, Turns *t)
+{
+    t->n_choices = 0;
+    for (unsigned k = 0; k < t->n_groups; k++) {
+        TurnGroup *g = &t->group[k];
+        unsigned size = 1u << g->scale;
+
+        g->choose = g->wide && g->slot2 >= 0;
+        for (unsigned i = t->first; i <= t->last; i++) {
+            const Insn *n = &c->b->insns[i];
+
+            if (is_access(n) && t->of_insn[i] == k
+                && (insn_mem_size(n) > size || t->disp[i] != t->disp[g->insn]
+                    || n->ea & EA_RIP || !flags_free(c, t, i))) {
+                g->choose = false;
+            }
+        }
+        t->n_choices += g->choose;
+    }
+}
+
 /* Both translations of a block use the same. */
 static int turn_slot(Ctx *c, const TurnGroup *g, unsigned k)
 {
@@ -484,7 +540,7 @@ static int turn_slot(Ctx *c, const TurnGroup *g, unsigned k)
     return *slot;
 }
 
-bool t_turns_known(Ctx *c, bool keep_flags)
+bool t_turns_known(Ctx *c, bool keep_flags, bool apart)
 {
     Turns *t = &c->turns;
     const Block *b = c->b;
@@ -493,6 +549,7 @@ bool t_turns_known(Ctx *c, bool keep_flags)
     t->first = c->i;
     t->last = find_end(c, c->i);
     t->keeps_flags = keep_flags;
+    t->apart = apart;
     if (!t->last || !look_at_insns(c, t)) {
         return false;
     }
@@ -519,7 +576,8 @@ bool t_turns_known(Ctx *c, bool keep_flags)
             return false;
         }
     }
-    if (!t->n_groups || !take_registers(t, b)) {
+    find_choices(c, t);
+    if (!t->n_groups || (apart && !t->n_choices) || !take_registers(t, b)) {
         return false;
     }
     choose_turns(t, b);

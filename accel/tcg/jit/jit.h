@@ -68,7 +68,8 @@ typedef struct JitCpu {
     uint64_t neg_bottom;        /* minus where sp starts */
     uint64_t group_addend;      /* group.c */
     uint64_t borrowed[16];      /* turns.c: guest registers, */
-    int32_t turns;              /* and until the next try */
+    int32_t turns;              /* and until the next try, */
+    uint32_t turn_bound[8];     /* first index of a second page */
     uint64_t align_mask[6];     /* of a page and multiples of 1, 2 ... 32 */
     uint64_t slots_used[JIT_SLOT_PIECES / 8];   /* a byte for each piece */
     JitSlot slots[N_MMU * JIT_SLOTS];

@@ -87,6 +87,8 @@ typedef struct TurnGroup {
     uint8_t scale;
     bool low;                   /* the index has 32 bits */
     bool wide;                  /* it is bounded */
+    bool choose;                /* its two pages may lie apart: all accesses
+                                 * are in one place, which tells which */
     int64_t by;                 /* bytes it moves with each turn */
     int64_t lo, hi;             /* of the first turn, from base and index */
     bool write;
@@ -94,6 +96,7 @@ typedef struct TurnGroup {
     int64_t aligned;
     unsigned insn;              /* the first that is in it */
     unsigned reg;               /* where its addend is */
+    unsigned reg2, bound;       /* the second page's, and from which index */
     int slot;
     int slot2;                  /* of its last byte, if it may be in the next
                                  * page: a bounded index; or -1 */
@@ -106,6 +109,9 @@ typedef struct Turns {
     unsigned copies;            /* of the instructions */
     unsigned need;              /* FP_* */
     bool keeps_flags;
+    bool apart;                 /* groups with a choice make it */
+    unsigned n_choices;
+    unsigned chosen;            /* host register */
     unsigned n_groups;
     TurnGroup group[TURN_GROUPS];
     uint8_t of_insn[BLOCK_MAX_INSNS];   /* group of its memory operand */
@@ -116,7 +122,8 @@ typedef struct Turns {
     uint16_t guests;            /* others that are there, in order */
     int8_t home[16];            /* of guest registers meanwhile */
     uint8_t *more;              /* where more turns are checked */
-    uint8_t *join;              /* the rel32 that leaves; NULL: none */
+    uint8_t *join[2];           /* the rel32 that leave */
+    unsigned n_joins;
 } Turns;
 
 /* Jumps back to where turns are checked. */
@@ -289,8 +296,9 @@ bool t_simple(const Insn *n);
 /* --- ahead.c, turns.c -------------------------------------------------- */
 
 /* c->turns: the loop that begins with the present instruction; false: none, or
- * it is not known ahead.  keep_flags: between turns, too. */
-bool t_turns_known(Ctx *c, bool keep_flags);
+ * it is not known ahead.  keep_flags: between turns, too; apart: pages of a
+ * group may lie anywhere. */
+bool t_turns_known(Ctx *c, bool keep_flags, bool apart);
 
 /* Turns without checks of a loop that begins with the present instruction, if
  * there is one; and after an instruction, where such turns go on. */

@@ -102,6 +102,35 @@ static uint32_t slot_addend(int slot)
 }
 
 /*
+ * JitCpu.turn_bound: which index is the first of the second page; elements must
+ * not straddle.  Neither slot may be an empty one, since an access through
+ * that would find no flags to go back to.
+ */
+static void check_apart(Ctx *c, const TurnGroup *g, const Access *a, int32_t lo)
+{
+    Emit *e = &c->e;
+
+    for (unsigned k = 0; k < 2; k++) {
+        e_gs(e, 8, 0x8b, H_CX, JOFF(slots) + offsetof(JitSlot, tag)
+                               + (k ? g->slot2 : g->slot) * sizeof(JitSlot));
+        e_rr(e, 8, 0x01, H_CX, H_CX);               /* nothing but bit 63? */
+        t_jcc_slow(c, 4);
+    }
+    e_rm(e, 4, 0x8d, H_CX, a->ea, H_SP, 0, lo);
+    e_rr(e, 4, 0xf7, 3, H_CX);                      /* neg ecx */
+    e_rr(e, 4, 0x81, 4, H_CX);                      /* and: to the page's end */
+    e32(e, PAGE_BYTES - 1);
+    if (g->scale) {
+        e_rr(e, 4, 0xf7, 0, H_CX);                  /* test */
+        e32(e, (1 << g->scale) - 1);
+        t_jcc_slow(c, 5);
+        e_rr(e, 4, 0xc1, 5, H_CX);                  /* shr */
+        e8(e, g->scale);
+    }
+    e_gs(e, 4, 0x89, H_CX, JOFF(turn_bound) + 4 * (g - c->turns.group));
+}
+
+/*
  * All accesses of the group, in this many turns, hit its slot.  The address is
  * then [a->ea] + a->disp.
  */
@@ -124,7 +153,7 @@ static void check_group(Ctx *c, const TurnGroup *g, unsigned turns, Access *a)
         fail_to_next(c);
         return;
     }
-    /* Its first and its last byte, in pages that lie together. */
+    /* Its first and its last byte, in pages that lie together, or apart. */
     a->size = 1;
     t_check_access(c, a);
     fail_to_next(c);
@@ -132,9 +161,13 @@ static void check_group(Ctx *c, const TurnGroup *g, unsigned turns, Access *a)
     a->disp = hi - 1;
     a->slot = g->slot2;
     t_check_access(c, a);
-    e_gs(&c->e, 8, 0x8b, H_CX, slot_addend(g->slot));
-    e_gs(&c->e, 8, 0x3b, H_CX, slot_addend(g->slot2));
-    t_jcc_slow(c, 5);
+    if (c->turns.apart && g->choose) {
+        check_apart(c, g, a, lo);
+    } else {
+        e_gs(&c->e, 8, 0x8b, H_CX, slot_addend(g->slot));
+        e_gs(&c->e, 8, 0x3b, H_CX, slot_addend(g->slot2));
+        t_jcc_slow(c, 5);
+    }
     fail_to_next(c);
 }
 
@@ -190,6 +223,11 @@ static void load_groups(Ctx *c, const Turns *t)
             e_gs(e, 8, 0x03, g->reg, OFF(rip_base));
         } else if (g->form == TURN_INDEX) {
             e_rr(e, 8, 0x01, t->home[g->base], g->reg);
+            if (t->apart && g->choose) {
+                e_gs(e, 8, 0x8b, g->reg2, slot_addend(g->slot2));
+                e_rr(e, 8, 0x01, t->home[g->base], g->reg2);
+                e_gs(e, 4, 0x8b, g->bound, JOFF(turn_bound) + 4 * k);
+            }
         }
     }
     e_gs(e, 4, 0x8b, t->counter, JOFF(turns));
@@ -215,6 +253,7 @@ unsigned t_turns_operand(Ctx *c)
 {
     const Insn *n = c->insn;
     const TurnGroup *g = &c->turns.group[c->turns.of_insn[c->i]];
+    unsigned x;
 
     c->mem_base = g->reg;
     c->mem_scale = 0;
@@ -224,7 +263,14 @@ unsigned t_turns_operand(Ctx *c)
         return H_SP;
     case TURN_INDEX:
         c->mem_scale = n->scale;
-        return t_src(c, n->index, 8, H_CX);
+        x = t_src(c, n->index, 8, H_CX);
+        if (c->turns.apart && g->choose) {
+            c->mem_base = c->turns.chosen;
+            e_rr(&c->e, 4, 0x39, g->bound, x);      /* cmp x, bound */
+            e_mov(&c->e, 8, c->mem_base, g->reg2);
+            e_rr(&c->e, 8, 0x0f42, c->mem_base, g->reg);    /* cmovb */
+        }
+        return x;
     case TURN_BOTH:
         c->disp = 0;
         return t_offset_to(c, H_DX, true);
@@ -408,7 +454,7 @@ static bool emit_turns(Ctx *c, Turns *t, uint8_t *more)
         e_rel32(out[n_out], e->p);
     }
     give_back(c, t);
-    t->join = jmp_ahead(c);
+    t->join[t->n_joins++] = jmp_ahead(c);
     return true;
 }
 
@@ -442,7 +488,7 @@ static bool emit_loop(Ctx *c, Turns *t)
 }
 
 /* False: nothing was emitted. */
-static bool try_loop(Ctx *c, bool keep_flags)
+static bool try_loop(Ctx *c, bool keep_flags, bool apart)
 {
     Turns *t = &c->turns;
     unsigned i = c->i, n_stubs = c->n_stubs, n_fp_sites = c->n_fp_sites;
@@ -451,7 +497,9 @@ static bool try_loop(Ctx *c, bool keep_flags)
     const Insn *insn = c->insn;
     bool ok;
 
-    if (!t_turns_known(c, keep_flags) || !t_live(c, t->need)) {
+    if (c->n_stubs + SPARE_STUBS > MAX_STUBS
+        || c->turn_edges.n + 3 > TURN_EDGES
+        || !t_turns_known(c, keep_flags, apart) || !t_live(c, t->need)) {
         return false;
     }
     ok = emit_loop(c, t);
@@ -472,24 +520,22 @@ static bool try_loop(Ctx *c, bool keep_flags)
         c->n_stubs = n_stubs;
         c->n_fp_sites = n_fp_sites;
         c->turn_edges.n = n_edges;
-        t->join = NULL;
         return false;
     }
     stubs_to(c, n_stubs, c->e.p);
-    if (i == 0) {
-        c->loop.again = t->more;
-        set_turns(c, RETRY);
-    }
     return true;
 }
 
 void t_turns_begin(Ctx *c)
 {
+    Turns *t = &c->turns;
+    bool keep_flags = false;
+    uint8_t *again;
+
     if (c->plain || jit_options.no_chain || jit_options.tlb_miss
-        || c->word != 8 || c->turns.join || (c->i == 0 && c->loop.top)
-        || c->n_stubs + SPARE_STUBS > MAX_STUBS
-        || c->turn_edges.n + 3 > TURN_EDGES
-        || (!t_turns_known(c, false) && !t_turns_known(c, true))) {
+        || c->word != 8 || t->n_joins || (c->i == 0 && c->loop.top)
+        || (!t_turns_known(c, false, false)
+            && !t_turns_known(c, true, false))) {
         return;
     }
     if (!c->in_e) {
@@ -499,28 +545,40 @@ void t_turns_begin(Ctx *c)
     c->in_r = c->rax_group = c->keep_r = false;
     c->replay.op = REPLAY_NONE;
     c->group_end = 0;
-    if (!try_loop(c, false)) {
-        try_loop(c, true);
+    if (!try_loop(c, false, false)) {
+        keep_flags = true;
+        if (!try_loop(c, true, false)) {
+            return;
+        }
+    }
+    again = t->more;
+    if (t->n_choices) {
+        try_loop(c, keep_flags, true);
+    }
+    if (c->i == 0) {
+        c->loop.again = again;
+        set_turns(c, RETRY);
     }
 }
 
 void t_turns_end(Ctx *c)
 {
     Turns *t = &c->turns;
-    uint8_t *over;
+    uint8_t *over = NULL;
 
-    if (!t->join || c->i != t->last) {
+    if (!t->n_joins || c->i != t->last) {
         return;
     }
     if (c->in_e) {
         over = jmp_ahead(c);
-        e_rel32(t->join, c->e.p);
+    }
+    while (t->n_joins) {
+        e_rel32(t->join[--t->n_joins], c->e.p);
+    }
+    if (over) {
         t_save_flags(&c->e);
         e_rel32(over, c->e.p);
-    } else {
-        e_rel32(t->join, c->e.p);
     }
-    t->join = NULL;
     c->rax_group = false;
     c->group_end = 0;
 }

@@ -109,6 +109,7 @@ static void put_insn(Case *k)
     /* ADD, ADC, SUB, CMP, MOV; then MOVZX, MOVSX, IMUL. */
     static const uint8_t alu[] = { 0x00, 0x02, 0x10, 0x12, 0x28, 0x2a, 0x38,
                                    0x3a, 0x88, 0x8a };
+    static const uint8_t table[] = { 0x03, 0x33, 0x2b, 0x01, 0x8b, 0x89 };
     static const uint16_t ext[] = { 0xfb6, 0xfb7, 0xfbe, 0xfbf };
     static const uint32_t sse[] = { 0x66006f, 0x66007f, 0xf3006f, 0xf3007f,
                                     0x000010, 0x000011, 0x000058, 0xf20059,
@@ -116,7 +117,15 @@ static void put_insn(Case *k)
                                     0x00005c, 0x660028 };
     unsigned reg = ANY(values);
 
-    switch (below(8)) {
+    switch (below(9)) {
+    case 8:                                 /* a table of words */
+        put(k, 0xc0b60f44 | (reg & 7) << 24, 4);    /* movzx r8d, reg */
+        k->code[k->n - 4] |= reg >> 3;
+        put(k, 0x43 | (reg & 8) >> 1, 1);
+        put(k, ANY(table), 1);              /* op reg, [r9 + r8 * 4] */
+        put(k, 0x04 | (reg & 7) << 3, 1);
+        put(k, 0x81, 1);
+        break;
     case 0: case 1: case 2:
         put_op(k, below(8) ? 0 : 0x66, ANY(alu) | (below(4) != 0), below(2),
                reg, below(3), ANY(values));
@@ -174,6 +183,7 @@ static void put_move(Case *k, unsigned reg, bool wide, int by)
     }
 }
 
+/* Forwards or backwards. */
 static int any_step(void)
 {
     static const int16_t steps[] = { 1, 2, 4, 8, 16, 16, 16, 32, 24, 100, 256,
@@ -220,6 +230,7 @@ static void put_index(Case *k, unsigned reg)
 static void make_case(Case *k)
 {
     unsigned outer, top, exits[2], n_exits = 0, n = 2 + below(9);
+    bool table = below(3);      /* at R9, maybe in two pages */
 
     k->n = 0;
     outer = k->n;
@@ -228,7 +239,10 @@ static void make_case(Case *k)
     top = k->n;
     for (unsigned i = 0; i < n; i++) {
         if (!below(4)) {
-            put_move(k, ANY(bases), true, any_step());
+            unsigned base = ANY(bases);
+
+            put_move(k, table && base == R_R9 ? R_RSI : base, true,
+                     any_step());
         } else if (!below(5)) {
             put_index(k, ANY(indices));
         }
@@ -268,6 +282,9 @@ static void make_case(Case *k)
     for (unsigned i = 0; i < G_N_ELEMENTS(bases); i++) {
         k->gpr[bases[i]] = MIDDLE + (below(2) ? 16 * below(4096)
                                               : below(65536));
+    }
+    if (table) {
+        k->gpr[R_R9] = MIDDLE + PAGE_BYTES * below(16) - 16 * below(64);
     }
     for (unsigned i = 0; i < G_N_ELEMENTS(indices); i++) {
         k->gpr[indices[i]] = below(4) ? below(256) : -(uint64_t)below(256);
@@ -310,6 +327,7 @@ static uint8_t first_data[DATA_BYTES];
 static void run(const Case *k, uint32_t threshold, Outcome *o)
 {
     X86State *s = guest_cpu(0)->state;
+    uint64_t *pd;
 
     jit_options.threshold = threshold;
     memset(guest_ram + STACK - STACK_BYTES, 0, STACK_BYTES);
@@ -318,7 +336,9 @@ static void run(const Case *k, uint32_t threshold, Outcome *o)
     GUEST_LOAD(HANDLER, turns_fault);
     guest_long(0, CODE, TABLES);
     memcpy(guest_ram + PT, k->pt, sizeof(k->pt));
-    ((uint64_t *)(guest_ram + TABLES + 0x2000))[DATA / (2 * MiB)] = PT | 3;
+    pd = (uint64_t *)(guest_ram + TABLES + 0x2000);
+    memset(pd + 1, 0, 511 * sizeof(*pd));       /* nothing else in reach */
+    pd[DATA / (2 * MiB)] = PT | 3;
     guest_tables(0, GDT, IDT);
     for (unsigned i = 0; i < 32; i++) {
         guest_gate(IDT, i, HANDLER);
