@@ -313,11 +313,10 @@ void ata_dma(IdeDrive *s)
                           &n_iov);
     n = got / IDE_SECTOR_BYTES;
     if (!n) {
-        /* The list ends before the command does: the drive waits for the rest
-         * until it is reset; the adapter says "not active". */
+        /* The list ends before the command does, and that is all: no
+         * interrupt, and the adapter says "not active". */
         s->ch->ops->unmap(s->ch, !s->writing, false);
-        s->ch->ops->ended(s->ch, true);
-        s->status = IDE_DRDY | IDE_DRQ;
+        ide_dma_cut(s);
         return;
     }
     s->n_now = n;

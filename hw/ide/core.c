@@ -147,6 +147,13 @@ void ide_dma(IdeDrive *s, IdeStep next)
     ide_dma_start(s->ch);
 }
 
+void ide_dma_cut(IdeDrive *s)
+{
+    tell_dma(s, true);
+    go_idle(s);
+    s->status = IDE_DRDY | (s->is_cd ? 0 : IDE_DSC);
+}
+
 /* The last byte of a block went by. */
 static void block_done(IdeDrive *s)
 {

@@ -77,11 +77,13 @@ IdeChannel *piix_ide_channel(Device *dev, unsigned index)
 /* The next entry; false at the end, or when it cannot be read. */
 static bool next_entry(PciDevice *pci, Position *pos)
 {
-    uint8_t prd[PRD_BYTES];
+    uint8_t prd[PRD_BYTES] = { 0 };
     uint32_t count;
 
+    /* Who is no bus master finds entries of 64 KiB, nowhere and without end. */
     if (pos->at_end
-        || pci_dma_read(pci, pos->next, prd, sizeof(prd)) != MEM_OK) {
+        || (pci_get16(pci, PCI_COMMAND) & PCI_COMMAND_MASTER
+            && pci_dma_read(pci, pos->next, prd, sizeof(prd)) != MEM_OK)) {
         return false;
     }
     count = load_le32(prd + 4);
@@ -164,9 +166,14 @@ static bool is_started(IdeChannel *ide, bool to_guest)
     return container_of(ide, Channel, ide)->bmic & BMIC_START;
 }
 
+/* "Active" stays set when the list has more than the command took. */
 static void ended(IdeChannel *ide, bool failed)
 {
-    container_of(ide, Channel, ide)->bmis &= ~BMIS_ACTIVE;
+    Channel *ch = container_of(ide, Channel, ide);
+
+    if (failed || (ch->pos.at_end && !ch->pos.left)) {
+        ch->bmis &= ~BMIS_ACTIVE;
+    }
 }
 
 static void interrupt(IdeChannel *ide, bool level)

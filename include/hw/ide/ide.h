@@ -219,6 +219,8 @@ void ide_pio_out(IdeDrive *s, uint32_t len, bool interrupt,
                  IdeStep next);
 /* Wait for the host to start DMA, then next(). */
 void ide_dma(IdeDrive *s, IdeStep next);
+/* The host's side ended before the command: over, without an interrupt. */
+void ide_dma_cut(IdeDrive *s);
 /* To the guest by DMA: `len` bytes from `data`; false: its list is short. */
 bool ide_dma_put(IdeDrive *s, const void *data, size_t len);
 bool ide_dma_get(IdeDrive *s, void *data, size_t len);

@@ -451,11 +451,19 @@ static void test_dma_short_list(void)
     command28(0xc8, 0, 2);
     start_dma(true);
     g_assert_cmphex(pc_in(BM + 2, 1) & 5, ==, 0);       /* "not active" */
-    g_assert_cmphex(pc_in(CTL, 1) & IDE_DRQ, ==, IDE_DRQ);
+    g_assert_cmphex(pc_in(CTL, 1), ==, IDE_DRDY | IDE_DSC);
+    g_assert_cmpuint(irq[0].n, ==, 0);
     pc_out(BM, 1, 0);
-    pc_out(CTL, 1, IDE_SRST);
-    pc_out(CTL, 1, 0);
+    test_dma_read();
+
+    /* More than the command takes: "active" until it is stopped. */
+    put_prd(0, DATA, 1024, true);
+    command28(0xc8, 0, 1);
+    start_dma(true);
+    g_assert_cmphex(pc_in(BM + 2, 1) & 5, ==, 5);
     check_good();
+    stop_dma();
+    g_assert_cmphex(pc_in(BM + 2, 1) & 5, ==, 4);
 }
 
 static void test_dma_nowhere(void)
@@ -468,8 +476,9 @@ static void test_dma_nowhere(void)
     pc_conf_write(pc, IDE_DEVFN, PCI_COMMAND, PCI_COMMAND_IO, 2);
     command28(0xc8, 0, 1);              /* not a bus master */
     start_dma(true);
-    g_assert_cmphex(pc_in(BM + 2, 1) & 1, ==, 0);
-    pc_out(BM, 1, 0);
+    g_assert_cmphex(pc_in(BM + 2, 1) & 5, ==, 5);
+    check_good();
+    stop_dma();
 }
 
 static void put_range(uint32_t gpa, uint32_t lba, uint16_t n)
