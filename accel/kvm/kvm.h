@@ -205,6 +205,10 @@ void kvm_apic_store(X86Cpu *cpu);
 CpuRun kvm_handle_exit(KvmCpu *k);
 /* Say what went wrong with registers and code bytes. */
 void kvm_report(X86Cpu *cpu, const char *what);
+/* No vCPU is in KVM_RUN from the one to the other: memory slots may change.
+ * Any thread but a vCPU's that is; from several at once, too. */
+void kvm_close_gate(void);
+void kvm_open_gate(void);
 /* The same, and CPU_RUN_ERROR. */
 CpuRun kvm_stop_with(X86Cpu *cpu, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 const char *kvm_exit_name(unsigned reason);

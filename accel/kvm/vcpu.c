@@ -333,6 +333,68 @@ static void after_run(KvmCpu *k)
 
 /* --- running -------------------------------------------------------------------------------------- */
 
+/* A slot that changes is gone for a moment: a vCPU that then delivers an
+ * interrupt finds no IDT.  So all of them are out of KVM meanwhile. */
+static struct {
+    GMutex lock;
+    GCond cond;                 /* one is out; the gate is open */
+    unsigned n_closed;          /* (A) by how many */
+} gate;
+
+static void gate_pass(KvmCpu *k)
+{
+    for (;;) {
+        __atomic_store_n(&k->in_run, true, __ATOMIC_SEQ_CST);
+        if (likely(!__atomic_load_n(&gate.n_closed, __ATOMIC_SEQ_CST))) {
+            return;
+        }
+        g_mutex_lock(&gate.lock);
+        __atomic_store_n(&k->in_run, false, __ATOMIC_SEQ_CST);
+        g_cond_broadcast(&gate.cond);
+        while (gate.n_closed) {
+            g_cond_wait(&gate.cond, &gate.lock);
+        }
+        g_mutex_unlock(&gate.lock);
+    }
+}
+
+static void gate_leave(KvmCpu *k)
+{
+    __atomic_store_n(&k->in_run, false, __ATOMIC_SEQ_CST);
+    if (unlikely(__atomic_load_n(&gate.n_closed, __ATOMIC_SEQ_CST))) {
+        g_mutex_lock(&gate.lock);
+        g_cond_broadcast(&gate.cond);
+        g_mutex_unlock(&gate.lock);
+    }
+}
+
+void kvm_close_gate(void)
+{
+    GPtrArray *cpus = machine()->cpus;
+
+    g_mutex_lock(&gate.lock);
+    __atomic_store_n(&gate.n_closed, gate.n_closed + 1, __ATOMIC_SEQ_CST);
+    for (unsigned i = 0; cpus && i < cpus->len; i++) {
+        KvmCpu *k = kvm_cpu(g_ptr_array_index(cpus, i));
+
+        if (k && k->run) {
+            kvm_cpu_kick(k->cpu);
+            while (__atomic_load_n(&k->in_run, __ATOMIC_SEQ_CST)) {
+                g_cond_wait(&gate.cond, &gate.lock);
+            }
+        }
+    }
+    g_mutex_unlock(&gate.lock);
+}
+
+void kvm_open_gate(void)
+{
+    g_mutex_lock(&gate.lock);
+    __atomic_store_n(&gate.n_closed, gate.n_closed - 1, __ATOMIC_SEQ_CST);
+    g_cond_broadcast(&gate.cond);
+    g_mutex_unlock(&gate.lock);
+}
+
 /* 0, or -errno. */
 static int enter(KvmCpu *k)
 {
@@ -341,9 +403,9 @@ static int enter(KvmCpu *k)
     k->valid = 0;
     k->io_pending = false;
     qsbr_offline();
-    __atomic_store_n(&k->in_run, true, __ATOMIC_SEQ_CST);
+    gate_pass(k);
     result = kvm_ioctl(k->fd, KVM_RUN, NULL) < 0 ? -errno : 0;
-    __atomic_store_n(&k->in_run, false, __ATOMIC_RELEASE);
+    gate_leave(k);
     qsbr_online();
     if (k->run->kvm_dirty_regs) {
         kvm_put_was_late(k);

@@ -9,7 +9,7 @@
  * Spec:  Documentation/virt/kvm/api.rst: 4.35 (slots), 4.8 (bitmaps), 8.29
  *        (rings).
  * Locks: `mutex` for the table; the memory map's changes come under the
- *        machine lock, looks at the dirty log from any thread.
+ *        machine lock, with no vCPU in KVM, looks at the dirty log from any thread.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -32,6 +32,7 @@ typedef struct Slot {
 
 static GMutex mutex;
 static GArray *slots;           /* of Slot; the index is KVM's number */
+static bool map_changes;        /* machine lock: the gate is closed for it */
 
 /* --- the table ------------------------------------------------------------------ */
 
@@ -208,6 +209,15 @@ static bool whole_pages(const FlatRange *f, hwaddr *gpa, uint64_t *offset,
     return true;
 }
 
+/* From the first difference to the commit no vCPU runs. */
+static void map_begin(void)
+{
+    if (!map_changes) {
+        map_changes = true;
+        kvm_close_gate();
+    }
+}
+
 static void map_add(MemListener *l, const FlatRange *f)
 {
     uint64_t gpa, offset, bytes;
@@ -219,6 +229,7 @@ static void map_add(MemListener *l, const FlatRange *f)
         || (f->readonly && !kvm.readonly_mem)) {
         return;
     }
+    map_begin();
     g_mutex_lock(&mutex);
     s = slot_new();
     if (s) {
@@ -248,6 +259,7 @@ static void map_del(MemListener *l, const FlatRange *f)
     if (!whole_pages(f, &gpa, &offset, &bytes)) {
         return;
     }
+    map_begin();
     g_mutex_lock(&mutex);
     if (kvm.ring_bytes) {
         reap_rings_locked();
@@ -265,14 +277,24 @@ static void map_del(MemListener *l, const FlatRange *f)
     g_mutex_unlock(&mutex);
 }
 
+static void map_commit(MemListener *l)
+{
+    if (map_changes) {
+        map_changes = false;
+        kvm_open_gate();
+    }
+}
+
 static MemListener listener = {
-    .add = map_add, .del = map_del, .dirty_sync = dirty_sync,
+    .add = map_add, .del = map_del, .commit = map_commit,
+    .dirty_sync = dirty_sync,
 };
 
 void kvm_memory_init(void)
 {
     slots = g_array_new(FALSE, TRUE, sizeof(Slot));
     as_add_listener(&as_memory, &listener);
+    map_commit(&listener);      /* of what was there before */
     kvm_doorbells_init();
     cpu_regs_load = kvm_regs_load;
     cpu_regs_store = kvm_regs_store;
@@ -280,6 +302,7 @@ void kvm_memory_init(void)
 
 void kvm_forget_translations(hwaddr gpa)
 {
+    kvm_close_gate();
     g_mutex_lock(&mutex);
     for (unsigned i = 0; i < slots->len; i++) {
         Slot *s = slot_at(i);
@@ -295,6 +318,7 @@ void kvm_forget_translations(hwaddr gpa)
         }
     }
     g_mutex_unlock(&mutex);
+    kvm_open_gate();
 }
 
 void kvm_print_slots(GString *out)

@@ -50,6 +50,55 @@ GUEST_CODE(code_count_handler, "64",
            "movl $0, 0xb0(%rdi)\n"
            "iretq\n");
 
+/* Each CPU adds to a word of its own (RDI), until 5008h is set. */
+GUEST_CODE(code_add, "64",
+           "0: incl (%rdi)\n"
+           "push %rax\n"
+           "pop %rax\n"
+           "cmpl $0, 0x5008\n"
+           "je 0b\n"
+           "xor %eax, %eax\n"
+           GUEST_EXIT);
+
+static void *changes(void *opaque)
+{
+    for (unsigned i = 0; i < 200; i++) {
+        kvm_forget_translations(0x1000);
+        g_usleep(300);
+    }
+    store_le32(guest_ram + 0x5008, 1);
+    return NULL;
+}
+
+/* Slots go and come back while others run; nobody sees them gone. */
+static void test_gate(void)
+{
+    uint64_t n_exits[2], n_rescues[2];
+    GThread *thread;
+
+    guest_reset();
+    for (unsigned i = 0; i < 2; i++) {
+        KvmCpu *k = kvm_cpu(guest_cpu(i));
+
+        guest_cpu(i)->state->wait_sipi = false;
+        start_long(code_add, code_add_end);
+        guest_long(i, 0x1000, 0x100000);
+        guest_cpu(i)->state->gpr[R_RDI] = 0x5000 + 4 * i;
+        n_exits[i] = k->n_exits[KVM_EXIT_MMIO];
+        n_rescues[i] = k->n_rescues;
+    }
+    thread = g_thread_new("changes", changes, NULL);
+    g_assert_cmphex(guest_run(2), ==, 0);
+    g_thread_join(thread);
+    for (unsigned i = 0; i < 2; i++) {
+        KvmCpu *k = kvm_cpu(guest_cpu(i));
+
+        g_assert_cmpuint(load_le32(guest_ram + 0x5000 + 4 * i), >, 1000);
+        g_assert_cmpuint(k->n_exits[KVM_EXIT_MMIO], ==, n_exits[i]);
+        g_assert_cmpuint(k->n_rescues, ==, n_rescues[i]);
+    }
+}
+
 static void test_doorbell(void)
 {
     int fd = eventfd(0, EFD_NONBLOCK);
@@ -357,6 +406,7 @@ static void test_probe(void)
 
 void add_vm_tests(void)
 {
+    g_test_add_func("/kvm/slots/gate", test_gate);
     g_test_add_func("/kvm/doorbell", test_doorbell);
     g_test_add_func("/kvm/region-doorbell", test_region_doorbell);
     g_test_add_func("/kvm/posted", test_posted);
