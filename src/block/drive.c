@@ -308,12 +308,38 @@ static void set_throttling(BlockBackend *blk, const Drive *d)
     throttle_group_unref(g);
 }
 
+/*
+ * file=NAME; or its parts.  With file.driver= they are a node's and stay in
+ * `rest`, else file.filename= is the name and the others are about it.
+ */
+static bool take_file(Opt *o, Opt *rest, Drive *d, GError **err)
+{
+    Opt *file = opt_peek(o, "file");
+
+    if (!file || opt_kind(file) != OPT_DICT) {
+        if (!opt_get_string(o, "file", &d->file, err)) {
+            return false;
+        }
+        opt_remove(rest, "file");
+    } else if (!opt_has(file, "driver")) {
+        if (!opt_get_string(file, "filename", &d->file, err)) {
+            return false;
+        }
+        if (!d->file) {
+            return block_fail(err, "parameter 'file.filename' or "
+                              "'file.driver' is missing");
+        }
+        opt_remove(opt_peek(rest, "file"), "filename");
+    }
+    return true;
+}
+
 static bool take_policy(Opt *o, Opt *rest, Drive *d, GError **err)
 {
     bool read_only = d->cdrom, copy_on_read = false;
 
-    if (!opt_get_string(o, "file", &d->file, NULL)) {
-        d->file = NULL;         /* a dict: file.driver=, left in `rest` */
+    if (!take_file(o, rest, d, err)) {
+        return false;
     }
     if (opt_has(o, "readonly") && opt_has(o, "read-only")) {
         return block_fail(err, "'read-only' and its alias 'readonly' can't "
@@ -340,9 +366,6 @@ static bool take_policy(Opt *o, Opt *rest, Drive *d, GError **err)
         return block_fail(err, "copy-on-read=on: not implemented yet");
     }
     opt_put(rest, "read-only", opt_new_bool(read_only));
-    if (d->file) {
-        opt_remove(rest, "file");
-    }
     opt_remove(rest, "format");
     opt_remove(rest, "rerror");
     opt_remove(rest, "werror");

@@ -715,6 +715,19 @@ static void move_key(Opt *from, Opt *to, const char *key)
     }
 }
 
+/* file.KEY= beside a file's name: about it as well. */
+static void move_file_parts(Opt *from, Opt *to)
+{
+    Opt *parts = opt_peek(from, "file");
+
+    if (parts && opt_kind(parts) == OPT_DICT) {
+        for (unsigned i = 0; i < opt_len(parts); i++) {
+            opt_put(to, opt_key_at(parts, i), opt_copy(opt_at(parts, i)));
+        }
+        opt_remove(from, "file");
+    }
+}
+
 Opt *block_file_opts(const char *filename, const char *format, Opt *opts,
                      GError **err)
 {
@@ -732,6 +745,7 @@ Opt *block_file_opts(const char *filename, const char *format, Opt *opts,
     }
     move_key(o, protocol, "aio");
     move_key(o, protocol, "locking");
+    move_file_parts(o, protocol);
     if (!format) {
         drv = probe_file(protocol, err);
         if (!drv) {

@@ -53,6 +53,8 @@ struct OptionRow {
     const char *value;
     const char *const *repeats; /* keyval: keys whose values are all kept, as a
                                  * list; of others the last one counts */
+    bool file_has_parts;        /* keyval: file=NAME beside file.locking= is
+                                 * file.filename=NAME */
     OptionFn *fn;
     const char *args;           /* "[cpus=]n[,…]", as help shows it */
     const char *help;           /* lines; NULL: in no help */

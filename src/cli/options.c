@@ -220,8 +220,9 @@ bool options_apply_dict(Options *o, const OptionRow *row, Opt *dict,
     return merge(into, dict, err);
 }
 
-/* "value=a,value=b" as "value.0=a,value.1=b". */
-static char *number_repeats(const char *text, const char *key)
+/* "value=a,value=b" as "value.0=a,value.1=b", or with `part` instead of the
+ * numbers. */
+static char *add_part(const char *text, const char *key, const char *part_name)
 {
     GString *out = g_string_new(NULL);
     size_t len = strlen(key);
@@ -229,7 +230,11 @@ static char *number_repeats(const char *text, const char *key)
 
     while (*text) {
         if (!strncmp(text, key, len) && text[len] == '=') {
-            g_string_append_printf(out, "%s.%u", key, n++);
+            if (part_name) {
+                g_string_append_printf(out, "%s.%s", key, part_name);
+            } else {
+                g_string_append_printf(out, "%s.%u", key, n++);
+            }
             text += len;
         }
         for (;; ) {             /* to a comma that is none of the value's */
@@ -257,10 +262,17 @@ static bool apply_keyval(Options *o, const OptionRow *row, const char *arg,
     Opt *dict, *list;
 
     for (unsigned i = 0; row->repeats && row->repeats[i] && *arg != '{'; i++) {
-        char *numbered = number_repeats(text, row->repeats[i]);
+        char *numbered = add_part(text, row->repeats[i], NULL);
 
         g_free(text);
         text = numbered;
+    }
+    if (row->file_has_parts && (g_str_has_prefix(text, "file.")
+                                || strstr(text, ",file."))) {
+        char *whole = add_part(text, "file", "filename");
+
+        g_free(text);
+        text = whole;
     }
     dict = opt_parse_keyval(text, row->implied, &help, err);
     if (!dict) {

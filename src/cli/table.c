@@ -324,6 +324,7 @@ const OptionRow option_rows[] = {
     NOT_YET_ARG("netdev", NET),
 
     WITH_ARG("drive", ADD_DICT, BLOCK, .path = "drive",
+        .file_has_parts = true,
         .args = "[file=file][,format=f][,if=ide|virtio|none]"
                 "[,index=i][,bus=b,unit=u]\n"
                 "      [,media=disk|cdrom][,id=id][,readonly=on|off]"

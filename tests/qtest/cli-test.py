@@ -247,6 +247,8 @@ GOOD = [
     "-chardev socket,id=a,path={tmp}/sock,server,nowait -serial chardev:a",
     "-chardev socket,id=b,path={tmp}/sock2,server=on,wait=off -mon b",
     "-device isa-debug-exit,iobase=0xf4,iosize=4,id=exit",
+    "-drive if=virtio,file={good_config},file.locking=off,format=raw "
+    "-drive file.filename={good_config},file.locking=off,format=raw",
     "-M pc-i440fx-7.2,usb=off,dump-guest-core=off,memory-backend=pc.ram "
     "-object '{{\"qom-type\":\"memory-backend-ram\",\"id\":\"pc.ram\","
     "\"size\":134217728}}'",

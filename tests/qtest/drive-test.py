@@ -35,6 +35,9 @@ MISTAKES = [
     ("-pflash {d} -bios {d}", r"-bios '.*' and a flash chip both have the"),
     ("-machine pflash0=nope", r"'nope'"),
     ("-drive file={d},if=sata", r"'if'.*'sata'"),
+    ("-drive file={d},file.lcking=off", r"file: unknown parameter 'lcking'"),
+    ("-drive file.locking=off", r"parameter 'file.filename' or 'file.driver' "
+                                r"is missing"),
     ("-drive file={d},media=dvd", r"'media'.*'dvd'"),
     ("-drive file={d},cache=fast", r"invalid cache option 'fast'; accepted: "
                                    r"none, writeback"),
