@@ -144,11 +144,11 @@ void t_go_linked(Ctx *c, Stub *s)
 }
 
 /*
- * Find the code of the RIP in RDX: see return.c.  A miss, or a poll that has
- * to stop, goes to `miss`.  The table's index is then in RAX.  Uses RCX, and
+ * Find the code of the RIP in RDX: see return.c.  A miss, and who has to stop,
+ * goes to `miss`.  The table's index is then in RAX.  Uses RCX, and
  * RFLAGS, which t_clobber() must have been told before there was `miss`.
  */
-static void find_code(Ctx *c, Stub *miss, bool poll)
+static void find_code(Ctx *c, Stub *miss)
 {
     Emit *e = &c->e;
 
@@ -159,9 +159,6 @@ static void find_code(Ctx *c, Stub *miss, bool poll)
     e_pext_gs(e, H_AX, H_DX, JOFF(jump_mask));
     e_gsx(e, 8, 0x8b, H_CX, H_AX, 3, JOFF(jump_keys));
     e_rr(e, 8, 0x01, H_DX, H_CX);
-    if (poll) {
-        e_gs(e, 8, 0x03, H_CX, JOFF(stop));
-    }
     e_gs(e, 8, 0x03, H_CX, JOFF(key));
     stub_jcc(c, miss, 5);
 }
@@ -181,7 +178,7 @@ static void enter_code(Ctx *c, unsigned ext)
  */
 static void go_indirect(Ctx *c, Stub *miss, int pop)
 {
-    find_code(c, miss, true);
+    find_code(c, miss);
     t_settle(c);
     if (pop) {
         e_rm(&c->e, c->word, 0x8d, SP, SP, H_SP, 0, pop);
@@ -424,7 +421,7 @@ static bool call_i(Ctx *c)
     t_clobber(c);
     if (!in_page) {
         t_rip_to(c, H_DX, off);
-        find_code(c, miss_interp(c), false);
+        find_code(c, miss_interp(c));
     }
     t_push_check(c);
     call_with_return(c, in_page, false, off);
@@ -438,7 +435,7 @@ static bool call_rm(Ctx *c)
     }
     t_clobber(c);
     e_mov(&c->e, c->word, H_DX, t_rm_value(c));
-    find_code(c, miss_interp(c), false);
+    find_code(c, miss_interp(c));
     e_gs(&c->e, 8, 0x89, H_DX, OFF(jit_tmp));
     t_push_check(c);
     call_with_return(c, false, true, 0);

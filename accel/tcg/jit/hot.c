@@ -27,11 +27,12 @@ void jit_jump_fill(Env *env, uint64_t rip, const JitCode *jc)
     JitCpu *j = jit_cpu(env);
     unsigned i = rip >> 2 & (JIT_JUMPS - 1);
     void *r = executable(jc->far_r);
+    uint64_t key = -(rip + jit_key(env));
 
-    if (j->jump_r[i] == r && j->jump_keys[i] == -(rip + j->key)) {
+    if (j->jump_r[i] == r && j->jump_keys[i] == key) {
         return;
     }
-    j->jump_keys[i] = -(rip + j->key);
+    j->jump_keys[i] = key;
     j->jump_r[i] = r;
     j->jump_e[i] = executable(jc->far_e);
 }
@@ -82,7 +83,7 @@ void *jit_code_at(Env *env, uint64_t rip)
     const JitCpu *j = jit_cpu(env);
     unsigned i = rip >> 2 & (JIT_JUMPS - 1);
 
-    return j->jump_keys[i] == -(rip + j->key) || jit_lookup(env, rip)
+    return j->jump_keys[i] == -(rip + jit_key(env)) || jit_lookup(env, rip)
                ? j->jump_e[i] : NULL;
 }
 

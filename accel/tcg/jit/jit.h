@@ -61,8 +61,6 @@ enum { JIT_JUMP_BITS = 15, JIT_JUMPS = 1 << JIT_JUMP_BITS, JIT_TAGS = 16 };
 /* A vCPU's part, which lies behind its TLBs: compiled code reaches all of this
  * at constant distances from GS. */
 typedef struct JitCpu {
-    uint64_t stop;              /* (A) 0, or JIT_STOP: leave at the next poll */
-
     /* The stack of compiled code and that of C below it; see return.c. */
     uint64_t sp, c_sp;
     uint64_t neg_bottom;        /* minus where sp starts */
@@ -81,7 +79,8 @@ typedef struct JitCpu {
 
     /* Where the code of a RIP is: an entry is good if `-(RIP + key)`. */
     uint64_t jump_mask;         /* of a RIP: index */
-    uint64_t key;               /* stands for jump_tag */
+    uint64_t key;               /* (A) stands for jump_tag; and JIT_STOP: leave
+                                 * at the next jump */
     uint64_t key_tags[JIT_TAGS], keys_of_tags[JIT_TAGS];
     uint32_t n_keys;
     uint64_t jump_keys[JIT_JUMPS];
@@ -106,17 +105,23 @@ static inline JitCpu *jit_cpu(Env *env)
 /* Without memory for this, a vCPU interprets. */
 void jit_cpu_init(Env *env);
 void jit_cpu_free(Env *env);
+/* The key without JIT_STOP, which other threads set and clear. */
+static inline uint64_t jit_key(Env *env)
+{
+    return __atomic_load_n(&jit_cpu(env)->key, __ATOMIC_RELAXED) & ~JIT_STOP;
+}
+
 /* Compiled code is to leave at its next poll.  Any thread. */
 static inline void jit_stop(Env *env)
 {
-    __atomic_store_n(&jit_cpu(env)->stop, JIT_STOP, __ATOMIC_RELAXED);
+    __atomic_or_fetch(&jit_cpu(env)->key, JIT_STOP, __ATOMIC_RELAXED);
     __atomic_store_n(&env->jit_go, 0, __ATOMIC_SEQ_CST);
 }
 
 /* It need not: before looking why it was to. */
 static inline void jit_resume(Env *env)
 {
-    __atomic_store_n(&jit_cpu(env)->stop, 0, __ATOMIC_RELAXED);
+    __atomic_and_fetch(&jit_cpu(env)->key, ~JIT_STOP, __ATOMIC_RELAXED);
     __atomic_store_n(&env->jit_go, 1, __ATOMIC_SEQ_CST);
 }
 

@@ -36,7 +36,8 @@ static JitReplay make(const Ctx *c, unsigned op, unsigned a, unsigned b)
 
     if (!usable(c, a, n->size) || (b != IMM && !usable(c, b, n->size))
         || (changes && (n->size < 4 || a == b))
-        || (b == IMM && n->imm != (int32_t)n->imm)) {
+        || (b == IMM && (n->imm != (int32_t)n->imm
+                         || n->imm == INT32_MIN))) {
         return (JitReplay) { 0 };
     }
     q.a = number(a, n->size);
@@ -103,9 +104,7 @@ void t_replay(Emit *e, const JitReplay *q)
     if (q->op == REPLAY_ADD || q->op == REPLAY_SUB) {
         /* The first operand as it was. */
         if (imm) {
-            e_rm(e, size, 0x8d, H_CX, a, H_SP, 0, 0);
-            e_rr(e, size, 0x81, k ? 0 : 5, H_CX);
-            e32(e, q->imm);
+            e_rm(e, size, 0x8d, H_CX, a, H_SP, 0, k ? q->imm : -q->imm);
         } else {
             e_mov(e, size, H_CX, a);
             e_rr(e, size, k ? 0x01 : 0x29, b, H_CX);

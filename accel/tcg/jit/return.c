@@ -6,8 +6,8 @@
  * the translations that instruction fetch knows, and the mode.  Each tag gets
  * a key, a multiple of 2 << 48, and an entry holds -(RIP + key).  RIP has 48
  * bits, so sums of different pairs differ, by no odd multiple of 1 << 48
- * either: compiled code adds RIP, the present key and `stop`, which is 0 or
- * 1 << 48, and has hit when the sum is 0.
+ * either: compiled code adds RIP and the present key, to which whoever wants it
+ * to leave adds 1 << 48 (JIT_STOP), and has hit when the sum is 0.
  *
  * The stack of returns.  Compiled code's RSP is no C stack.  A CALL pushes
  * its return RIP and then calls, so that the host predicts the return; RET
@@ -114,6 +114,16 @@ static void clear_jumps(JitCpu *j)
     j->n_keys = 0;
 }
 
+/* The present key, and JIT_STOP as it is. */
+static void use_key(Env *env, uint64_t key)
+{
+    uint64_t change = jit_key(env) ^ key;
+
+    if (change) {
+        __atomic_xor_fetch(&jit_cpu(env)->key, change, __ATOMIC_RELAXED);
+    }
+}
+
 void jit_set_key(Env *env)
 {
     JitCpu *j = jit_cpu(env);
@@ -121,7 +131,7 @@ void jit_set_key(Env *env)
 
     for (i = 0; i < JIT_TAGS; i++) {
         if (j->key_tags[i] == env->jump_tag) {
-            j->key = j->keys_of_tags[i];
+            use_key(env, j->keys_of_tags[i]);
             return;
         }
     }
@@ -130,7 +140,8 @@ void jit_set_key(Env *env)
     }
     i = j->n_keys++ % JIT_TAGS;
     j->key_tags[i] = env->jump_tag;
-    j->keys_of_tags[i] = j->key = (uint64_t)j->n_keys << 49;
+    j->keys_of_tags[i] = (uint64_t)j->n_keys << 49;
+    use_key(env, j->keys_of_tags[i]);
 }
 
 void jit_forget(Env *env)
