@@ -287,6 +287,7 @@ static void side_exit(Ctx *c)
     uint8_t *over = jcc_ahead(c, n->aux ^ 1);
 
     give_back(c, &c->turns);
+    c->replay.op = REPLAY_NONE; /* it may name what has been given back */
     t_go_rel(c, n->off + n->len + n->imm, false);
     e_rel32(over, c->e.p);
     c->in_r = true;
