@@ -447,6 +447,40 @@ static void test_own_code(void)
     g_assert_cmpuint(rdx, >, 4 * 1004);
 }
 
+/* --- ways out in the middle ------------------------------------------------- */
+
+/* To another page, with flags that registers without homes were compared for. */
+GUEST_CODE(turns_way_out, "64",
+    "mov $0x2f000, %esp\n mov $0x600000, %esi\n mov $1000, %ecx\n"
+    "mov $5, %r10d\n mov $0x12345, %r14d\n xor %ebx, %ebx\n"
+    "1: add (%rsi), %rax\n add $8, %rsi\n add $7, %r10\n"
+    "cmp %r14, %r10\n ja 8f\n sub $3, %r14\n"
+    "sub $1, %ecx\n jnz 1b\n mov $0x1111, %ebx\n" GUEST_EXIT
+    ".skip 4096\n 8: pushfq\n pop %rbx\n" GUEST_EXIT);
+
+static void test_way_out(void)
+{
+    for (unsigned first = 100; first < 12000; first += 397) {
+        uint64_t want[2] = { 0 };
+
+        for (unsigned k = 0; k < 3; k++) {
+            const uint64_t *gpr = guest_env(0)->s.gpr;
+
+            guest_reset();
+            GUEST_LOAD(CODE, turns_way_out);
+            /* The immediate of MOV R14D: how many turns there are. */
+            memcpy(guest_ram + CODE + 5 + 5 + 5 + 6 + 2, &first, 4);
+            guest_long(0, CODE, TABLES);
+            jit_options.threshold = k == 0 ? UINT32_MAX : k == 1 ? 0 : 20;
+            guest_run(1);
+            want[0] = k ? want[0] : gpr[R_RBX];
+            want[1] = k ? want[1] : gpr[R_RSI];
+            g_assert_cmphex(gpr[R_RBX], ==, want[0]);
+            g_assert_cmphex(gpr[R_RSI], ==, want[1]);
+        }
+    }
+}
+
 /* --- stopping ----------------------------------------------------------------- */
 
 /* A loop without end stops when it is told to, in the middle of its turns. */
@@ -488,6 +522,7 @@ int main(int argc, char **argv)
     if (jit_enabled) {
         g_test_add_func("/jit/turns/random", test_random);
         g_test_add_func("/jit/turns/own_code", test_own_code);
+        g_test_add_func("/jit/turns/way_out", test_way_out);
         g_test_add_func("/jit/turns/stop", test_stop);
     }
     status = g_test_run();
