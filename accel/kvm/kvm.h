@@ -118,6 +118,7 @@ typedef struct KvmCpu {
     int8_t ahead[N_HABITS];     /* negative: accesses until the next try */
     int8_t *habit;              /* of the last exit's access */
     uint64_t n_ahead;           /* instructions between accesses */
+    unsigned window_wait;       /* runs before kvm_go_to_window() is tried */
     uint64_t n_exits[N_EXIT_REASONS];
 } KvmCpu;
 
@@ -274,6 +275,10 @@ CpuRun kvm_rescue(KvmCpu *k);
 bool kvm_may_go_ahead(KvmCpu *k);
 /* Then, with the access ended: go on as long as more of them follow. */
 CpuRun kvm_go_ahead(KvmCpu *k);
+/* An interrupt waits: is it worth going on here until the guest lets it in? */
+bool kvm_may_go_to_window(KvmCpu *k);
+/* Then, with the last access ended. */
+CpuRun kvm_go_to_window(KvmCpu *k);
 /* One instruction, decoded by kvm_single() with PART_STEP read. */
 struct Insn;
 CpuRun kvm_execute_here(KvmCpu *k, const struct Insn *insn);

@@ -35,6 +35,7 @@ enum {
     AHEAD_MAX = 4096,           /* instructions executed after an access */
     AHEAD_GAP = 24,             /* of them in a row without another */
     AHEAD_WAIT = 16,            /* accesses before it is tried again */
+    WINDOW_MAX = 256,           /* instructions until interrupts are let in */
     PTE_PRESENT = 1, PF_USER = 1 << 2, PF_FETCH = 1 << 4,
 };
 #define PTE_RESERVED UINT64_C(0x000f000000000000)
@@ -463,6 +464,57 @@ CpuRun kvm_go_ahead(KvmCpu *k)
         }
         why = kvm_execute_here(k, insn);
         k->n_ahead++;
+    }
+    return why;
+}
+
+/* --- until interrupts are let in ------------------------------------------------------------ */
+
+/*
+ * An interrupt waits for IF.  A KVM that interprets looks for that now and
+ * then only (after 400 us here), and few kernels keep interrupts out for more
+ * than some instructions: those are executed here.
+ */
+
+bool kvm_may_go_to_window(KvmCpu *k)
+{
+    if (!kvm.software || kvm_apic_in_kernel() || k->debugging
+        || !kvm_single(k)) {
+        return false;
+    }
+    if (k->window_wait) {
+        k->window_wait--;
+        return false;
+    }
+    return true;
+}
+
+CpuRun kvm_go_to_window(KvmCpu *k)
+{
+    const uint32_t interrupts = CPU_PEND_APIC | CPU_PEND_EXTINT;
+    const struct kvm_vcpu_events *e = &k->events;
+    X86Cpu *cpu = k->cpu;
+    const X86State *s = cpu->state;
+    CpuRun why = CPU_RUN_EXIT;
+    const Insn *insn;
+    unsigned n = 0;
+
+    k->window_wait = AHEAD_WAIT;
+    if (!kvm_get(k, PART_STEP) || x86_cpl(s) == 3 || e->interrupt.injected
+        || e->nmi.injected || e->exception.injected || e->exception.pending) {
+        return why;
+    }
+    while (n < WINDOW_MAX && why == CPU_RUN_EXIT
+           && !(s->rflags & FL_IF && !s->interrupt_shadow)
+           && !(cpu_pending(cpu) & ~interrupts)
+           && tcg_single_decode(k->single, &insn) == SINGLE_DONE && insn
+           && (touches_step_only(insn->op) || insn->op == OP_HLT)) {
+        why = kvm_execute_here(k, insn);
+        n++;
+    }
+    k->n_ahead += n;
+    if (n && n < WINDOW_MAX) {
+        k->window_wait = 0;
     }
     return why;
 }

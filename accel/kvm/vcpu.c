@@ -254,6 +254,21 @@ static bool give_interrupt(KvmCpu *k, int vector)
     return kvm_do(k->fd, KVM_INTERRUPT, &irq) >= 0;
 }
 
+/* One that its priority holds back is let in by an access to the APIC, which
+ * comes here.  Its bit must not stay: what then sets it does not kick. */
+static bool has_interrupt(X86Cpu *cpu)
+{
+    if (cpu_has_interrupt(cpu)) {
+        return true;
+    }
+    cpu_clear_pending(cpu, CPU_PEND_APIC);
+    if (lapic_pending_vector(cpu->apic) < 0) {
+        return false;
+    }
+    cpu_interrupt(cpu, CPU_PEND_APIC);
+    return true;
+}
+
 /* The 8259's, or without KVM's local APIC any, as soon as KVM takes it. */
 static void inject_interrupt(KvmCpu *k)
 {
@@ -261,7 +276,7 @@ static void inject_interrupt(KvmCpu *k)
     struct kvm_run *run = k->run;
 
     run->request_interrupt_window = 0;
-    if (!cpu_has_interrupt(cpu)) {
+    if (!has_interrupt(cpu)) {
         return;
     }
     if (join_events(k) ? may_join(k) : run->ready_for_interrupt_injection) {
@@ -494,6 +509,11 @@ CpuRun kvm_cpu_run(X86Cpu *cpu)
         }
         if (!inject(k)) {
             return CPU_RUN_HALT;
+        }
+        if (k->run->request_interrupt_window && kvm_may_go_to_window(k)) {
+            why = finish_io(k);
+            why = why == CPU_RUN_EXIT ? kvm_go_to_window(k) : why;
+            continue;
         }
         if (k->dirty && !kvm_put(k, k->dirty)) {
             return kvm_stop_with(cpu, "its state is refused: %s", g_strerror(errno));

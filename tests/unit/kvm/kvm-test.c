@@ -105,6 +105,43 @@ GUEST_CODE(code_ticks_handler, "64",
            "movl $0, 0xb0(%rdi)\n"
            "iretq\n");
 
+/* To itself, kept out for ECX rounds of a loop: when is it let in? */
+GUEST_CODE(code_window, "64",
+           "lidt 0x6100\n"
+           "lgdt 0x6110\n"
+           "mov $0x7000, %rsp\n"
+           "mov $0xfee00000, %rdi\n"
+           "movl $0x1ff, 0xf0(%rdi)\n"
+           "movl $0, 0x80(%rdi)\n"
+           "mov %ecx, %esi\n"
+           "mov $20, %ebp\n"
+           "0: xor %r8d, %r8d\n"
+           "movl $0x40040, 0x300(%rdi)\n"
+           "mov %esi, %ecx\n"
+           "1: loop 1b\n"
+           "inc %r8\n"
+           "sti\n"
+           "nop\n"
+           "inc %r8\n"
+           "2: cli\n"                  /* late is better than never */
+           "sti\n"
+           "nop\n"
+           "mov $20, %eax\n"
+           "sub %ebp, %eax\n"
+           "cmp %r14d, %eax\n"
+           "jae 2b\n"
+           "cli\n"
+           "dec %ebp\n"
+           "jnz 0b\n"
+           "xor %eax, %eax\n"
+           GUEST_EXIT);
+
+GUEST_CODE(code_window_handler, "64",
+           "incq %r14\n"
+           "add %r8, %r15\n"
+           "movl $0, 0xb0(%rdi)\n"
+           "iretq\n");
+
 /* To user mode and back, four times.  The #PF handler is there for KVMs whose
  * SYSCALL needs finishing. */
 GUEST_CODE(code_user, "64",
@@ -355,6 +392,33 @@ static void test_ticks(void)
     g_assert_cmpuint(guest_cpu(0)->state->gpr[R_R14], >=, 40);
 }
 
+/* Once each, whoever executes what keeps them out; and at once, unless the
+ * host's interpreter is to see to it. */
+static void test_window(void)
+{
+    static const unsigned rounds[] = { 1, 20, 1000 };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(rounds); i++) {
+        const X86State *s;
+
+        guest_reset();
+        set_up_gate(0x40);
+        GUEST_LOAD(0x2000, code_window_handler);
+        guest_cpu(0)->state->gpr[R_RCX] = rounds[i];
+        start_long(code_window, code_window_end);
+        map_apic_page();
+        g_assert_cmphex(guest_run(1), ==, 0);
+        s = guest_cpu(0)->state;
+        g_assert_cmpuint(s->gpr[R_R14], ==, 20);
+        if (!kvm.software) {
+            g_assert_cmpuint(s->gpr[R_R15], ==, 20);
+        } else if (!kvm_apic_in_kernel() && rounds[i] < 100) {
+            /* Most of them: tries that failed put the next ones off. */
+            g_assert_cmpuint(s->gpr[R_R15], <, 30);
+        }
+    }
+}
+
 /* The same guest on the emulator, in a process of its own. */
 static void test_as_emulator(gconstpointer opaque)
 {
@@ -430,6 +494,7 @@ int main(int argc, char **argv)
     g_test_add_func("/kvm/accesses", test_accesses);
     g_test_add_func("/kvm/second-cpu", test_second_cpu);
     g_test_add_func("/kvm/ticks", test_ticks);
+    g_test_add_func("/kvm/window", test_window);
     g_test_add_func("/kvm/user", test_user);
     for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
         g_autofree char *path = g_strdup_printf("/kvm/as-emulator/%s",
