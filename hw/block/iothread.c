@@ -12,6 +12,9 @@
  */
 #include "hw/block/iothread.h"
 
+#include <errno.h>
+
+#include "base/opts.h"
 #include "block/block.h"
 #include "core/user-object.h"
 
@@ -33,7 +36,15 @@ Loop *iothread_loop(Object *iothread)
 
 static bool iothread_complete(Object *obj, GError **err)
 {
-    iothread_of(obj)->loop = loop_new_thread("iothread");
+    IoThread *s = iothread_of(obj);
+
+    s->loop = loop_new_thread("iothread");
+    if (!s->loop || !block_ctx(s->loop)) {
+        g_set_error(err, OPT_ERROR, OPT_ERROR_INVALID,
+                    "iothread '%s' cannot be had: %s (its limit is 'ulimit -n' "
+                    "or 'ulimit -u')", obj->id, g_strerror(errno));
+        return false;
+    }
     return true;
 }
 

@@ -44,8 +44,11 @@ enum { BLOCK_ERROR_FAILED, BLOCK_ERROR_LOCKED, BLOCK_ERROR_FORMAT };
 
 /* --- contexts: where completions arrive ------------------------------------------- */
 
+/* First of all: the main loop's context. */
+bool block_init(GError **err);
 /* The context of `loop`, made at first use and freed by block_ctx_free(),
- * which the owner of an iothread calls before it frees the loop. */
+ * which the owner of an iothread calls before it frees the loop.  NULL with
+ * errno when it cannot be made: the owner of an iothread has looked. */
 BlockCtx *block_ctx(Loop *loop);
 void block_ctx_free(Loop *loop);
 Loop *block_ctx_loop(const BlockCtx *ctx);

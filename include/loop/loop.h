@@ -19,7 +19,8 @@ typedef struct Loop Loop;
 /* The process's main loop; made at first use. */
 Loop *loop_main(void);
 
-/* A loop with a thread named `name` (at most 15 characters), running. */
+/* A loop with a thread named `name` (at most 15 characters), running; NULL
+ * with errno when the host has no descriptors or threads left. */
 Loop *loop_new_thread(const char *name);
 /* Stop the thread, join it, free the loop.  Not from its own thread. */
 void loop_free(Loop *loop);

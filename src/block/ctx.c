@@ -20,6 +20,7 @@
 
 #include "base/bits.h"
 #include "base/qsbr.h"
+#include "block/driver.h"
 
 enum { MAX_AT_ONCE = 256 };
 
@@ -53,9 +54,17 @@ static GPtrArray *all;          /* of BlockCtx * */
 
 /* --- the list ---------------------------------------------------------------------- */
 
-static void push(BlockCtx *ctx, Ready r)
+static void signal_fd(BlockCtx *ctx)
 {
     uint64_t one = 1;
+
+    if (write(ctx->fd, &one, sizeof(one)) < 0) {
+        /* The counter is full: it is readable anyway. */
+    }
+}
+
+static void push(BlockCtx *ctx, Ready r)
+{
     bool signal;
 
     g_mutex_lock(&ctx->lock);
@@ -63,8 +72,8 @@ static void push(BlockCtx *ctx, Ready r)
     signal = !ctx->signalled && emptying != ctx;
     ctx->signalled |= signal;
     g_mutex_unlock(&ctx->lock);
-    if (signal && write(ctx->fd, &one, sizeof(one)) < 0) {
-        g_error("eventfd: %s", g_strerror(errno));
+    if (signal) {
+        signal_fd(ctx);
     }
 }
 
@@ -101,8 +110,8 @@ static void unsignal(BlockCtx *ctx)
 
     g_mutex_lock(&ctx->lock);
     ctx->signalled = false;
-    if (read(ctx->fd, &n, sizeof(n)) < 0 && errno != EAGAIN) {
-        g_error("eventfd: %s", g_strerror(errno));
+    if (read(ctx->fd, &n, sizeof(n)) < 0) {
+        /* Nobody has signalled. */
     }
     g_mutex_unlock(&ctx->lock);
 }
@@ -117,15 +126,14 @@ static __attribute__((noinline)) BlockCtx *set_emptying(BlockCtx *ctx)
 
 static void signal_rest(BlockCtx *ctx)
 {
-    uint64_t one = 1;
     bool signal;
 
     g_mutex_lock(&ctx->lock);
     signal = ctx->first < ctx->ready->len && !ctx->signalled;
     ctx->signalled |= signal;
     g_mutex_unlock(&ctx->lock);
-    if (signal && write(ctx->fd, &one, sizeof(one)) < 0) {
-        g_error("eventfd: %s", g_strerror(errno));
+    if (signal) {
+        signal_fd(ctx);
     }
 }
 
@@ -301,6 +309,28 @@ static BlockCtx *find_ctx(Loop *loop)
     return NULL;
 }
 
+/* NULL with errno. */
+static BlockCtx *new_ctx(Loop *loop)
+{
+    int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    BlockCtx *ctx;
+
+    if (fd < 0) {
+        return NULL;
+    }
+    ctx = g_new0(BlockCtx, 1);
+    ctx->loop = loop;
+    ctx->fd = fd;
+    g_mutex_init(&ctx->lock);
+    ctx->ready = g_array_new(FALSE, FALSE, sizeof(Ready));
+    ctx->source = loop_watch(loop, ctx->fd, G_IO_IN, on_fd, ctx);
+    if (!all) {
+        all = g_ptr_array_new();
+    }
+    g_ptr_array_add(all, ctx);
+    return ctx;
+}
+
 BlockCtx *block_ctx(Loop *loop)
 {
     BlockCtx *ctx;
@@ -308,22 +338,16 @@ BlockCtx *block_ctx(Loop *loop)
     g_mutex_lock(&all_lock);
     ctx = find_ctx(loop);
     if (!ctx) {
-        ctx = g_new0(BlockCtx, 1);
-        ctx->loop = loop;
-        ctx->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-        if (ctx->fd < 0) {
-            g_error("eventfd: %s", g_strerror(errno));
-        }
-        g_mutex_init(&ctx->lock);
-        ctx->ready = g_array_new(FALSE, FALSE, sizeof(Ready));
-        ctx->source = loop_watch(loop, ctx->fd, G_IO_IN, on_fd, ctx);
-        if (!all) {
-            all = g_ptr_array_new();
-        }
-        g_ptr_array_add(all, ctx);
+        ctx = new_ctx(loop);
     }
     g_mutex_unlock(&all_lock);
     return ctx;
+}
+
+bool block_init(GError **err)
+{
+    return block_ctx(loop_main())
+           || block_fail_errno(err, errno, "disks cannot be had");
 }
 
 void block_ctx_free(Loop *loop)

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "block/block.h"
 #include "chardev/chardev.h"
 #include "loop/loop.h"
 #include "qmp/hmp.h"
@@ -21,7 +22,8 @@ static bool bring_up(Options *o, GError **err)
     bool ok;
 
     machine_lock();
-    ok = backends_setup(o, err)
+    ok = block_init(err)
+        && backends_setup(o, err)
         && objects_setup(o, err)
         && drives_setup(o, err)
         && (m = machine_setup(o, err))

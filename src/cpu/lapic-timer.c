@@ -11,6 +11,11 @@
  */
 #include "lapic-private.h"
 
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+
 /* A guest that asks for less gets this: the timer thread must not starve the
  * others.  Linux never programs less than a microsecond. */
 #define MIN_PERIOD_NS 1000
@@ -225,6 +230,11 @@ void lapic_timer_init(Lapic *a)
 {
     if (!timer_loop) {
         timer_loop = loop_new_thread("apic-timers");
+    }
+    if (!timer_loop) {          /* the machine is being made: none runs */
+        report_error("the local APICs' timers get no thread: %s",
+                     g_strerror(errno));
+        exit(EXIT_FAILURE);
     }
     g_mutex_init(&a->timer_mutex);
     timer_init(&a->timer, timer_loop, CLK_VIRTUAL, fired, a);

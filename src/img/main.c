@@ -158,10 +158,15 @@ bool img_add_options(Opt *dict, const char *list)
 
 int main(int argc, char **argv)
 {
+    g_autoptr(GError) err = NULL;
     int status = -1;
 
     setlocale(LC_CTYPE, "");
     log_set_program(argv[0]);
+    if (!block_init(&err)) {
+        img_error("%s", err->message);
+        return 1;
+    }
     if (argc < 2) {
         return img_usage("Not enough arguments");
     }

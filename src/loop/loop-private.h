@@ -47,7 +47,8 @@ struct Loop {
 /* Call fn for each loop there is. */
 void loop_foreach(void (*fn)(Loop *loop));
 
-void loop_timers_init(Loop *loop);
+/* False with errno: no descriptor is left. */
+bool loop_timers_init(Loop *loop);
 void loop_timers_free(Loop *loop);
 /* A clock jumped, stopped or started: when is the next timer due? */
 void loop_timers_rearm(Loop *loop);

@@ -14,10 +14,12 @@
  */
 #include "loop-private.h"
 
+#include "base/log.h"
 #include "base/qsbr.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -194,18 +196,26 @@ void loop_unwatch(GSource *source)
 
 /* --- loops --------------------------------------------------------------- */
 
+/* Takes `context` over; NULL with errno. */
 static Loop *loop_make(GMainContext *context)
 {
     Loop *loop = g_new0(Loop, 1);
 
     loop->context = context;
+    loop->call_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (loop->call_fd < 0 || !loop_timers_init(loop)) {
+        int error = errno;
+
+        if (loop->call_fd >= 0) {
+            close(loop->call_fd);
+        }
+        g_main_context_unref(context);
+        g_free(loop);
+        errno = error;
+        return NULL;
+    }
     pthread_mutex_init(&loop->call_lock, NULL);
     loop->calls_tail = &loop->calls;
-    loop->call_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (loop->call_fd < 0) {
-        g_error("no eventfd: %s", g_strerror(errno));
-    }
-    loop_timers_init(loop);
     loop->call_source = loop_watch(loop, loop->call_fd, G_IO_IN, calls_ready,
                                    loop);
     g_main_context_set_poll_func(context, poll_unlocked);
@@ -217,9 +227,25 @@ static Loop *loop_make(GMainContext *context)
     return loop;
 }
 
+/* GLib ends the process when its context gets no descriptor: ask first. */
+static bool context_can_be_had(void)
+{
+    int fd = eventfd(0, EFD_CLOEXEC);
+
+    return fd >= 0 && close(fd) == 0;
+}
+
+/* At the process's start: nothing is lost yet. */
 static void make_main(void)
 {
-    main_loop = loop_make(g_main_context_ref(g_main_context_default()));
+    if (context_can_be_had()) {
+        main_loop = loop_make(
+            g_main_context_ref(g_main_context_default()));
+    }
+    if (!main_loop) {
+        report_error("the main loop cannot be had: %s", g_strerror(errno));
+        exit(EXIT_FAILURE);
+    }
 }
 
 Loop *loop_main(void)
@@ -263,14 +289,6 @@ static gpointer thread_main(gpointer opaque)
     return NULL;
 }
 
-Loop *loop_new_thread(const char *name)
-{
-    Loop *loop = loop_make(g_main_context_new());
-
-    loop->thread = g_thread_new(name, thread_main, loop);
-    return loop;
-}
-
 static void unlist(Loop *loop)
 {
     pthread_mutex_lock(&list_lock);
@@ -283,12 +301,8 @@ static void unlist(Loop *loop)
     pthread_mutex_unlock(&list_lock);
 }
 
-void loop_free(Loop *loop)
+static void free_loop(Loop *loop)
 {
-    assert(loop->thread && !loop_is_current(loop));
-    __atomic_store_n(&loop->quit, 1, __ATOMIC_RELEASE);
-    wake(loop);
-    g_thread_join(loop->thread);
     unlist(loop);
     loop_timers_free(loop);
     g_source_destroy(loop->call_source);
@@ -297,6 +311,32 @@ void loop_free(Loop *loop)
     pthread_mutex_destroy(&loop->call_lock);
     g_main_context_unref(loop->context);
     g_free(loop);
+}
+
+Loop *loop_new_thread(const char *name)
+{
+    Loop *loop = context_can_be_had() ? loop_make(g_main_context_new())
+                                      : NULL;
+
+    if (!loop) {
+        return NULL;
+    }
+    loop->thread = g_thread_try_new(name, thread_main, loop, NULL);
+    if (!loop->thread) {
+        free_loop(loop);
+        errno = EAGAIN;
+        return NULL;
+    }
+    return loop;
+}
+
+void loop_free(Loop *loop)
+{
+    assert(loop->thread && !loop_is_current(loop));
+    __atomic_store_n(&loop->quit, 1, __ATOMIC_RELEASE);
+    wake(loop);
+    g_thread_join(loop->thread);
+    free_loop(loop);
 }
 
 void loop_main_run(void)

@@ -210,22 +210,23 @@ static GSourceFuncs timer_source_funcs = {
     .check = source_ready, .dispatch = source_dispatch,
 };
 
-void loop_timers_init(Loop *loop)
+bool loop_timers_init(Loop *loop)
 {
     LoopTimers *lt = &loop->timers;
     TimerSource *ts;
 
-    pthread_mutex_init(&lt->lock, NULL);
-    lt->armed_ns = INT64_MAX;
     lt->fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     if (lt->fd < 0) {
-        g_error("no timerfd: %s", g_strerror(errno));
+        return false;
     }
+    pthread_mutex_init(&lt->lock, NULL);
+    lt->armed_ns = INT64_MAX;
     lt->source = g_source_new(&timer_source_funcs, sizeof(TimerSource));
     ts = (TimerSource *)lt->source;
     ts->loop = loop;
     ts->tag = g_source_add_unix_fd(lt->source, lt->fd, G_IO_IN);
     g_source_attach(lt->source, loop->context);
+    return true;
 }
 
 void loop_timers_free(Loop *loop)

@@ -8,6 +8,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 """
 import os
 import re
+import resource
 import struct
 import subprocess
 import sys
@@ -266,11 +267,48 @@ def check_images(rhea, rhea_img, work, number):
     return failed, number
 
 
-def run(rhea, line):
+def check_descriptors(rhea, work, number):
+    """However few there are: one line that says what did not get one."""
+    line = []
+    for i in range(10):
+        image = os.path.join(work, f"few{i}.img")
+        with open(image, "wb") as f:
+            f.truncate(1 << 20)
+        line += [f"-object iothread,id=io{i} -drive if=none,format=raw,"
+                 f"id=d{i},file={image} -device virtio-blk-pci,drive=d{i},"
+                 f"iothread=io{i},num-queues=4"]
+    wrong, seen = 0, set()
+    for limit in (5, 7, 8, 20, 40, 50, 60, 70, 80):
+        done = run(rhea, " ".join(line), limit)
+        told = done.stderr.splitlines()
+        what = re.search(r"main loop|disks|iothread '|could not open|APICs|"
+                         r"eventfd for queue", done.stderr)
+        ok = (done.returncode == 1 and len(told) == 1 and what
+              and "Too many open files" in told[0])
+        number += 1
+        print(f"{'ok' if ok else 'not ok'} {number} - {limit} descriptors",
+              flush=True)
+        if not ok:
+            wrong = 1
+            print(f"# status {done.returncode}: {told}")
+        seen.add(what and what.group())
+    number += 1
+    ok = {"iothread '", "eventfd for queue"} <= seen
+    print(f"{'ok' if ok else 'not ok'} {number} - devices were named")
+    return wrong or not ok, number
+
+
+def run(rhea, line, descriptors=None):
+    def limit():
+        if descriptors:
+            resource.setrlimit(resource.RLIMIT_NOFILE,
+                               (descriptors, descriptors))
+
     return subprocess.run([rhea, "-display", "none", "-accel", "tcg", "-S",
                            "-monitor", "none"] + line.split(),
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True, timeout=300)
+                          stderr=subprocess.PIPE, text=True, timeout=300,
+                          preexec_fn=limit)
 
 
 def main():
@@ -302,8 +340,9 @@ def main():
                 for text in told:
                     print(f"# {text}")
         wrong, number = check_images(rhea, rhea_img, work, len(MISTAKES))
+        few, number = check_descriptors(rhea, work, number)
     print(f"1..{number}")
-    return failed or wrong
+    return failed or wrong or few
 
 
 sys.exit(main())
