@@ -153,6 +153,25 @@ static void on_kick_fd(int fd, GIOCondition events, void *opaque)
     }
 }
 
+static bool poll_ready(void *opaque)
+{
+    return vq_has_work(opaque);
+}
+
+static void poll_run(void *opaque)
+{
+    run_queue(opaque);
+}
+
+static void poll_want_kicks(void *opaque, bool on)
+{
+    vq_polled(opaque, !on);
+}
+
+static const LoopPollOps poll_ops = {
+    .ready = poll_ready, .run = poll_run, .want_kicks = poll_want_kicks,
+};
+
 /* From here on the queue is kicked by its eventfd only, if there is one. */
 int virtio_kick_fd(void *opaque)
 {
@@ -512,10 +531,20 @@ static void stop_watching(void *opaque)
     Virtio *v = opaque;
 
     for (unsigned i = 0; i < v->n_queues; i++) {
+        loop_remove_poller(g_steal_pointer(&v->vqs[i]->poller));
         loop_unwatch(g_steal_pointer(&v->vqs[i]->watch));
         if (v->vqs[i]->kick_fd >= 0) {
             close(v->vqs[i]->kick_fd);
         }
+    }
+}
+
+static void start_polling(void *opaque)
+{
+    Virtio *v = opaque;
+
+    for (unsigned i = 0; i < v->n_queues; i++) {
+        v->vqs[i]->poller = loop_add_poller(v->loop, &poll_ops, v->vqs[i]);
     }
 }
 
@@ -531,6 +560,9 @@ static bool make_kick_fds(Virtio *v, GError **err)
             v->ops->unrealize(v);
             return false;
         }
+    }
+    if (v->loop != loop_main()) {
+        virtio_in_loop(v, start_polling, v);
     }
     return true;
 }

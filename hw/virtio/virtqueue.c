@@ -319,6 +319,30 @@ bool vq_is_empty(VirtQueue *vq)
     return !vq_is_ready(vq) || vq->v->ring->is_empty(vq);
 }
 
+/* Would a kick be served now, without mapping anything? */
+static bool is_served(VirtQueue *vq)
+{
+    Virtio *v = vq->v;
+
+    return v->started && !v->paused && !v->broken
+           && __atomic_load_n(&vq->enabled, __ATOMIC_ACQUIRE)
+           && vq->map_generation == __atomic_load_n(&map_generation,
+                                                    __ATOMIC_ACQUIRE)
+           && (!v->bus->may_dma || v->bus->may_dma(v));
+}
+
+bool vq_has_work(VirtQueue *vq)
+{
+    return is_served(vq) && !vq->v->ring->is_empty(vq);
+}
+
+void vq_polled(VirtQueue *vq, bool on)
+{
+    if (is_served(vq)) {
+        vq_want_kicks(vq, !on);
+    }
+}
+
 bool vq_want_kicks(VirtQueue *vq, bool on)
 {
     if (!vq_is_ready(vq)) {

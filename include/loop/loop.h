@@ -56,6 +56,24 @@ GSource *loop_watch(Loop *loop, int fd, GIOCondition events, LoopFdFn *fn,
 void loop_unwatch(GSource *source);
 
 /*
+ * What a loop that polls looks at before it sleeps (an iothread's, when
+ * loop_set_polling() gave it time).  All in the loop's thread; ready() is asked
+ * often and changes nothing.
+ */
+typedef struct LoopPollOps {
+    bool (*ready)(void *opaque);
+    void (*run)(void *opaque);              /* it was */
+    /* Off while it is being looked at: who brings work need not wake us. */
+    void (*want_kicks)(void *opaque, bool on);
+} LoopPollOps;
+GSource *loop_add_poller(Loop *loop, const LoopPollOps *ops, void *opaque);
+void loop_remove_poller(GSource *source);
+/* Spin for up to max_ns, 0: never.  `grow` 0: twice as long each time;
+ * `shrink` 0: at once to nothing. */
+void loop_set_polling(Loop *loop, int64_t max_ns, int64_t grow,
+                      int64_t shrink);
+
+/*
  * The machine lock: device state, the object tree, the memory map and the
  * lines.  Not recursive.  vCPU threads take it for a device callback; the
  * main loop holds it while it dispatches.

@@ -27,6 +27,12 @@ typedef struct LoopTimers {
     GSource *source;            /* (C) */
 } LoopTimers;
 
+typedef struct LoopPolling {    /* in the loop's thread */
+    GPtrArray *sources;
+    int64_t max_ns, grow, shrink;
+    int64_t now_ns;             /* how long it spins */
+} LoopPolling;
+
 typedef struct LoopCall LoopCall;
 
 struct Loop {
@@ -41,6 +47,8 @@ struct Loop {
     int call_fd;                /* (C) eventfd: calls or quit to look at */
     GSource *call_source;       /* (C) */
 
+    LoopPolling polling;
+
     Loop *next;                 /* list of all, under its lock */
 };
 
@@ -52,6 +60,12 @@ bool loop_timers_init(Loop *loop);
 void loop_timers_free(Loop *loop);
 /* A clock jumped, stopped or started: when is the next timer due? */
 void loop_timers_rearm(Loop *loop);
+
+/* Before the loop sleeps: is there anything, maybe after a while? */
+bool loop_poll(Loop *loop, GPollFD *fds, unsigned n_fds, int timeout_ms);
+/* It had to wait so long. */
+void loop_polling_adapt(Loop *loop, int64_t waited_ns);
+void loop_polling_free(Loop *loop);
 
 /*
  * The CLOCK_MONOTONIC time at which `clk` shows `ns`; INT64_MAX when it does

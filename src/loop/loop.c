@@ -48,8 +48,13 @@ void loop_foreach(void (*fn)(Loop *loop))
 static gint poll_unlocked(GPollFD *fds, guint n_fds, gint timeout_ms)
 {
     bool relock = machine_lock_held();
+    bool polls = timeout_ms && current && current->polling.max_ns;
+    int64_t start_ns = polls ? clock_ns(CLK_HOST) : 0;
     int n, saved_errno;
 
+    if (polls && loop_poll(current, fds, n_fds, timeout_ms)) {
+        timeout_ms = 0;
+    }
     if (relock) {
         machine_unlock();
     }
@@ -59,6 +64,9 @@ static gint poll_unlocked(GPollFD *fds, guint n_fds, gint timeout_ms)
     qsbr_online();
     if (relock) {
         machine_lock();
+    }
+    if (polls) {
+        loop_polling_adapt(current, clock_ns(CLK_HOST) - start_ns);
     }
     if (current) {              /* sees what loop_watch() wrote elsewhere */
         pthread_mutex_lock(&current->call_lock);
@@ -305,6 +313,7 @@ static void free_loop(Loop *loop)
 {
     unlist(loop);
     loop_timers_free(loop);
+    loop_polling_free(loop);
     g_source_destroy(loop->call_source);
     g_source_unref(loop->call_source);
     close(loop->call_fd);

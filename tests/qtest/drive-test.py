@@ -74,6 +74,8 @@ MISTAKES = [
     ("-object iothread", r"parameter 'id' is missing"),
     ("-object iothread,id=a -object iothread,id=a", r"duplicate id 'a'"),
     ("-object iothread,id=a,speed=3", r"'speed'"),
+    ("-object iothread,id=a,poll-max-ns=-1", r"'poll-max-ns' cannot be -1"),
+    ("-object iothread,id=a,poll-grow=-2", r"'poll-grow' cannot be -2"),
     ("-drive media=disk", r"drive 'ide0-hd0' is empty, and a disk needs an "
                           r"image"),
     ("-drive file={d},format=raw,readonly=on", r"is read-only, and the device "

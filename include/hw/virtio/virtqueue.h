@@ -84,6 +84,7 @@ struct VirtQueue {
 
     int kick_fd;                /* (A) eventfd, or -1: kicks call */
     GSource *watch;
+    GSource *poller;            /* of an iothread's loop */
 };
 
 /* The next element, at the start of `size` zeroed bytes; NULL when there is
@@ -102,6 +103,10 @@ void vq_unpop(VqElem *e);
 void vq_notify(VirtQueue *vq);
 /* Have the guest kick for each buffer, or not; true when there are some. */
 bool vq_want_kicks(VirtQueue *vq, bool on);
+/* For a loop that polls.  Is there an element that run_queue() would take? */
+bool vq_has_work(VirtQueue *vq);
+/* It is being looked at, or not any more: kicks are needed then. */
+void vq_polled(VirtQueue *vq, bool on);
 bool vq_is_empty(VirtQueue *vq);
 /* Could it be used at all: enabled, mapped, not broken? */
 bool vq_is_ready(VirtQueue *vq);

@@ -169,6 +169,78 @@ static void test_thread(void)
     close(fds[1]);
 }
 
+/* --- polling ------------------------------------------------------------- */
+
+typedef struct Polled {
+    Loop *loop;
+    GSource *source;
+    int work, done, kicks;      /* (A) */
+} Polled;
+
+static bool polled_ready(void *opaque)
+{
+    return __atomic_load_n(&((Polled *)opaque)->work, __ATOMIC_ACQUIRE);
+}
+
+static void polled_run(void *opaque)
+{
+    Polled *p = opaque;
+
+    if (__atomic_exchange_n(&p->work, 0, __ATOMIC_ACQ_REL)) {
+        __atomic_add_fetch(&p->done, 1, __ATOMIC_RELEASE);
+    }
+}
+
+static void polled_want_kicks(void *opaque, bool on)
+{
+    __atomic_store_n(&((Polled *)opaque)->kicks, on, __ATOMIC_RELEASE);
+}
+
+static const LoopPollOps polled_ops = {
+    .ready = polled_ready, .run = polled_run,
+    .want_kicks = polled_want_kicks,
+};
+
+static void polled_start(void *opaque)
+{
+    Polled *p = opaque;
+
+    p->source = loop_add_poller(p->loop, &polled_ops, p);
+    loop_set_polling(p->loop, NS_PER_SEC, 10, 0);
+    polled_want_kicks(p, true);
+}
+
+static void polled_stop(void *opaque)
+{
+    loop_remove_poller(((Polled *)opaque)->source);
+}
+
+static void nothing(void *opaque)
+{
+}
+
+/* A loop that had to wait for less than max_ns spins longer and longer, until
+ * it notices what nobody tells it. */
+static void test_polling(void)
+{
+    Polled p = { .loop = loop_new_thread("poller") };
+    int64_t end_us = g_get_monotonic_time() + 60 * G_USEC_PER_SEC;
+
+    loop_call(p.loop, polled_start, &p);
+    while (!__atomic_load_n(&p.done, __ATOMIC_ACQUIRE)) {
+        g_assert_cmpint(g_get_monotonic_time(), <, end_us);
+        g_usleep(1000);
+        if (__atomic_load_n(&p.kicks, __ATOMIC_ACQUIRE)) {
+            loop_call(p.loop, nothing, NULL);       /* asleep, or about to */
+        } else {
+            __atomic_store_n(&p.work, 1, __ATOMIC_RELEASE);
+        }
+    }
+    loop_call(p.loop, polled_stop, &p);
+    loop_free(p.loop);
+    g_assert_true(p.kicks);                         /* as before the spin */
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -177,5 +249,6 @@ int main(int argc, char **argv)
     g_test_add_func("/loop/lock-released", test_lock_released);
     g_test_add_func("/loop/watch", test_watch);
     g_test_add_func("/loop/thread", test_thread);
+    g_test_add_func("/loop/polling", test_polling);
     return g_test_run();
 }
