@@ -29,12 +29,12 @@ def grub_folder():
     return os.path.join(package("grub-pc-bin"), "usr/lib/grub/i386-pc")
 
 
-def grub_core(prefix, kind="i386-pc"):
+def grub_core(prefix, kind="i386-pc", modules=()):
     """core.img, as grub-install makes it."""
     with tempfile.NamedTemporaryFile() as out:
         subprocess.run([tool("grub-mkimage"), "-O", kind, "-d",
                         grub_folder(), "-o", out.name, "-p", prefix]
-                       + MODULES, check=True)
+                       + MODULES + list(modules), check=True)
         return open(out.name, "rb").read()
 
 
@@ -53,10 +53,11 @@ def mbr(n_sectors):
     return bytes(sector)
 
 
-def make_disk(path, tree, size_mib, grub_cfg):
-    """An image of `size_mib` whose partition holds the folder `tree`."""
+def make_disk(path, tree, size_mib, grub_cfg, modules=()):
+    """An image of `size_mib` whose partition holds the folder `tree`; GRUB has
+    these modules besides."""
     folder = os.path.join(tree, "boot/grub")
-    core = grub_core("(hd0,msdos1)/boot/grub")
+    core = grub_core("(hd0,msdos1)/boot/grub", modules=modules)
     assert len(core) < (PARTITION_LBA - 1) * SECTOR
     os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, "grub.cfg"), "w") as f:
