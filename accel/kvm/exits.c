@@ -10,12 +10,14 @@
 #include "kvm.h"
 
 #include "base/log.h"
+#include "base/trace.h"
 
 #define LAPIC_PAGE UINT64_C(0xfff)
 #define HYPERCALL_NONE ((uint64_t)-1000)        /* -KVM_ENOSYS */
 
 /* Newer than the oldest headers that we are built with. */
 enum { EXIT_MEMORY_FAULT = 39 };
+enum { SHUTDOWNS_DOUBTED = 2 };        /* in a row: see exit_shutdown() */
 #ifndef KVM_EXIT_NOTIFY
 enum { KVM_EXIT_NOTIFY = 37 };
 #endif
@@ -235,12 +237,42 @@ static CpuRun exit_hlt(KvmCpu *k)
     return CPU_RUN_HALT;
 }
 
+/*
+ * A software KVM delivers events itself, and where that fails it speaks of a
+ * triple fault: also when the host's kernel only had a page of the guest's away
+ * for a moment, as was seen of idle processors.  A real one comes again.
+ */
+static CpuRun exit_shutdown(KvmCpu *k)
+{
+    struct kvm_vcpu_events *e = &k->events;
+
+    if (!kvm.software || ++k->n_shutdowns > SHUTDOWNS_DOUBTED
+        || !kvm_get(k, PART_STEP)) {
+        return CPU_RUN_TRIPLE_FAULT;
+    }
+    trace("kvm-shutdown", "cpu %u rip 0x%" PRIx64 " exception %u/%u interrupt "
+          "%u/%u given %d", k->cpu->index, k->cpu->state->rip,
+          e->exception.injected, e->exception.nr, e->interrupt.injected,
+          e->interrupt.nr, k->given_vector);
+    if (k->given_vector >= 0 && !e->interrupt.injected
+        && !e->exception.injected) {
+        e->interrupt.injected = 1;
+        e->interrupt.nr = k->given_vector;
+        e->interrupt.soft = 0;
+    }
+    k->dirty |= PART_STEP;
+    return CPU_RUN_EXIT;
+}
+
 CpuRun kvm_handle_exit(KvmCpu *k)
 {
     const struct kvm_run *run = k->run;
     X86Cpu *cpu = k->cpu;
     unsigned reason = run->exit_reason;
 
+    if (reason != KVM_EXIT_SHUTDOWN) {
+        k->n_shutdowns = 0;
+    }
     k->n_exits[MIN(reason, N_EXIT_REASONS - 1)]++;
     switch (reason) {
     case KVM_EXIT_IO:
@@ -259,7 +291,7 @@ CpuRun kvm_handle_exit(KvmCpu *k)
     case KVM_EXIT_HLT:
         return exit_hlt(k);
     case KVM_EXIT_SHUTDOWN:
-        return CPU_RUN_TRIPLE_FAULT;
+        return exit_shutdown(k);
     case KVM_EXIT_INTERNAL_ERROR:
         return internal_error(k);
     case KVM_EXIT_IOAPIC_EOI:

@@ -82,7 +82,8 @@ typedef struct KvmStrings {
     StringSite site[CPU_N_BREAKS];
     StringSite seen[16];        /* by RIP: these may become sites */
     bool changed;               /* KVM must be told of the breakpoints */
-    uint64_t n_run;
+    uint64_t n_run, n_run_before;
+    unsigned n_idle;            /* looks since the last stop */
 } KvmStrings;
 
 typedef struct KvmCpu {
@@ -108,6 +109,8 @@ typedef struct KvmCpu {
     GHashTable *sites;          /* RescueSite by RIP */
     uint64_t n_rescues;
     uint64_t n_syscalls;        /* that KVM did by half */
+    int given_vector;           /* that went into this run; -1: none */
+    unsigned n_shutdowns;       /* in a row */
     unsigned n_stuck;           /* rescues in a row that ended where they began */
     uint64_t last_good_rip;
     CpuDebug debug;             /* what a debugger wants */

@@ -23,6 +23,7 @@ enum {
     SEEN_OFTEN = 2,
     JUDGED_AFTER = 64,          /* stops, then the rounds of each must average */
     WORTH_ROUNDS = 48,
+    IDLE_LOOKS = 16,            /* without a stop in between */
     DR7_ENABLED = 0xff,
 };
 
@@ -75,6 +76,22 @@ static void drop_site(KvmCpu *k, unsigned i)
     all->changed = true;
 }
 
+/* Breakpoints cost each instruction a little: away with them while nothing
+ * stops.  What is seen again comes back at once. */
+static void rest(KvmStrings *all)
+{
+    all->n_idle = all->n_run == all->n_run_before ? all->n_idle + 1 : 0;
+    all->n_run_before = all->n_run;
+    if (all->n_idle < IDLE_LOOKS || !all->debug.n_breaks) {
+        return;
+    }
+    for (unsigned i = 0; i < all->debug.n_breaks; i++) {
+        candidate(all, all->site[i].rip)->n = SEEN_OFTEN - 1;
+    }
+    all->debug.n_breaks = 0;
+    all->changed = true;
+}
+
 void kvm_strings_look(KvmCpu *k)
 {
     KvmStrings *all = &k->strings;
@@ -92,6 +109,7 @@ void kvm_strings_look(KvmCpu *k)
         all->changed = true;
         return;
     }
+    rest(all);
     if (s->gpr[R_RCX] < LONG_ROUNDS
         || !cpu_debug_read(k->cpu, s->rip, code, sizeof(code))
         || !is_string(code)) {

@@ -244,6 +244,7 @@ static bool give_interrupt(KvmCpu *k, int vector)
 {
     struct kvm_interrupt irq = { .irq = vector };
 
+    k->given_vector = vector;
     if (join_events(k)) {
         k->events.interrupt.injected = 1;
         k->events.interrupt.nr = vector;
@@ -504,6 +505,9 @@ CpuRun kvm_cpu_run(X86Cpu *cpu)
         int result;
 
         __atomic_store_n(&k->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+        if (!k->n_shutdowns) {
+            k->given_vector = -1;
+        }
         if (cpu_pending(cpu) & (CPU_PEND_EXIT | CPU_PEND_WORK)) {
             return finish_io(k);
         }

@@ -12,10 +12,16 @@ static unsigned long bad_request;
 static int bad_errno;
 static int n_bad;               /* how often still */
 
+enum { SHUT_DOWN = -1 };        /* no error: a run that ends in a triple fault */
+
 static int bad_ioctl(int fd, unsigned long request, void *arg)
 {
     if (request == bad_request && n_bad > 0) {
         n_bad--;
+        if (bad_errno == SHUT_DOWN) {
+            kvm_cpu(guest_cpu(0))->run->exit_reason = KVM_EXIT_SHUTDOWN;
+            return 0;
+        }
         errno = bad_errno;
         return -1;
     }
@@ -41,6 +47,19 @@ static void test_transient_failures(void)
     fail_next(KVM_SET_MSRS, EAGAIN, 3);
     run_mmio();
     g_assert_cmpint(n_bad, ==, 0);
+}
+
+/* Those of software KVMs are believed when they come again. */
+static void test_false_triple_faults(void)
+{
+    if (!kvm.software) {
+        g_test_skip("this KVM leaves events to the processor");
+        return;
+    }
+    fail_next(KVM_RUN, SHUT_DOWN, 2);
+    run_mmio();
+    g_assert_cmpint(n_bad, ==, 0);
+    g_assert_cmpuint(kvm_cpu(guest_cpu(0))->n_shutdowns, ==, 0);
 }
 
 void run_to_state(RunState want)
@@ -87,6 +106,8 @@ static void test_lasting_failures(void)
 
 void add_failure_tests(void)
 {
+    g_test_add_func("/kvm/failures/false-triple-faults",
+                    test_false_triple_faults);
     g_test_add_func("/kvm/failures/transient", test_transient_failures);
     g_test_add_func("/kvm/failures/lasting", test_lasting_failures);
 }
