@@ -1,7 +1,8 @@
 /*
- * Doorbells by ioeventfd: a write that is one makes no exit to us.  Posted
- * writes by KVM's ring of coalesced ones, which is the VM's: they are made after
- * each run of any vCPU, before what ended it, and for whoever asks.
+ * Doorbells by ioeventfd: a write that is one makes no exit to us.
+ *
+ * Posted writes by KVM's ring of coalesced ones, which is the VM's: they are
+ * made after each run of any vCPU, before what ended it, and for whoever asks.
  *
  * Spec:  Documentation/virt/kvm/api.rst 4.59 (KVM_IOEVENTFD), 4.116
  *        (KVM_REGISTER_COALESCED_MMIO).

@@ -155,6 +155,20 @@ static void exit_msr(KvmCpu *k, bool write)
 
 /* --- exits: the rest ------------------------------------------------------------------------- */
 
+static const char *suberror_name(unsigned suberror)
+{
+    switch (suberror) {
+    case KVM_INTERNAL_ERROR_SIMUL_EX:
+        return "exceptions while delivering one";
+    case KVM_INTERNAL_ERROR_DELIVERY_EV:
+        return "an exit while delivering an event";
+    case KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON:
+        return "an exit unknown to the kernel";
+    default:
+        return "of no known kind";
+    }
+}
+
 static CpuRun internal_error(KvmCpu *k)
 {
     const struct kvm_run *run = k->run;
@@ -164,15 +178,9 @@ static CpuRun internal_error(KvmCpu *k)
         return kvm_rescue(k);
     }
     return kvm_stop_with(k->cpu, "internal error %u (%s), data %llx %llx %llx",
-                suberror,
-                suberror == KVM_INTERNAL_ERROR_SIMUL_EX
-                ? "exceptions while delivering one"
-                : suberror == KVM_INTERNAL_ERROR_DELIVERY_EV
-                ? "an exit while delivering an event"
-                : suberror == KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON
-                ? "an exit unknown to the kernel" : "of no known kind",
-                run->internal.data[0], run->internal.data[1],
-                run->internal.data[2]);
+                         suberror, suberror_name(suberror),
+                         run->internal.data[0], run->internal.data[1],
+                         run->internal.data[2]);
 }
 
 static CpuRun system_event(KvmCpu *k)
@@ -320,17 +328,17 @@ CpuRun kvm_handle_exit(KvmCpu *k)
         kvm_reap_rings();
         return CPU_RUN_EXIT;
     case KVM_EXIT_FAIL_ENTRY:
-        return kvm_stop_with(cpu, "the processor refuses the guest's state (hardware "
-                    "reason 0x%llx)",
-                    run->fail_entry.hardware_entry_failure_reason);
+        return kvm_stop_with(cpu, "the processor refuses the guest's state "
+                             "(hardware reason 0x%llx)",
+                             run->fail_entry.hardware_entry_failure_reason);
     case KVM_EXIT_EXCEPTION:
         return kvm_stop_with(cpu, "exception %u escaped (error code 0x%x)",
-                    run->ex.exception, run->ex.error_code);
+                             run->ex.exception, run->ex.error_code);
     case KVM_EXIT_UNKNOWN:
         return kvm_stop_with(cpu, "unknown exit, hardware reason 0x%llx",
-                    run->hw.hardware_exit_reason);
+                             run->hw.hardware_exit_reason);
     default:
-        return kvm_stop_with(cpu, "exit %u (%s) is none that was asked for", reason,
-                    kvm_exit_name(reason));
+        return kvm_stop_with(cpu, "exit %u (%s) is none that was asked for",
+                             reason, kvm_exit_name(reason));
     }
 }

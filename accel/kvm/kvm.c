@@ -255,7 +255,7 @@ static void enable_caps(void)
     kvm.triple_fault_event =
         kvm_check(KVM_CAP_X86_TRIPLE_FAULT_EVENT)
         && kvm_enable(kvm.vm_fd, KVM_CAP_X86_TRIPLE_FAULT_EVENT, 1, 0);
-    /* Guests that find out how to hold up a processor do not hold up the host. */
+    /* Who finds out how to hold up a processor does not hold up the host. */
     if (kvm_check(CAP_NOTIFY_VMEXIT)) {
         kvm_enable(kvm.vm_fd, CAP_NOTIFY_VMEXIT, NOTIFY_ENABLED | NOTIFY_USER,
                    0);

@@ -463,9 +463,9 @@ static CpuRun run_failed(KvmCpu *k, int result)
     case -EAGAIN:               /* was woken from waiting for SIPI */
         return CPU_RUN_EXIT;
     case -EFAULT:
-        return kvm_stop_with(cpu, "the guest touched memory that the host does not "
-                    "give (a file shorter than the guest's memory, or a host "
-                    "out of memory)");
+        return kvm_stop_with(cpu, "the guest touched memory that the host does "
+                             "not give (a file shorter than the guest's "
+                             "memory, or a host out of memory)");
     case -ENOMEM:
         return kvm_stop_with(cpu, "the host is out of memory");
     default:
@@ -520,12 +520,13 @@ CpuRun kvm_cpu_run(X86Cpu *cpu)
             continue;
         }
         if (k->dirty && !kvm_put(k, k->dirty)) {
-            return kvm_stop_with(cpu, "its state is refused: %s", g_strerror(errno));
+            return kvm_stop_with(cpu, "its state is refused: %s",
+                                 g_strerror(errno));
         }
         if (unlikely(k->debugging || k->strings.changed)
             && !kvm_debug_enter(k)) {
             return kvm_stop_with(cpu, "it cannot be debugged any more: %s",
-                        g_strerror(errno));
+                                 g_strerror(errno));
         }
         result = enter(k);
         why = result < 0 ? run_failed(k, result) : kvm_handle_exit(k);

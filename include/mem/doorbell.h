@@ -21,7 +21,7 @@
 typedef struct Doorbell {
     hwaddr offset;              /* in its region */
     unsigned size;              /* of the write; posted: of the stretch */
-    bool posted;                /* writes may be held back; all below is unset */
+    bool posted;                /* may be held back; all below is unset */
     bool match;                 /* only when it writes `data` */
     uint64_t data;
     /* The eventfd, made when first asked for; it stays the same. */
