@@ -10,6 +10,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "hw/acpi/acpi.h"
+#include "hw/acpi/user-tables.h"
 
 #include <assert.h>
 
@@ -17,7 +18,8 @@
 #include "hw/boot/boot.h"
 #include "hw/pci/i440fx.h"
 
-enum { HEADER_BYTES = 36, HEADER_LENGTH = 4, HEADER_CHECKSUM = 9 };
+enum { HEADER_BYTES = 36, HEADER_LENGTH = 4, HEADER_CHECKSUM = 9,
+       HEADER_OEM_ID = 10 };
 
 typedef struct {
     const AcpiMachine *a;
@@ -69,17 +71,21 @@ static void put_gas(GByteArray *out, unsigned space, unsigned bits,
 
 /* --- one table -------------------------------------------------------------------- */
 
+static uint32_t table_place(Builder *b)
+{
+    while (b->out->len % 16) {
+        put8(b->out, 0);
+    }
+    return b->out->len;
+}
+
 /* The standard header; its offset.  The ids are those of QEMU's machines, by
  * which guests recognise them. */
 static uint32_t table_begin(Builder *b, const char *signature,
                             unsigned revision)
 {
-    uint32_t at;
+    uint32_t at = table_place(b);
 
-    while (b->out->len % 16) {
-        put8(b->out, 0);
-    }
-    at = b->out->len;
     g_byte_array_append(b->out, (const uint8_t *)signature, 4);
     put32(b->out, 0);
     put8(b->out, revision);
@@ -102,6 +108,16 @@ static uint32_t table_end(Builder *b, uint32_t at, bool listed)
         g_array_append_val(b->listed, at);
     }
     return at;
+}
+
+/* The tables that a SLIC, if there is one, wants to be of the same OEM. */
+static void take_oem_ids(Builder *b, uint32_t at)
+{
+    const uint8_t *ids = acpi_user_oem_ids();
+
+    if (ids) {
+        memcpy(b->out->data + at + HEADER_OEM_ID, ids, ACPI_OEM_IDS_BYTES);
+    }
 }
 
 /* A pointer of `size` bytes, here, to offset `to` of the tables. */
@@ -152,6 +168,8 @@ static void build_fadt(Builder *b, uint32_t facs, uint32_t dsdt)
         IO = 1,
     };
     uint32_t at = table_begin(b, "FACP", 3);
+
+    take_oem_ids(b, at);
     GByteArray *o = b->out;
 
     put_pointer(b, 4, facs);
@@ -308,11 +326,27 @@ static void build_waet(Builder *b)
     table_end(b, at, true);
 }
 
+/* What -acpitable gave. */
+static void add_user_tables(Builder *b)
+{
+    const GPtrArray *tables = acpi_user_tables();
+
+    for (unsigned i = 0; tables && i < tables->len; i++) {
+        const GByteArray *t = tables->pdata[i];
+        uint32_t at = table_place(b);
+
+        g_byte_array_append(b->out, t->data, t->len);
+        b->out->data[at + HEADER_CHECKSUM] = 0;
+        table_end(b, at, true);
+    }
+}
+
 static uint32_t build_root_table(Builder *b, const char *signature,
                                  unsigned size)
 {
     uint32_t at = table_begin(b, signature, 1);
 
+    take_oem_ids(b, at);
     for (unsigned i = 0; i < b->listed->len; i++) {
         put_pointer(b, size, g_array_index(b->listed, uint32_t, i));
     }
@@ -398,6 +432,7 @@ BiosLoader *acpi_build(Machine *m)
             build_hpet(&b);
         }
         build_waet(&b);
+        add_user_tables(&b);
         rsdt = build_root_table(&b, "RSDT", 4);
         xsdt = build_root_table(&b, "XSDT", 8);
         build_rsdp(&b, rsdt, xsdt);

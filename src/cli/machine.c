@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "cpu/cpu.h"
 #include "hw/acpi/smbios.h"
+#include "hw/acpi/user-tables.h"
 #include "hw/boot/boot.h"
 #include "hw/nvram/fw_cfg.h"
 #include "loop/timer.h"
@@ -171,24 +172,14 @@ static bool setup_fw_cfg(Options *o, GError **err)
     return true;
 }
 
-static bool setup_smbios(Options *o, GError **err)
+/* Options that may be given often: add() takes each. */
+static bool setup_each(Options *o, const char *option,
+                       bool (*add)(Opt *dict, GError **err), GError **err)
 {
-    Opt *list = options_get(o, "smbios");
+    Opt *list = options_get(o, option);
 
     for (unsigned i = 0; list && i < opt_len(list); i++) {
-        if (!smbios_add_option(opt_at(list, i), err)) {
-            return options_at(o, opt_at(list, i), err);
-        }
-    }
-    return true;
-}
-
-static bool setup_option_roms(Options *o, GError **err)
-{
-    Opt *list = options_get(o, "option-rom");
-
-    for (unsigned i = 0; list && i < opt_len(list); i++) {
-        if (!boot_add_option_rom(opt_at(list, i), err)) {
+        if (!add(opt_at(list, i), err)) {
             return options_at(o, opt_at(list, i), err);
         }
     }
@@ -217,8 +208,10 @@ static bool setup_kernel(Options *o, Machine *m, GError **err)
     for (unsigned i = 0; dirs && i < opt_len(dirs); i++) {
         boot_add_data_folder(opt_string(opt_at(dirs, i)));
     }
-    return setup_fw_cfg(o, err) && setup_smbios(o, err)
-           && setup_option_roms(o, err)
+    return setup_fw_cfg(o, err)
+           && setup_each(o, "smbios", smbios_add_option, err)
+           && setup_each(o, "acpitable", acpi_user_table_add, err)
+           && setup_each(o, "option-rom", boot_add_option_rom, err)
            && setup_boot(o, m, err);
 }
 
@@ -357,7 +350,8 @@ static bool setup_identity(Options *o, Machine *m, GError **err)
  */
 static const struct { const char *name, *values; } no_effect[] = {
     { "usb", "off" }, { "nvdimm", "off" },
-    { "hmat", "off" },
+    { "hmat", "off" }, { "smbus", "on" }, { "pit", "on auto" },
+    { "pic", "on auto" }, { "default-bus-bypass-iommu", "off" },
     { "suppress-vmdesc", "on off" }, { "aux-ram-share", "off" },
     { "igd-passthru", "off" }, { "sata", "off" },
     { "enforce-config-section", "on off" },

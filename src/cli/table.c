@@ -226,13 +226,18 @@ const OptionRow option_rows[] = {
                 "type 17: loc_pfx, bank, manufacturer, serial, asset, part, "
                 "speed;\n"
                 "type 41: designation, kind, instance, pcidev"),
-    NOT_YET_ARG("acpitable", STANDARD),
+    WITH_ARG("acpitable", ADD_DICT, STANDARD, .path = "acpitable",
+        .args = "[sig=str][,rev=n][,oem_id=str][,oem_table_id=str][,oem_rev=n]"
+                "\n      [,asl_compiler_id=str][,asl_compiler_rev=n]"
+                "[,data=file1[:file2]...|,file=...]",
+        .help = "another ACPI table, without or with a header in the file;\n"
+                "a SLIC's ids become those of RSDT and FADT"),
     NO_ARG("no-hpet", SET, STANDARD, .path = "machine.hpet", .value = "off",
         .help = "the same as -machine hpet=off"),
     NO_ARG("no-acpi", SET, STANDARD, .path = "machine.acpi", .value = "off",
         .help = "the same as -machine acpi=off"),
-    NO_ARG("no-fd-bootchk", ACCEPT, STANDARD,
-        .help = "accepted: there is no floppy"),
+    NO_ARG("no-fd-bootchk", SET, STANDARD, .path = "machine.fd-bootchk",
+        .value = "off", .help = "the same as -machine fd-bootchk=off"),
     NOT_YET_ARG("tpmdev", STANDARD),
     NOT_YET_ARG("audio", STANDARD),
     NOT_YET_ARG("audiodev", STANDARD),

@@ -143,6 +143,12 @@ MISTAKES = [
      "name.*"),
     ("-device isa-seral", "-device isa-seral: 'isa-seral' is not a valid "
      "device model name; did you mean 'isa-serial'?"),
+    ("-acpitable data=x", "-acpitable data=x: parameter 'sig' is missing: "
+     "'data' has no header that tells it"),
+    ("-acpitable file=/nowhere/x",
+     r"/-acpitable file=/nowhere/x: .*/nowhere/x.*No such file or directory"),
+    ("-acpitable sig=TEST", "-acpitable sig=TEST: either 'file', with a "
+     "header, or 'data', without one, is wanted"),
     ("-device foo,help", "Device 'foo' not found"),
     ("-device scsi-hd,drive=x", "-device scsi-hd,drive=x: 'scsi-hd': SCSI is "
      "not implemented yet; accepted for disks: virtio-blk-pci, ide-hd, "

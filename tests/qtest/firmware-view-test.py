@@ -157,6 +157,7 @@ def logical_geometry(work):
 def boot_order(work):
     for args, first, later in [
             ("", 0x1230, 0x1230), ("-M pc,fd-bootchk=off", 0x1231, 0x1231),
+            ("-boot once=a -no-fd-bootchk", 0x0101, 0x1231),
             ("-boot c", 0x0200, 0x0200), ("-boot nda", 0x3410, 0x3410),
             ("-boot order=", 0, 0), ("-boot order= -boot order=c", 512, 512),
             ("-boot once=a", 0x0100, 0x1230),

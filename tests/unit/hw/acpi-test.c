@@ -7,6 +7,7 @@
 
 #include "hw/acpi/acpi.h"
 #include "hw/acpi/smbios.h"
+#include "hw/acpi/user-tables.h"
 #include "pctest.h"
 
 static PcTest *t;
@@ -250,6 +251,62 @@ static void test_tables(void)
     g_assert_cmpmem(dsdt_of(l), 4, "DSDT", 4);
 }
 
+static bool add_user_table(const char *fmt, const char *path, GError **err)
+{
+    g_autofree char *text = g_strdup_printf(fmt, path);
+    g_autoptr(Opt) dict = opt_parse_keyval(text, NULL, NULL, NULL);
+
+    return acpi_user_table_add(dict, err);
+}
+
+/* -acpitable: bytes below a header of ours, and a whole table. */
+static void test_user(void)
+{
+    g_autofree char *path = g_build_filename(g_get_tmp_dir(),
+                                             "acpi-test-XXXXXX", NULL);
+    uint8_t whole[40] = "SLIC";
+    g_autoptr(GError) err = NULL;
+    const uint8_t *p;
+
+    close(g_mkstemp(path));
+    g_assert_true(g_file_set_contents(path, "salad", 5, NULL));
+    g_assert_true(add_user_table("sig=TEST,rev=7,oem_id=RH,oem_rev=0x1234,"
+                                 "data=%1$s:%1$s", path, NULL));
+    g_assert_false(add_user_table("data=%s", path, &err));
+    g_assert_nonnull(strstr(err->message, "'sig' is missing"));
+    g_clear_error(&err);
+    g_assert_false(add_user_table("file=%s", path, &err));
+    g_assert_nonnull(strstr(err->message, "has 5 bytes, and a table's header "
+                                          "36"));
+    g_clear_error(&err);
+    g_assert_false(add_user_table("sig=LONGER,data=%s", path, &err));
+    g_assert_nonnull(strstr(err->message, "'sig' expects 4 letters"));
+    g_clear_error(&err);
+    g_assert_false(add_user_table("sig=TEST,data=%s,file=x", path, &err));
+    memcpy(whole + 10, "OEMIDSTABLEID!", 14);
+    whole[9] = 0x5a;                    /* not its checksum */
+    g_assert_true(g_file_set_contents(path, (char *)whole, sizeof(whole),
+                                      NULL));
+    g_assert_true(add_user_table("file=%s", path, NULL));
+    g_unlink(path);
+
+    g_autoptr(BiosLoader) l = build();
+
+    p = table(l, "TEST");
+    g_assert_nonnull(p);
+    g_assert_cmpuint(load_le32(p + 4), ==, 46);
+    g_assert_cmpuint(p[8], ==, 7);
+    g_assert_cmpmem(p + 10, 14, "RH    BXPC    ", 14);
+    g_assert_cmphex(load_le32(p + 24), ==, 0x1234);
+    g_assert_cmpmem(p + 36, 10, "saladsalad", 10);
+    g_assert_cmpuint(sum_of(p, 46), ==, 0);
+    p = table(l, "SLIC");
+    g_assert_cmpuint(load_le32(p + 4), ==, 40);
+    g_assert_cmpuint(sum_of(p, 40), ==, 0);
+    g_assert_cmpmem(table(l, "FACP") + 10, 14, "OEMIDSTABLEID!", 14);
+    g_assert_cmpmem(table(l, "APIC") + 10, 6, "BOCHS ", 6);
+}
+
 static void test_off(void)
 {
     t->m->acpi = false;
@@ -396,6 +453,7 @@ int main(int argc, char **argv)
     g_test_add_func("/acpi/tables", test_tables);
     g_test_add_func("/acpi/off", test_off);
     g_test_add_func("/acpi/iasl", test_iasl);
+    g_test_add_func("/acpi/user", test_user);   /* stays: after the others */
     g_test_add_func("/smbios", test_smbios);
     return g_test_run();
 }
