@@ -25,6 +25,7 @@
 typedef struct ImgOpen {
     const char *format;         /* NULL: probed */
     const char *cache;          /* as -t; NULL: writeback */
+    const char *aio;            /* NULL: threads */
     bool image_opts;            /* the name is a list of options */
     bool write;
     bool no_backing;
@@ -72,7 +73,7 @@ enum {
     OPT_OUTPUT = 256, OPT_BACKING_CHAIN, OPT_OBJECT, OPT_IMAGE_OPTS,
     OPT_PREALLOCATION, OPT_SHRINK, OPT_TARGET_IMAGE_OPTS, OPT_SIZE,
     OPT_SALVAGE, OPT_TARGET_IS_ZERO, OPT_START, OPT_LENGTH, OPT_BITMAPS,
-    OPT_SKIP_BROKEN, OPT_FORCE,
+    OPT_SKIP_BROKEN, OPT_FORCE, OPT_FLUSH_INTERVAL, OPT_PATTERN, OPT_NO_DRAIN,
 };
 
 /* --- output (output.c) ---------------------------------------------------- */
@@ -91,6 +92,7 @@ void img_progress_end(void);
 /* --- commands ------------------------------------------------------------- */
 
 int img_amend(int argc, char **argv);
+int img_bench(int argc, char **argv);
 int img_check(int argc, char **argv);
 int img_commit(int argc, char **argv);
 int img_compare(int argc, char **argv);

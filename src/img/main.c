@@ -17,6 +17,10 @@ static const struct {
 #define COMMAND(name, usage) { #name, img_##name, usage }
     COMMAND(amend, "[--image-opts] [-p] [-q] [-f fmt] [-t cache] [--force] "
             "-o options filename"),
+    COMMAND(bench, "[-c count] [-d depth] [-f fmt] "
+            "[--flush-interval=flush_interval] [-i aio] [-n] [--no-drain] "
+            "[-o offset] [--pattern=pattern] [-q] [-s buffer_size] "
+            "[-S step_size] [-t cache] [-w] [-U] filename"),
     COMMAND(check, "[--image-opts] [-q] [-f fmt] [--output=ofmt] "
             "[-r [leaks | all]] [-T src_cache] [-U] filename"),
     COMMAND(commit, "[--image-opts] [-q] [-f fmt] [-t cache] [-b base] [-d] "

@@ -89,6 +89,12 @@ static Opt *make_opts(const char *name, const ImgOpen *how, GError **err)
     if (how->unmap) {
         opt_put(o, "discard", opt_new_string("unmap"));
     }
+    if (how->aio) {
+        Opt *file = opt_get(o, "file");
+
+        opt_put(file && opt_kind(file) == OPT_DICT ? file : o, "aio",
+                opt_new_string(how->aio));
+    }
     if (how->no_backing && drv && drv->has_backing && !opt_has(o, "backing")) {
         opt_put(o, "backing", opt_new_null());
     }

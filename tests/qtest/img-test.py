@@ -253,6 +253,29 @@ amend -o compat=v2 az
 check az
 compare az raw.img
 info az
+bench -c 200 -d 8 -f raw other.img
+bench -c 200 -d 3 -w --pattern=7 -s 512 -S 1000 -f raw other.img
+compare other.img raw.img
+bench -c 20 -d 4 -w --pattern=0x41 --flush-interval=5 -o 64k am
+bench -c 20 -d 4 -w --no-drain --flush-interval=8 -s 64k am
+bench -c 10 -d 1 -w -t writethrough am
+bench -c 10 -i native -t none -q -U am
+check am
+compare am other.img
+bench -c 0 raw.img
+bench -c 3 -s 0 raw.img
+~bench -c 3 -s 1G raw.img
+bench -c 3 --flush-interval=1 raw.img
+bench -c 3 -w --flush-interval=1 raw.img
+bench -i foo raw.img
+bench -c x raw.img
+bench -d x raw.img
+~bench -o x raw.img
+bench -s 3G raw.img
+bench --pattern=256 -w raw.img
+~bench -t foo raw.img
+bench
+~bench nosuch
 foo
 """.strip().splitlines()
 
@@ -265,6 +288,8 @@ MISTAKES = [
     ("resize raw.img 3Q", r"'size' expects .* not '3Q'"),
     ("info nosuch", r"Could not open 'nosuch': .*No such file"),
     ("info -f rwa raw.img", r"Unknown driver 'rwa'"),
+    ("bench -d 0 raw.img", r"Invalid queue depth"),
+    ("bench -s 3 -S x raw.img", r"Invalid step_size specified"),
     ("convert -r 1M raw.img x", r"-r 1M: there is no rate limit"),
     ("convert --bitmaps raw.img x", r"--bitmaps: bitmaps are not copied"),
     ("info --image-opts driver=qcow2,file.filename=raw.img",
@@ -293,6 +318,7 @@ def run(tool, line, folder):
 
 # Sizes on the host depend on how files were written; dates on the day.
 BLANK = [
+    (r"Run completed in [0-9.]+ s", "Run completed in X s"),
     (r"disk size: .*", "disk size: X"),
     (r'"actual-size": \d+', '"actual-size": X'),
     (r'"date-n?sec": \d+', '"date": X'),
