@@ -23,7 +23,6 @@
  */
 #include "accel/tcg/jit/jit.h"
 
-#include "accel/tcg/decode/info.h"
 #include "accel/tcg/draft.h"
 #include "base/log-filter.h"
 #include "base/log.h"
@@ -303,27 +302,6 @@ static void evict(const CodePage *spare)
     }
 }
 
-static void log_block(const Block *b, uint64_t gva)
-{
-    g_autoptr(GString) out = g_string_new(NULL);
-
-    g_string_printf(out, "IN: 0x%016" PRIx64 " mode 0x%x\n", gva, b->mode);
-    for (unsigned i = 0; i < b->n_insns; i++) {
-        const Insn *insn = &b->insns[i];
-        const uint8_t *bytes = b->bytes + (insn->off - b->off);
-
-        g_string_append_printf(out, "0x%016" PRIx64 ":  ",
-                               gva - b->off + insn->off);
-        for (unsigned j = 0; j < insn->len; j++) {
-            g_string_append_printf(out, "%02x ", bytes[j]);
-        }
-        g_string_append_printf(out, "%*s", 3 * MAX(8 - insn->len, 0), "");
-        insn_print(insn, out);
-        g_string_append_c(out, '\n');
-    }
-    log_write("%s", out->str);
-}
-
 static void block_hash_in(Block *b)
 {
     Block **slot = &cache_blocks[block_hash(b->ram_addr, b->mode)];
@@ -389,8 +367,9 @@ static Block *block_make(Env *env, const FetchEntry *f, uint64_t gva,
         }
         g_mutex_unlock(&mutex);
     }
-    if (b && unlikely(log_mask & LOG_IN_ASM) && log_filter_has(gva)) {
-        log_block(b, gva);
+    if (b && unlikely(log_mask & (LOG_IN_ASM | LOG_OP))
+        && log_filter_has(gva)) {
+        draft_log(b, gva);
     }
     return b;
 }

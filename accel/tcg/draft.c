@@ -7,7 +7,9 @@
  */
 #include "accel/tcg/draft.h"
 
+#include "accel/tcg/decode/info.h"
 #include "accel/tcg/jit/jit.h"
+#include "base/log.h"
 
 enum { SELDOM = 4 };            /* less often than one in so many times */
 
@@ -95,5 +97,85 @@ void draft_make(Env *env, Draft *d, const uint8_t *hva, unsigned off,
             break;
         }
         first = d->n;
+    }
+}
+
+/* --- logs ---------------------------------------------------------------- */
+
+static void log_code(const Block *b, uint64_t gva)
+{
+    g_autoptr(GString) out = g_string_new(NULL);
+
+    g_string_printf(out, "IN: 0x%016" PRIx64 " mode 0x%x\n", gva, b->mode);
+    for (unsigned i = 0; i < b->n_insns; i++) {
+        const Insn *insn = &b->insns[i];
+        const uint8_t *bytes = b->bytes + (insn->off - b->off);
+
+        g_string_append_printf(out, "0x%016" PRIx64 ":  ",
+                               gva - b->off + insn->off);
+        for (unsigned j = 0; j < insn->len; j++) {
+            g_string_append_printf(out, "%02x ", bytes[j]);
+        }
+        g_string_append_printf(out, "%*s", 3 * MAX(8 - insn->len, 0), "");
+        insn_print(insn, out);
+        g_string_append_c(out, '\n');
+    }
+    log_write("%s", out->str);
+}
+
+static void print_flags(GString *out, const char *what, unsigned flags)
+{
+    if (flags & IF_ARITH) {
+        g_string_append_printf(out, " %s ", what);
+        for (unsigned i = 0; i < 6; i++) {
+            if (flags >> i & 1) {
+                g_string_append_c(out, "cpazso"[i]);
+            }
+        }
+    }
+}
+
+/* As handlers and templates see it: insn.h tells what fields mean. */
+static void print_op(const Insn *insn, GString *out)
+{
+    InsnFlags f = insn_flags(insn);
+
+    g_string_append_printf(out, " %03x %-16s size %u reg %u", insn->off,
+                           insn_op_name(insn->op), insn->size, insn->reg);
+    if (insn->flags & INSN_MEM) {
+        g_string_append_printf(out, " mem seg %u base %u index %u << %u disp "
+                               "%d ea 0x%x", insn->seg, insn->base,
+                               insn->index, insn->scale, insn->disp,
+                               insn->ea);
+    } else {
+        g_string_append_printf(out, " rm %u", insn->rm);
+    }
+    g_string_append_printf(out, " imm 0x%" PRIx64 " aux %u flags 0x%x",
+                           (uint64_t)insn->imm, insn->aux, insn->flags);
+    print_flags(out, "reads", f.read);
+    print_flags(out, "sets", f.set);
+    print_flags(out, "may set", f.may);
+    print_flags(out, "spoils", f.undef);
+    g_string_append_c(out, '\n');
+}
+
+static void log_ops(const Block *b, uint64_t gva)
+{
+    g_autoptr(GString) out = g_string_new(NULL);
+
+    g_string_printf(out, "OP: 0x%016" PRIx64 " mode 0x%x\n", gva, b->mode);
+    for (unsigned i = 0; i < b->n_insns; i++) {
+        print_op(&b->insns[i], out);
+    }
+    log_write("%s", out->str);
+}
+
+void draft_log(const Block *b, uint64_t gva)
+{
+    if (log_mask & LOG_IN_ASM) {
+        log_code(b, gva);
+    }
+    if (log_mask & LOG_OP) {
+        log_ops(b, gva);
     }
 }

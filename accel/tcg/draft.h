@@ -37,4 +37,7 @@ static inline bool draft_goes_on(const Insn *insn)
 void draft_make(Env *env, Draft *d, const uint8_t *hva, unsigned off,
                 uint32_t mode, const Block *shorter);
 
+/* -d in_asm, op. */
+void draft_log(const Block *b, uint64_t gva);
+
 #endif

@@ -5,6 +5,10 @@
  */
 #include "guest.h"
 
+#include <glib/gstdio.h>
+
+#include "base/log.h"
+
 enum { CODE = 0x10000, TABLES = 0x100000 };
 
 GUEST_CODE(sum16, "16",
@@ -159,6 +163,31 @@ static void test_data_breakpoint(void)
     g_assert_cmphex(*(guest_ram + log[4].rip), ==, 0xf3);
 }
 
+/* What -d in_asm,op say about a block. */
+static void test_log(void)
+{
+    g_autofree char *dir = g_dir_make_tmp("rhea-run-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(dir, "log", NULL), *text = NULL;
+    uint32_t before = log_mask;
+    bool helped;
+
+    guest_reset();
+    GUEST_LOAD(CODE, sum64);
+    guest_long(0, CODE, TABLES);
+    g_assert_true(log_set_file(path, NULL));
+    g_assert_true(log_set_items("in_asm,op", &helped, NULL));
+    guest_run(1);
+    g_assert_true(log_set_file("/dev/stderr", NULL));
+    log_mask = before;
+    g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+    g_assert_true(g_regex_match_simple(
+        "IN: 0x0*10000 [^O]*OP: 0x0*10000 ", text, 0, 0));
+    g_assert_true(g_regex_match_simple(
+        "(?m)^ [0-9a-f]{3} JCC_I +size 8 .* reads z$", text, 0, 0));
+    g_unlink(path);
+    g_rmdir(dir);
+}
+
 int main(int argc, char **argv)
 {
     int status;
@@ -171,6 +200,7 @@ int main(int argc, char **argv)
     g_test_add_func("/tcg/run/single-step", test_single_step);
     g_test_add_func("/tcg/run/code-breakpoint", test_code_breakpoint);
     g_test_add_func("/tcg/run/data-breakpoint", test_data_breakpoint);
+    g_test_add_func("/tcg/run/log", test_log);
     status = g_test_run();
     guest_free();
     return status;
