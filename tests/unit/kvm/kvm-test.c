@@ -16,7 +16,7 @@ static const char *self;
 
 /* --- guests -------------------------------------------------------------------- */
 
-/* "ok" by string and single OUT, IN, a store to and a load from registers. */
+/* "ok" by string OUT, three bytes by string IN, single ones. */
 GUEST_CODE(code_io, "16",
            "mov $0x100, %si\n"
            "mov $0xe9, %dx\n"
@@ -24,6 +24,10 @@ GUEST_CODE(code_io, "16",
            "mov $2, %cx\n"
            "cld\n"
            "rep outsb\n"
+           "mov $0x92, %dx\n"
+           "mov $0x300, %di\n"
+           "mov $3, %cx\n"
+           "rep insb\n"
            "in $0x92, %al\n"
            "out %al, $0xf4\n"
            "0: jmp 0b\n");
@@ -295,6 +299,7 @@ static void test_io(void)
     guest_real(0, 0, 0x1000);
     g_assert_cmphex(guest_run(1), ==, 0x92);
     g_assert_cmpstr(guest_log->str, ==, "ok");
+    g_assert_cmphex(load_le32(guest_ram + 0x300), ==, 0x929292);
 }
 
 void run_mmio(void)
