@@ -417,11 +417,8 @@ static bool take_registers(Turns *t, const Block *b)
         used |= uses(t, i, &b->insns[i]);
         all |= named(&b->insns[i], &high);
     }
-    if (t->keeps_flags) {
-        if (used & USES_CX) {
-            return false;       /* JRCXZ */
-        }
-        used |= USES_AX;        /* to save and load flags */
+    if (t->keeps_flags && used & USES_CX) {
+        return false;           /* JRCXZ */
     }
     for (unsigned k = 0; k < G_N_ELEMENTS(scratch); k++) {
         if (!(used >> scratch[k] & 1)) {

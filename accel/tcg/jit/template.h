@@ -122,6 +122,8 @@ typedef struct Turns {
     uint16_t guests;            /* others that are there, in order */
     int8_t home[16];            /* of guest registers meanwhile */
     uint8_t *more;              /* where more turns are checked */
+    uint8_t *top, *odd;         /* the first, the second copy */
+    uint8_t *to_more;           /* a rel32 */
     uint8_t *join[2];           /* the rel32 that leave */
     unsigned n_joins;
 } Turns;

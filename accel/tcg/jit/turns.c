@@ -197,7 +197,7 @@ static void bound_turns(Ctx *c, const TurnGroup *g, const Access *a)
     e_gs(e, 4, 0x89, H_CX, JOFF(turns));
 }
 
-/* Addends, and what does not move with them.  May use RFLAGS. */
+/* Addends, and what does not move with them.  No flags. */
 static void load_groups(Ctx *c, const Turns *t)
 {
     Emit *e = &c->e;
@@ -220,17 +220,17 @@ static void load_groups(Ctx *c, const Turns *t)
             e_rm(e, 8, 0x8d, g->reg, g->reg, t->home[g->index],
                  g->scale, 0);
         } else if (g->base == R_PC) {
-            e_gs(e, 8, 0x03, g->reg, OFF(rip_base));
+            e_gs(e, 8, 0x8b, t->counter, OFF(rip_base));
+            e_rm(e, 8, 0x8d, g->reg, g->reg, t->counter, 0, 0);
         } else if (g->form == TURN_INDEX) {
-            e_rr(e, 8, 0x01, t->home[g->base], g->reg);
+            e_rm(e, 8, 0x8d, g->reg, g->reg, t->home[g->base], 0, 0);
             if (t->apart && g->choose) {
                 e_gs(e, 8, 0x8b, g->reg2, slot_addend(g->slot2));
-                e_rr(e, 8, 0x01, t->home[g->base], g->reg2);
+                e_rm(e, 8, 0x8d, g->reg2, g->reg2, t->home[g->base], 0, 0);
                 e_gs(e, 4, 0x8b, g->bound, JOFF(turn_bound) + 4 * k);
             }
         }
     }
-    e_gs(e, 4, 0x8b, t->counter, JOFF(turns));
 }
 
 static void give_back(Ctx *c, const Turns *t)
@@ -362,8 +362,8 @@ static void align_top(Ctx *c)
 {
     static const uint8_t nop8[] = { 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0 };
 
-    while ((uintptr_t)c->e.p & 31) {
-        unsigned left = 32 - ((uintptr_t)c->e.p & 31);
+    while ((uintptr_t)c->e.p & 15) {
+        unsigned left = 16 - ((uintptr_t)c->e.p & 15);
 
         if (left >= sizeof(nop8)) {
             memcpy(c->e.p, nop8, sizeof(nop8));
@@ -393,42 +393,24 @@ static bool one_turn(Ctx *c, const Turns *t)
 }
 
 /*
- * The turns, and what comes after the last of them.  With two copies the first
- * is left out once if their number is odd.  Where flags are kept, nothing that
- * changes them comes between turns.
+ * The turns, and what comes after the last of them.  Where flags are kept,
+ * nothing that changes them comes between turns.
  */
-static bool emit_turns(Ctx *c, Turns *t, uint8_t *more)
+static bool emit_turns(Ctx *c, Turns *t)
 {
     Emit *e = &c->e;
     unsigned cond = c->b->insns[t->last].aux;
-    uint8_t *top, *odd = NULL, *out[3];
+    uint8_t *out[3];
     unsigned n_out = 0;
 
-    if (t->copies == 2) {
-        uint8_t *even;
-
-        e_rr(e, 4, 0xf6, 0, t->counter);            /* test counter, 1 */
-        e8(e, 1);
-        even = jcc_ahead(c, 4);
-        e_rr(e, 4, 0x83, 0, t->counter);
-        e8(e, 1);
-        if (t->keeps_flags) {
-            t_load_flags(e);
-        }
-        odd = jmp_ahead(c);
-        e_rel32(even, e->p);
-    }
-    if (t->keeps_flags) {
-        t_load_flags(e);
-    }
     align_top(c);
-    top = e->p;
+    t->top = e->p;
     if (t->copies == 2) {
         if (!one_turn(c, t)) {
             return false;
         }
         out[n_out++] = jcc_ahead(c, cond ^ 1);
-        e_rel32(odd, e->p);
+        t->odd = e->p;
     }
     if (!one_turn(c, t)) {
         return false;
@@ -438,7 +420,7 @@ static bool emit_turns(Ctx *c, Turns *t, uint8_t *more)
         e_rm(e, 4, 0x8d, H_CX, H_CX, H_SP, 0, -(int)t->copies);
         e8(e, 0xe3);                                /* jrcxz over */
         e8(e, 11);
-        e_rel32(jcc_ahead(c, cond), top);
+        e_rel32(jcc_ahead(c, cond), t->top);
         out[n_out++] = jmp_ahead(c);
         out[n_out++] = jcc_ahead(c, cond ^ 1);
         t_save_flags(e);
@@ -446,11 +428,11 @@ static bool emit_turns(Ctx *c, Turns *t, uint8_t *more)
         out[n_out++] = jcc_ahead(c, cond ^ 1);
         e_rr(e, 4, 0x83, 5, t->counter);            /* sub counter, n */
         e8(e, t->copies);
-        e_rel32(jcc_ahead(c, 5), top);
+        e_rel32(jcc_ahead(c, 5), t->top);
         t_save_from(e, &c->replay);
     }
     give_back(c, t);
-    t_turns_again(c, c->b->insns[t->first].off, more);
+    t->to_more = jmp_ahead(c);
     while (n_out--) {
         e_rel32(out[n_out], e->p);
     }
@@ -459,33 +441,75 @@ static bool emit_turns(Ctx *c, Turns *t, uint8_t *more)
     return true;
 }
 
-/* All of it.  A few turns that hit everywhere, else as many as do. */
-static bool emit_loop(Ctx *c, Turns *t)
+/* Into the turns: as many as JitCpu.turns, or t->turns. */
+static void enter_turns(Ctx *c, const Turns *t, bool few)
 {
-    uint8_t *more, *load, *to_few;
-    unsigned stubs;
+    if (t->keeps_flags) {
+        t_load_flags(&c->e);
+    }
+    load_groups(c, t);
+    if (few) {
+        e_mov_i64(&c->e, t->counter, t->turns);
+    } else {
+        e_gs(&c->e, 4, 0x8b, t->counter, JOFF(turns));
+    }
+}
+
+/*
+ * After a poll, as many turns as hit everywhere.  With two copies of the turn the
+ * first is left out once if their number is odd.
+ */
+static void emit_more(Ctx *c, Turns *t, unsigned few_stubs)
+{
+    Emit *e = &c->e;
+    unsigned edge = c->turn_edges.n;
+    uint8_t *even = NULL;
     Access a;
 
-    to_few = jmp_ahead(c);
-    more = t->more = c->e.p;
+    e_rel32(t->to_more, e->p);
+    t_turns_again(c, c->b->insns[t->first].off, NULL);
+    c->keep_r = false;
+    t->more = c->turn_edges.to[edge] = e->p;
+    stubs_to(c, few_stubs, t->more);
     set_turns(c, TURNS_MAX);
     for (unsigned k = 0; k < t->n_groups; k++) {
         check_group(c, &t->group[k], 1, &a);
         bound_turns(c, &t->group[k], &a);
     }
-    load = jmp_ahead(c);
-    e_rel32(to_few, c->e.p);
-    stubs = c->n_stubs;
+    if (t->copies == 2) {
+        e_gs(e, 4, 0xf7, 0, JOFF(turns));           /* test dword, 1 */
+        e32(e, 1);
+        even = jcc_ahead(c, 4);
+        e_gs(e, 4, 0x83, 0, JOFF(turns));           /* add dword, 1 */
+        e8(e, 1);
+        enter_turns(c, t, false);
+        e_rel32(jmp_ahead(c), t->odd);
+        e_rel32(even, e->p);
+    }
+    enter_turns(c, t, false);
+    e_rel32(jmp_ahead(c), t->top);
+}
+
+/* All of it: a few turns that hit everywhere, else as many as do. */
+static bool emit_loop(Ctx *c, Turns *t)
+{
+    unsigned stubs = c->n_stubs;
+    bool ok;
+    Access a;
+
     for (unsigned k = 0; k < t->n_groups; k++) {
         check_group(c, &t->group[k], t->turns, &a);
     }
-    stubs_to(c, stubs, more);
-    set_turns(c, t->turns);
-    e_rel32(load, c->e.p);
-    load_groups(c, t);
+    enter_turns(c, t, true);
     t->on = true;
     c->e.home = t->home;
-    return emit_turns(c, t, more);
+    ok = emit_turns(c, t);
+    t->on = false;
+    c->e.home = jit_host_reg;
+    if (ok) {
+        emit_more(c, t, stubs);
+    }
+    return ok;
 }
 
 /* False: nothing was emitted. */
@@ -504,8 +528,6 @@ static bool try_loop(Ctx *c, bool keep_flags, bool apart)
         return false;
     }
     ok = emit_loop(c, t);
-    t->on = false;
-    c->e.home = jit_host_reg;
     c->i = i;
     c->insn = insn;
     c->in_e = true;

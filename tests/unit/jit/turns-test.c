@@ -20,7 +20,7 @@
 enum {
     CODE = 0x10000, TABLES = 0x100000, PT = 0x180000, GDT = 0x4000,
     IDT = 0x5000, HANDLER = 0x8000, STACK = 0x2f000, STACK_BYTES = 128,
-    DATA = 0x600000, DATA_BYTES = 0x200000, MIDDLE = DATA + DATA_BYTES / 2,
+    FAR = 0x13000, DATA = 0x600000, DATA_BYTES = 0x200000, MIDDLE = DATA + DATA_BYTES / 2,
 };
 
 static uint64_t rng = 0x9e3779b97f4a7c15;
@@ -247,7 +247,7 @@ static void make_case(Case *k)
             put_index(k, ANY(indices));
         }
         put_insn(k);
-        if (n_exits < 2 && !below(24)) {    /* out of the loop */
+        if (n_exits < 2 && !below(12)) {    /* out of the loop */
             put(k, 0x800f | below(16) << 8, 2);
             exits[n_exits++] = k->n;
             put(k, 0, 4);
@@ -261,7 +261,8 @@ static void make_case(Case *k)
     put(k, 0x850f, 2);                      /* jnz top */
     put(k, top - (k->n + 4), 4);
     while (n_exits--) {
-        uint32_t rel = k->n - (exits[n_exits] + 4);
+        uint32_t to = below(2) ? k->n : FAR - CODE;
+        uint32_t rel = to - (exits[n_exits] + 4);
 
         memcpy(k->code + exits[n_exits], &rel, 4);
     }
@@ -322,6 +323,11 @@ GUEST_CODE(turns_fault, "64",
     "and $~0x10, %rsp\n 0: andl $~0x10, 0x18(%rsp)\n andl $~0x10, 0x10(%rsp)\n"
     "mov $1, %al\n" GUEST_EXIT);
 
+/* Another page that loops jump out to. */
+GUEST_CODE(turns_far, "64",
+    "pushf\n pop %rax\n and $~0x10, %al\n push %rax\n lea 8(%rsp), %rsp\n"
+    GUEST_EXIT);
+
 static uint8_t first_data[DATA_BYTES];
 
 static void run(const Case *k, uint32_t threshold, Outcome *o)
@@ -334,6 +340,7 @@ static void run(const Case *k, uint32_t threshold, Outcome *o)
     memcpy(guest_ram + DATA, first_data, DATA_BYTES);
     guest_load(CODE, k->code, k->code + k->n);
     GUEST_LOAD(HANDLER, turns_fault);
+    GUEST_LOAD(FAR, turns_far);
     guest_long(0, CODE, TABLES);
     memcpy(guest_ram + PT, k->pt, sizeof(k->pt));
     pd = (uint64_t *)(guest_ram + TABLES + 0x2000);
