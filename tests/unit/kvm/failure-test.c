@@ -10,14 +10,30 @@
 static int (*real_ioctl)(int, unsigned long, void *);
 static unsigned long bad_request;
 static int bad_errno;
-static int n_bad;               /* how often still */
+static int n_bad;               /* (A) how often still */
 
 enum { SHUT_DOWN = -1 };        /* no error: a run that ends in a triple fault */
 
+/* Two vCPUs may ask at once.  Shutting down is CPU 0's. */
+static bool is_bad(int fd, unsigned long request)
+{
+    int n = __atomic_load_n(&n_bad, __ATOMIC_RELAXED);
+
+    if (request != bad_request
+        || (bad_errno == SHUT_DOWN && fd != kvm_cpu(guest_cpu(0))->fd)) {
+        return false;
+    }
+    while (n > 0
+           && !__atomic_compare_exchange_n(&n_bad, &n, n - 1, false,
+                                           __ATOMIC_RELAXED,
+                                           __ATOMIC_RELAXED)) {
+    }
+    return n > 0;
+}
+
 static int bad_ioctl(int fd, unsigned long request, void *arg)
 {
-    if (request == bad_request && n_bad > 0) {
-        n_bad--;
+    if (is_bad(fd, request)) {
         if (bad_errno == SHUT_DOWN) {
             kvm_cpu(guest_cpu(0))->run->exit_reason = KVM_EXIT_SHUTDOWN;
             return 0;
