@@ -75,7 +75,8 @@ static unsigned parts_of(const X86State *s, const Insn *insn)
         return parts;
     }
     if (insn->op == OP_HLT) {
-        return parts | PART_MP;
+        /* Else halting is ours, and registers may travel with the run. */
+        return kvm_apic_in_kernel() ? parts | PART_MP : parts;
     }
     parts |= PART_FPU | PART_MSRS | PART_DEBUG;
     return insn->op == OP_WRMSR ? parts | PART_TSC : parts;
