@@ -561,9 +561,6 @@ static bool make_kick_fds(Virtio *v, GError **err)
             return false;
         }
     }
-    if (v->loop != loop_main()) {
-        virtio_in_loop(v, start_polling, v);
-    }
     return true;
 }
 
@@ -586,6 +583,9 @@ bool virtio_realize(Virtio *v, GError **err)
         vq_reset(v->vqs[i]);
     }
     v->config_vector = VQ_NO_VECTOR;
+    if (v->loop != loop_main()) {
+        virtio_in_loop(v, start_polling, v);    /* sees all of the above */
+    }
     if (!all) {
         all = g_ptr_array_new();
         machine_add_state_hook(on_run_state, NULL);

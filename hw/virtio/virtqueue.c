@@ -319,15 +319,16 @@ bool vq_is_empty(VirtQueue *vq)
     return !vq_is_ready(vq) || vq->v->ring->is_empty(vq);
 }
 
-/* Would a kick be served now, without mapping anything? */
+/* Would a kick be served now, without mapping anything?  Rings that are not
+ * mapped come first: then state may be loaded meanwhile, not by this loop. */
 static bool is_served(VirtQueue *vq)
 {
     Virtio *v = vq->v;
 
-    return v->started && !v->paused && !v->broken
+    return vq->map_generation == __atomic_load_n(&map_generation,
+                                                 __ATOMIC_ACQUIRE)
+           && v->started && !v->paused && !v->broken
            && __atomic_load_n(&vq->enabled, __ATOMIC_ACQUIRE)
-           && vq->map_generation == __atomic_load_n(&map_generation,
-                                                    __ATOMIC_ACQUIRE)
            && (!v->bus->may_dma || v->bus->may_dma(v));
 }
 
