@@ -428,6 +428,50 @@ static void test_random(void)
     }
 }
 
+/*
+ * The page that empty slots name, read before flags are set, after, and through
+ * an addend in a borrowed register: #GP with everything as it was.
+ */
+GUEST_CODE(turns_empty, "64",
+    "mov %cr3, %rax\n mov %rax, %cr3\n cmp $5, %edx\n"
+    "1: mov (%rbx), %rax\n add $8, %rbx\n add %r14, %rdx\n"
+    "sub $1, %ecx\n jnz 1b\n" GUEST_EXIT);
+GUEST_CODE(turns_empty_2, "64",
+    "mov %cr3, %rax\n mov %rax, %cr3\n"
+    "1: add (%rsi), %r14\n add (%rdi), %r10\n add %r11, %r15\n"
+    "mov (%rbx,%r9,8), %rax\n add $1, %r9\n sub $1, %ecx\n jnz 1b\n"
+    GUEST_EXIT);
+
+static void test_empty_slot(void)
+{
+    static Outcome want, got;
+    static Case k;
+
+    guest_reset();
+    for (unsigned i = 0; i < 4; i++) {
+        const uint8_t *code = i & 1 ? turns_empty_2 : turns_empty;
+
+        make_case(&k);
+        k.n = (i & 1 ? turns_empty_2_end : turns_empty_end) - code;
+        memcpy(k.code, code, k.n);
+        for (unsigned n = 0; n < 512; n++) {
+            k.pt[n] |= 3;
+        }
+        k.gpr[R_RBX] = UINT64_C(0x8000000000000100);
+        k.gpr[R_RSI] = k.gpr[R_RDI] = MIDDLE;
+        k.gpr[R_R9] = 0;
+        k.gpr[R_RDX] = i < 2 ? 3 : 7;           /* CF, or not */
+        k.gpr[R_RCX] = 40;
+        run(&k, UINT32_MAX, &want);
+        run(&k, 0, &got);
+        g_assert_cmpuint(want.exit, ==, 1);
+        g_assert_cmphex(want.gpr[R_RCX], ==, 40);
+        if (memcmp(&want, &got, sizeof(want))) {
+            tell(&k, &want, &got);
+        }
+    }
+}
+
 /* --- code that is overwritten --------------------------------------------- */
 
 /* Stores walk up to the loop itself and make it count by three. */
@@ -528,6 +572,7 @@ int main(int argc, char **argv)
     guest_init(2);
     if (jit_enabled) {
         g_test_add_func("/jit/turns/random", test_random);
+        g_test_add_func("/jit/turns/empty_slot", test_empty_slot);
         g_test_add_func("/jit/turns/own_code", test_own_code);
         g_test_add_func("/jit/turns/way_out", test_way_out);
         g_test_add_func("/jit/turns/stop", test_stop);
