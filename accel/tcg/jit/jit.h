@@ -121,8 +121,9 @@ static inline void jit_stop(Env *env)
 /* It need not: before looking why it was to. */
 static inline void jit_resume(Env *env)
 {
-    __atomic_and_fetch(&jit_cpu(env)->key, ~JIT_STOP, __ATOMIC_RELAXED);
+    /* In this order: a jit_stop() in between must not leave JIT_STOP alone. */
     __atomic_store_n(&env->jit_go, 1, __ATOMIC_SEQ_CST);
+    __atomic_and_fetch(&jit_cpu(env)->key, ~JIT_STOP, __ATOMIC_SEQ_CST);
 }
 
 /* Is code of this mode compiled?  64-bit and flat 32-bit code is. */
