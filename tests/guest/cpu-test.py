@@ -33,7 +33,7 @@ def main():
                *sys.argv[2:]) as g:
         try:
             # Status 1 is that of 0, written to isa-debug-exit.
-            g.wait(60, status=1)
+            g.wait(180, status=1)
         except GuestError as e:
             print(g.text)
             print("\n".join("# " + line for line in str(e).splitlines()[:2]))
