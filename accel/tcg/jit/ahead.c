@@ -1,10 +1,10 @@
 /*
  * Which loops are known ahead: see turns.c.
  *
- * A loop inside a block, from an instruction to the first Jcc that goes back to
- * it, whose accesses move by a constant with each turn, or not at all, or have
- * a bounded index.  For each instruction is found what registers are in terms of
- * those at the start of the turn.
+ * A loop inside a block, from an instruction to the first Jcc that goes back
+ * to it, whose accesses move by a constant with each turn, or not at all, or
+ * have a bounded index.  For each instruction is found what registers are in
+ * terms of those at the start of the turn.
  *
  * Spec: Intel SDM volume 2.
  *
@@ -18,7 +18,7 @@ enum {
     SHORT = 16,                 /* instructions: two turns in a row */
 };
 
-/* --- what is in registers ------------------------------------------------ */
+/* --- what is in registers ------------------------------------------ */
 
 /* ANY: nothing is known.  MOVED: `reg` at the start of the turn, and `add`;
  * `low`: 32 bits of that.  SMALL: 0 to `max`. */
@@ -122,7 +122,7 @@ static void turn_start(Value *v)
     }
 }
 
-/* --- accesses ------------------------------------------------------------ */
+/* --- accesses ------------------------------------------------------ */
 
 /* How `reg` moves with each turn; false: not by a constant. */
 static bool stride(const Turns *t, unsigned reg, const Value *end, int64_t *by)
@@ -264,7 +264,7 @@ static bool add_access(Turns *t, const Block *b, unsigned i, const Value *v,
     return to->hi - to->lo <= (int)PAGE_BYTES / 2;
 }
 
-/* --- which loops ----------------------------------------------------------- */
+/* --- which loops ----------------------------------------------------- */
 
 static bool is_access(const Insn *n)
 {

@@ -16,8 +16,8 @@
  * guest registers that it does not name, which are kept in JitCpu.borrowed
  * meanwhile and put back on every way out.
  *
- * Flags on entry are in cc_raw, and good there until the loop has set others: an
- * access through an empty slot (slot.c) ends the very first turn.  Where
+ * Flags on entry are in cc_raw, and good there until the loop has set others:
+ * an access through an empty slot (slot.c) ends the very first turn.  Where
  * anything else may look before, flags stay in RFLAGS all the time.
  *
  * Spec: Intel SDM volume 2.
@@ -31,7 +31,7 @@ enum {
     SPARE_STUBS = 3 * BLOCK_MAX_INSNS,  /* for what comes after */
 };
 
-/* --- before the loop --------------------------------------------------------- */
+/* --- before the loop --------------------------------------------------- */
 
 static uint8_t *jcc_ahead(Ctx *c, unsigned cond)
 {
@@ -70,7 +70,7 @@ static void stubs_to(Ctx *c, unsigned from, uint8_t *to)
     }
 }
 
-/* The address of the group's first access less its displacement, in the register
+/* The address of the group's first access less its displacement: in the register
  * that is returned. */
 static unsigned group_address(Ctx *c, const TurnGroup *g)
 {
@@ -247,7 +247,7 @@ static void give_back(Ctx *c, const Turns *t)
     }
 }
 
-/* --- the turns ----------------------------------------------------------------- */
+/* --- the turns ----------------------------------------------------------- */
 
 unsigned t_turns_operand(Ctx *c)
 {
@@ -456,8 +456,8 @@ static void enter_turns(Ctx *c, const Turns *t, bool few)
 }
 
 /*
- * After a poll, as many turns as hit everywhere.  With two copies of the turn the
- * first is left out once if their number is odd.
+ * After a poll, as many turns as hit everywhere.  With two copies of the turn
+ * the first is left out once if their number is odd.
  */
 static void emit_more(Ctx *c, Turns *t, unsigned few_stubs)
 {

@@ -2,11 +2,12 @@
  * Loops whose accesses are known ahead, translated and interpreted: registers,
  * memory, flags and faults must agree.
  *
- * A case is a loop inside a loop.  Bases and indices move by constants, forwards
- * and backwards, or stay, or are bounded; pages lie in random order, now and then
- * one is missing or read-only, so that faults come in the middle of a run; now
- * and then floating-point exceptions are unmasked.  RHEA_TEST_ROUNDS multiplies
- * the number of cases, RHEA_TEST_SEED changes them, RHEA_TEST_ACCEL adds options.
+ * A case is a loop inside a loop.  Bases and indices move by constants,
+ * forwards and backwards, or stay, or are bounded; pages lie in random order,
+ * now and then one is missing or read-only, so that faults come in the middle
+ * of a run; now and then floating-point exceptions are unmasked.
+ * RHEA_TEST_ROUNDS multiplies the number of cases, RHEA_TEST_SEED changes
+ * them, RHEA_TEST_ACCEL adds options.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -20,7 +21,8 @@
 enum {
     CODE = 0x10000, TABLES = 0x100000, PT = 0x180000, GDT = 0x4000,
     IDT = 0x5000, HANDLER = 0x8000, STACK = 0x2f000, STACK_BYTES = 128,
-    FAR = 0x13000, DATA = 0x600000, DATA_BYTES = 0x200000, MIDDLE = DATA + DATA_BYTES / 2,
+    FAR = 0x13000, DATA = 0x600000, DATA_BYTES = 0x200000,
+    MIDDLE = DATA + DATA_BYTES / 2,
 };
 
 static uint64_t rng = 0x9e3779b97f4a7c15;
@@ -38,7 +40,7 @@ static unsigned below(unsigned n)
     return (rnd() >> 33) % n;
 }
 
-/* --- a case ---------------------------------------------------------------- */
+/* --- a case ---------------------------------------------------------- */
 
 typedef struct Case {
     uint8_t code[2048];
@@ -310,7 +312,7 @@ static void make_case(Case *k)
     }
 }
 
-/* --- a run ------------------------------------------------------------------- */
+/* --- a run ------------------------------------------------------------- */
 
 typedef struct Outcome {
     uint64_t gpr[16], cr2;
@@ -472,7 +474,7 @@ static void test_empty_slot(void)
     }
 }
 
-/* --- code that is overwritten --------------------------------------------- */
+/* --- code that is overwritten --------------------------------------- */
 
 /* Stores walk up to the loop itself and make it count by three. */
 GUEST_CODE(turns_own, "64",
@@ -498,7 +500,7 @@ static void test_own_code(void)
     g_assert_cmpuint(rdx, >, 4 * 1004);
 }
 
-/* --- ways out in the middle ------------------------------------------------- */
+/* --- ways out in the middle ------------------------------------------- */
 
 /* To another page, with flags that registers without homes were compared for. */
 GUEST_CODE(turns_way_out, "64",
@@ -532,7 +534,7 @@ static void test_way_out(void)
     }
 }
 
-/* --- stopping ----------------------------------------------------------------- */
+/* --- stopping ----------------------------------------------------------- */
 
 /* A loop without end stops when it is told to, in the middle of its turns. */
 GUEST_CODE(turns_endless, "64",
