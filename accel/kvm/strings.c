@@ -100,7 +100,8 @@ void kvm_strings_look(KvmCpu *k)
     StringSite *c;
 
     if (!kvm.software || k->debugging || !kvm_get(k, PART_STEP)
-        || x86_cpl(s) == 3 || !(s->efer & EFER_LMA)) {
+        || x86_cpl(s) == 3 || !(s->efer & EFER_LMA)
+        || !(s->seg[SEG_CS].attr & SEGA_L)) {
         return;
     }
     if (all->debug.n_breaks && kvm_get(k, PART_DEBUG)
@@ -121,14 +122,51 @@ void kvm_strings_look(KvmCpu *k)
     }
 }
 
-/* Is the page at which it stores a table of pages, as far as one can see? */
-static bool clears_table(TcgSingle *t, const X86State *s, hwaddr *gpa)
+/* Is `gva` in a table of pages, as far as one can see? */
+static bool in_table(TcgSingle *t, uint64_t gva, hwaddr *gpa)
 {
     uint8_t *hva;
 
-    return tcg_single_look(t, s->gpr[R_RDI], gpa, &hva) && hva
+    return tcg_single_look(t, gva, gpa, &hva) && hva
            && kvm_like_table((uint8_t *)((uintptr_t)hva
                                          & ~(uintptr_t)0xfff));
+}
+
+/* What of it stores to the page at RDI; one round at least, which may end in
+ * the next page. */
+static uint64_t rounds_in_page(const X86State *s, unsigned size)
+{
+    unsigned off = s->gpr[R_RDI] & 0xfff;
+    uint64_t n = s->rflags & FL_DF ? off / size + 1 : (4096 - off) / size;
+
+    return MIN(MAX(n, 1), s->gpr[R_RCX]);
+}
+
+/* So many rounds of the instruction that was decoded; the rest is left to do. */
+static CpuRun some_rounds(KvmCpu *k, const Insn *insn, uint64_t n)
+{
+    X86State *s = k->cpu->state;
+    uint64_t rip = s->rip, rest = s->gpr[R_RCX] - n;
+    uint64_t gva[2] = { s->gpr[R_RDI], s->gpr[R_RDI] + insn->size - 1 };
+    hwaddr gpa[2];
+    bool table[2];
+    CpuRun why;
+
+    for (unsigned i = 0; i < 2; i++) {
+        table[i] = in_table(k->single, gva[i], &gpa[i]);
+    }
+    s->gpr[R_RCX] = n;
+    why = kvm_execute_here(k, insn);
+    if (!s->gpr[R_RCX] && rest) {
+        s->rip = rip;           /* all of these are done */
+    }
+    s->gpr[R_RCX] += rest;      /* and as much of a fault's */
+    for (unsigned i = 0; i < 2; i++) {
+        if (table[i]) {
+            kvm_forget_translations(gpa[i]);
+        }
+    }
+    return why;
 }
 
 /* The instruction at which it stopped, up to its end or to an event. */
@@ -141,26 +179,19 @@ static CpuRun run_string(KvmCpu *k, StringSite *site)
 
     site->n++;
     site->rounds += MIN(s->gpr[R_RCX], LONG_ROUNDS);
-    while (why == CPU_RUN_EXIT && s->rip == rip) {
-        hwaddr gpa = 0;
-        bool table;
-
+    do {
         if (tcg_single_decode(k->single, &insn) != SINGLE_DONE || !insn
-            || (insn->op != OP_MOVS && insn->op != OP_STOS)) {
+            || (insn->op != OP_MOVS && insn->op != OP_STOS)
+            || !(s->seg[SEG_CS].attr & SEGA_L)) {
             site->rounds = 0;   /* another program's code by now */
             site->n = JUDGED_AFTER;
             break;
         }
-        table = clears_table(k->single, s, &gpa);
-        why = kvm_execute_here(k, insn);
-        if (table) {
-            kvm_forget_translations(gpa);
-        }
+        /* With TF each round is an instruction of its own. */
+        why = some_rounds(k, insn, s->rflags & FL_TF ? s->gpr[R_RCX]
+                                   : rounds_in_page(s, insn->size));
         k->strings.n_run++;
-        if (cpu_pending(k->cpu)) {
-            break;
-        }
-    }
+    } while (why == CPU_RUN_EXIT && s->rip == rip && !cpu_pending(k->cpu));
     return why;
 }
 
