@@ -26,18 +26,6 @@ static const char *const onboard_kinds[] = {
     "pata", "sata", "sas", NULL
 };
 
-static G_GNUC_PRINTF(2, 3) bool fail(GError **err, const char *fmt, ...)
-{
-    g_autofree char *text = NULL;
-    va_list ap;
-
-    va_start(ap, fmt);
-    text = g_strdup_vprintf(fmt, ap);
-    va_end(ap);
-    g_set_error_literal(err, OPT_ERROR, OPT_ERROR_INVALID, text);
-    return false;
-}
-
 /* --- fields -------------------------------------------------------------------------- */
 
 typedef struct Field {
@@ -190,8 +178,9 @@ static bool parse_release(GError **err)
     }
     if (sscanf(smbios_config.bios.release, "%u.%u%c", &major, &minor, &rest)
         != 2 || major > UINT8_MAX || minor > UINT8_MAX) {
-        return fail(err, "parameter 'release' expects two numbers up to 255, "
-                    "as in 1.2, not '%s'", smbios_config.bios.release);
+        return opt_fail(err,
+                        "parameter 'release' expects two numbers up to 255, "
+                        "as in 1.2, not '%s'", smbios_config.bios.release);
     }
     smbios_config.bios.major = major;
     smbios_config.bios.minor = minor;
@@ -207,8 +196,8 @@ static bool parse_uuid(GError **err)
         return true;
     }
     if (!g_uuid_string_is_valid(s)) {
-        return fail(err, "parameter 'uuid' expects the form xxxxxxxx-xxxx-"
-                    "xxxx-xxxx-xxxxxxxxxxxx, not '%s'", s);
+        return opt_fail(err, "parameter 'uuid' expects the form xxxxxxxx-xxxx-"
+                        "xxxx-xxxx-xxxxxxxxxxxx, not '%s'", s);
     }
     for (; *s; s++) {
         uint8_t *byte = &smbios_config.system.id[n / 2];
@@ -227,10 +216,10 @@ static bool add_oem(const char *text, GError **err)
         smbios_config.oem_strings = g_ptr_array_new_with_free_func(g_free);
     }
     if (smbios_config.oem_strings->len == MAX_STRINGS) {
-        return fail(err, "there can be %d OEM strings", MAX_STRINGS);
+        return opt_fail(err, "there can be %d OEM strings", MAX_STRINGS);
     }
     if (!*text) {
-        return fail(err, "parameter 'value' expects a text");
+        return opt_fail(err, "parameter 'value' expects a text");
     }
     g_ptr_array_add(smbios_config.oem_strings, g_strdup(text));
     return true;
@@ -245,8 +234,9 @@ static bool add_oem_file(const char *path, GError **err)
         return false;
     }
     if (!len || len > MAX_FILE_BYTES / 2 || strlen(text) != len) {
-        return fail(err, "'%s' does not hold a text of 1 to %d bytes without "
-                    "zeros", path, MAX_FILE_BYTES / 2);
+        return opt_fail(err,
+                        "'%s' does not hold a text of 1 to %d bytes without "
+                        "zeros", path, MAX_FILE_BYTES / 2);
     }
     return add_oem(text, err);
 }
@@ -262,7 +252,7 @@ static bool each_text(Opt *dict, const char *key,
         Opt *one = opt_kind(node) == OPT_LIST ? opt_at(node, i) : node;
 
         if (opt_kind(one) != OPT_STRING) {
-            return fail(err, "parameter '%s' expects a text", key);
+            return opt_fail(err, "parameter '%s' expects a text", key);
         }
         if (!add(opt_string(one), err)) {
             return false;
@@ -340,12 +330,14 @@ static bool check_structure(const uint8_t *p, size_t len, GError **err)
     size_t at;
 
     if (len < 4 || p[1] < 4 || p[1] + 2u > len) {
-        return fail(err, "it holds no SMBIOS structure: %zu bytes, of which "
-                    "the header claims %u", len, len < 2 ? 0 : p[1]);
+        return opt_fail(err,
+                        "it holds no SMBIOS structure: %zu bytes, of which "
+                        "the header claims %u", len, len < 2 ? 0 : p[1]);
     }
     if (p[0] > 126) {
-        return fail(err, "type %u cannot be given by a file; accepted: 0 to "
-                    "126", p[0]);
+        return opt_fail(err,
+                        "type %u cannot be given by a file; accepted: 0 to "
+                        "126", p[0]);
     }
     at = p[1];
     if (!p[at]) {
@@ -355,8 +347,9 @@ static bool check_structure(const uint8_t *p, size_t len, GError **err)
         at += strnlen((const char *)p + at, len - at) + 1;
     }
     return at + 1 == len
-           || fail(err, "its strings do not end with an empty one where the "
-                   "file ends");
+           || opt_fail(err,
+                       "its strings do not end with an empty one where the "
+                       "file ends");
 }
 
 static bool add_file(const char *path, GError **err)
@@ -370,16 +363,17 @@ static bool add_file(const char *path, GError **err)
     }
     p = (const uint8_t *)data;
     if (len > MAX_FILE_BYTES) {
-        return fail(err, "'%s' has %zu bytes; at most %d are possible", path,
-                    len, MAX_FILE_BYTES);
+        return opt_fail(err,
+                        "'%s' has %zu bytes; at most %d are possible", path,
+                        len, MAX_FILE_BYTES);
     }
     if (!check_structure(p, len, err)) {
         g_prefix_error(err, "'%s': ", path);
         return false;
     }
     if (test(smbios_config.given, p[0])) {
-        return fail(err, "'%s': type %u is described by fields already",
-                    path, p[0]);
+        return opt_fail(err, "'%s': type %u is described by fields already",
+                        path, p[0]);
     }
     mark(smbios_config.loaded, p[0]);
     if (!smbios_config.files) {
@@ -421,11 +415,12 @@ static bool add_type(unsigned type, Opt *dict, GError **err)
         i++;
     }
     if (i == G_N_ELEMENTS(types)) {
-        return fail(err, "parameter 'type' cannot be %u; accepted: 0, 1, 2, "
-                    "3, 4, 8, 9, 11, 17, 41 (others by file=)", type);
+        return opt_fail(err,
+                        "parameter 'type' cannot be %u; accepted: 0, 1, 2, "
+                        "3, 4, 8, 9, 11, 17, 41 (others by file=)", type);
     }
     if (test(smbios_config.loaded, type)) {
-        return fail(err, "type %u has come from a file already", type);
+        return opt_fail(err, "type %u has come from a file already", type);
     }
     mark(smbios_config.given, type);
     return (!types[i].fields
@@ -445,7 +440,7 @@ bool smbios_add_option(Opt *dict, GError **err)
         return false;
     }
     if (!file == !opt_has(dict, "type")) {
-        return fail(err, "-smbios needs either type= and fields, or file=");
+        return opt_fail(err, "-smbios needs either type= and fields, or file=");
     }
     return file ? opt_all_read(dict, "-smbios file=", NULL, err)
                   && add_file(file, err)

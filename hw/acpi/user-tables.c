@@ -22,19 +22,6 @@ enum { MAX_BYTES = 1 << 20 };
 
 static GPtrArray *tables;       /* of GByteArray */
 
-static bool fail(GError **err, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
-static bool fail(GError **err, const char *fmt, ...)
-{
-    va_list ap;
-
-    va_start(ap, fmt);
-    if (err) {
-        *err = g_error_new_valist(OPT_ERROR, OPT_ERROR_INVALID, fmt, ap);
-    }
-    va_end(ap);
-    return false;
-}
-
 static bool append_files(GByteArray *to, const char *names, GError **err)
 {
     g_auto(GStrv) each = g_strsplit(names, ":", -1);
@@ -47,8 +34,8 @@ static bool append_files(GByteArray *to, const char *names, GError **err)
             return false;
         }
         if (len > MAX_BYTES - to->len) {
-            return fail(err, "'%s': a table has at most %d bytes", each[i],
-                        MAX_BYTES);
+            return opt_fail(err, "'%s': a table has at most %d bytes", each[i],
+                            MAX_BYTES);
         }
         g_byte_array_append(to, (const uint8_t *)data, len);
     }
@@ -68,8 +55,9 @@ static bool set_text(GByteArray *t, Opt *dict, const char *key, unsigned at,
         return true;
     }
     if (strlen(text) > room || (at == AT_SIGNATURE && strlen(text) != room)) {
-        return fail(err, "parameter '%s' expects %s%u letters, not '%s'", key,
-                    at == AT_SIGNATURE ? "" : "up to ", room, text);
+        return opt_fail(err,
+                        "parameter '%s' expects %s%u letters, not '%s'", key,
+                        at == AT_SIGNATURE ? "" : "up to ", room, text);
     }
     memset(t->data + at, ' ', room);
     memcpy(t->data + at, text, strlen(text));
@@ -105,13 +93,13 @@ static bool fill(GByteArray *t, Opt *dict, GError **err)
         return false;
     }
     if (!file == !data) {
-        return fail(err, "either 'file', with a header, or 'data', without "
-                    "one, is wanted");
+        return opt_fail(err, "either 'file', with a header, or 'data', without "
+                        "one, is wanted");
     }
     if (data) {
         if (!opt_has(dict, "sig")) {
-            return fail(err, "parameter 'sig' is missing: 'data' has no "
-                        "header that tells it");
+            return opt_fail(err, "parameter 'sig' is missing: 'data' has no "
+                            "header that tells it");
         }
         g_byte_array_set_size(t, HEADER_BYTES);
         memset(t->data, 0, HEADER_BYTES);
@@ -121,8 +109,8 @@ static bool fill(GByteArray *t, Opt *dict, GError **err)
         return false;
     }
     if (t->len < HEADER_BYTES) {
-        return fail(err, "'%s' has %u bytes, and a table's header %d", file,
-                    t->len, HEADER_BYTES);
+        return opt_fail(err, "'%s' has %u bytes, and a table's header %d", file,
+                        t->len, HEADER_BYTES);
     }
     return set_text(t, dict, "sig", AT_SIGNATURE, 4, err)
            && set_number(t, dict, "rev", AT_REVISION, UINT8_MAX, err)

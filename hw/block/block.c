@@ -22,26 +22,14 @@ __attribute__((constructor)) static void set_hooks(void)
     prop_put_drive = blk_unref;
 }
 
-static bool fail(GError **err, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
-static bool fail(GError **err, const char *fmt, ...)
-{
-    va_list ap;
-
-    va_start(ap, fmt);
-    if (err) {
-        *err = g_error_new_valist(OPT_ERROR, OPT_ERROR_INVALID, fmt, ap);
-    }
-    va_end(ap);
-    return false;
-}
-
 /* --- properties ------------------------------------------------------------------ */
 
 static bool check_size(const char *name, uint32_t bytes, GError **err)
 {
     if (bytes < 512 || bytes > 32768 || bytes & (bytes - 1)) {
-        return fail(err, "property '%s' cannot be %u: a power of two from 512 "
-                    "to 32768 is wanted", name, bytes);
+        return opt_fail(err,
+                        "property '%s' cannot be %u: a power of two from 512 "
+                        "to 32768 is wanted", name, bytes);
     }
     return true;
 }
@@ -53,9 +41,9 @@ static bool check_geometry(const BlockConf *c, GError **err)
     }
     if (!c->cyls || c->cyls > 65535 || !c->heads || c->heads > 255
         || !c->secs || c->secs > 255) {
-        return fail(err, "cyls=%u,heads=%u,secs=%u is not a geometry: 1 to "
-                    "65535, 1 to 255 and 1 to 255, all three, are wanted",
-                    c->cyls, c->heads, c->secs);
+        return opt_fail(err, "cyls=%u,heads=%u,secs=%u is not a geometry: 1 to "
+                        "65535, 1 to 255 and 1 to 255, all three, are wanted",
+                        c->cyls, c->heads, c->secs);
     }
     return true;
 }
@@ -65,8 +53,9 @@ bool block_conf_realize(BlockConf *c, const BlkDevOps *ops, void *dev,
 {
     if (!c->blk) {
         if (!cdrom) {
-            return fail(err, "drive property not set: it needs drive=, the id "
-                        "of a -drive or -blockdev");
+            return opt_fail(err,
+                            "drive property not set: it needs drive=, the id "
+                            "of a -drive or -blockdev");
         }
         c->blk = blk_new(NULL, loop_main());
     }
@@ -76,16 +65,16 @@ bool block_conf_realize(BlockConf *c, const BlkDevOps *ops, void *dev,
         return false;
     }
     if (c->logical_bytes > c->physical_bytes) {
-        return fail(err, "logical_block_size cannot be more than "
-                    "physical_block_size");
+        return opt_fail(err, "logical_block_size cannot be more than "
+                        "physical_block_size");
     }
     if (!cdrom && !blk_is_inserted(c->blk)) {
-        return fail(err, "drive '%s' is empty, and a disk needs an image: "
-                    "write -drive file=", blk_label(c->blk));
+        return opt_fail(err, "drive '%s' is empty, and a disk needs an image: "
+                        "write -drive file=", blk_label(c->blk));
     }
     if (c->on_read_error == BLK_ON_ERROR_ENOSPC) {
-        return fail(err, "rerror=enospc: a read cannot run out of space; "
-                    "accepted: auto, report, ignore, stop");
+        return opt_fail(err, "rerror=enospc: a read cannot run out of space; "
+                        "accepted: auto, report, ignore, stop");
     }
     if (!blk_attach(c->blk, ops, dev,
                     !cdrom && !(c->may_be_read_only

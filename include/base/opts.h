@@ -29,6 +29,8 @@ typedef struct Opt Opt;
 #define OPT_ERROR opt_error_quark()
 GQuark opt_error_quark(void);
 enum { OPT_ERROR_INVALID };
+/* Set one; false. */
+bool opt_fail(GError **err, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 
 /* --- building; nodes are owned by the dict or list they are put into ----- */
 Opt *opt_new_dict(void);

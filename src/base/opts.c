@@ -42,6 +42,18 @@ GQuark opt_error_quark(void)
     return g_quark_from_static_string("rhea-opt-error");
 }
 
+bool opt_fail(GError **err, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    if (err) {
+        *err = g_error_new_valist(OPT_ERROR, OPT_ERROR_INVALID, fmt, ap);
+    }
+    va_end(ap);
+    return false;
+}
+
 /* --- building ------------------------------------------------------------ */
 
 static Opt *opt_new(OptKind kind)

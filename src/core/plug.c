@@ -8,19 +8,6 @@
 #include "base/opts.h"
 #include "core/device.h"
 
-static bool fail(GError **err, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
-static bool fail(GError **err, const char *fmt, ...)
-{
-    va_list ap;
-
-    va_start(ap, fmt);
-    if (err) {
-        *err = g_error_new_valist(OPT_ERROR, OPT_ERROR_INVALID, fmt, ap);
-    }
-    va_end(ap);
-    return false;
-}
-
 const BusType *device_type_bus(const DeviceType *t)
 {
     while (t && !t->bus) {
@@ -54,9 +41,9 @@ static bool unknown_type(const char *name, GError **err)
     }
     g_ptr_array_add(names, NULL);
     near = nearest_name(name, (const char *const *)names->pdata);
-    return fail(err, "'%s' is not a valid device model name%s%s%s", name,
-                near ? "; did you mean '" : "", near ? near : "",
-                near ? "'?" : "");
+    return opt_fail(err, "'%s' is not a valid device model name%s%s%s", name,
+                    near ? "; did you mean '" : "", near ? near : "",
+                    near ? "'?" : "");
 }
 
 static const Type *find_type(Opt *dict, GError **err)
@@ -68,7 +55,7 @@ static const Type *find_type(Opt *dict, GError **err)
         return NULL;
     }
     if (!name) {
-        fail(err, "parameter 'driver' is missing");
+        opt_fail(err, "parameter 'driver' is missing");
         return NULL;
     }
     t = type_find(name);
@@ -77,7 +64,7 @@ static const Type *find_type(Opt *dict, GError **err)
         return NULL;
     }
     if (!may_add(t)) {
-        fail(err, "'%s' is part of the machine: it cannot be added", name);
+        opt_fail(err, "'%s' is part of the machine: it cannot be added", name);
         return NULL;
     }
     return t;
@@ -95,23 +82,24 @@ static bool find_bus(const Type *t, Opt *dict, Bus **bus, GError **err)
         return false;
     }
     if (!wanted) {
-        return !name || fail(err, "device '%s' plugs into no bus", t->name);
+        return !name || opt_fail(err, "device '%s' plugs into no bus", t->name);
     }
     if (name) {
         *bus = bus_find(NULL, name);
         if (!*bus) {
-            return fail(err, "bus '%s' not found", name);
+            return opt_fail(err, "bus '%s' not found", name);
         }
         if ((*bus)->type != wanted) {
-            return fail(err, "device '%s' cannot go on %s bus '%s'; it plugs "
-                        "into a %s bus", t->name, (*bus)->type->name, name,
-                        wanted->name);
+            return opt_fail(err,
+                            "device '%s' cannot go on %s bus '%s'; it plugs "
+                            "into a %s bus", t->name, (*bus)->type->name, name,
+                            wanted->name);
         }
         return true;
     }
     *bus = bus_find(wanted, NULL);
-    return *bus || fail(err, "no '%s' bus found for device '%s'",
-                        wanted->name, t->name);
+    return *bus || opt_fail(err, "no '%s' bus found for device '%s'",
+                            wanted->name, t->name);
 }
 
 /* An id names one object and is good in a path. */
@@ -120,12 +108,12 @@ static bool check_id(const char *id, GError **err)
     if (!g_ascii_isalpha(*id)
         || id[strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
                      "0123456789-._")]) {
-        return fail(err, "parameter 'id' expects an identifier (letters, "
+        return opt_fail(err, "parameter 'id' expects an identifier (letters, "
                     "digits, '-', '.', '_', starting with a letter), not '%s'",
-                    id);
+                        id);
     }
     if (object_find(id)) {
-        return fail(err, "duplicate device ID '%s'", id);
+        return opt_fail(err, "duplicate device ID '%s'", id);
     }
     return true;
 }

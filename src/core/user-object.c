@@ -14,19 +14,6 @@ const Type user_object_type = {
     .parent = &object_type, .size = sizeof(Object), .abstract = true,
 };
 
-static bool fail(GError **err, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
-static bool fail(GError **err, const char *fmt, ...)
-{
-    va_list ap;
-
-    va_start(ap, fmt);
-    if (err) {
-        *err = g_error_new_valist(OPT_ERROR, OPT_ERROR_INVALID, fmt, ap);
-    }
-    va_end(ap);
-    return false;
-}
-
 static const Type *find_type(Opt *dict, GError **err)
 {
     const char *name = NULL;
@@ -37,8 +24,8 @@ static const Type *find_type(Opt *dict, GError **err)
     }
     t = name ? type_find(name) : NULL;
     if (!t || t->abstract || !type_is(t, &user_object_type)) {
-        fail(err, "there is no object type '%s'; -object help lists them",
-             name ? name : "");
+        opt_fail(err, "there is no object type '%s'; -object help lists them",
+                 name ? name : "");
         return NULL;
     }
     return t;
@@ -55,11 +42,11 @@ Object *user_object_add(Opt *dict, GError **err)
         return NULL;
     }
     if (!id || !*id) {
-        fail(err, "parameter 'id' is missing: it is how devices name it");
+        opt_fail(err, "parameter 'id' is missing: it is how devices name it");
         return NULL;
     }
     if (object_find(id)) {
-        fail(err, "duplicate id '%s': there is an object of that name", id);
+        opt_fail(err, "duplicate id '%s': there is an object of that name", id);
         return NULL;
     }
     obj = object_new(t);

@@ -73,15 +73,22 @@ void t_fp_site(Ctx *c)
     t_add_site(c, !c->in_e, t_replay_now(c));
 }
 
+bool t_needs_flags(const Insn *n, unsigned *writes)
+{
+    InsnFlags f = insn_flags(n);
+
+    *writes = (f.set | f.may | f.undef) & IF_ARITH;
+    return f.read & IF_ARITH
+           || (*writes && (f.may & IF_ARITH
+                           || ((f.set | f.undef) & IF_ARITH) != IF_ARITH));
+}
+
 /* False: not even the first instruction can be compiled. */
 static bool one(Ctx *c)
 {
     const Insn *n = c->insn;
-    InsnFlags f = insn_flags(n);
-    unsigned w = (f.set | f.may | f.undef) & IF_ARITH;
-    bool need = f.read & IF_ARITH
-                || (w && (f.may & IF_ARITH
-                          || ((f.set | f.undef) & IF_ARITH) != IF_ARITH));
+    unsigned w;
+    bool need = t_needs_flags(n, &w);
     uint8_t *start, live = c->live;
     unsigned n_stubs;
     bool in_r, in_e;

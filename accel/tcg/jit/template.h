@@ -202,6 +202,9 @@ void t_replay(Emit *e, const JitReplay *q);
 JitReplay t_replay_of(const Ctx *c);
 /* This instruction comes: is the present `replay` good until it is over? */
 void t_replay_check(Ctx *c, bool sets_all);
+/* Must the arithmetic flags be in RFLAGS before `n`: does it read some, or leave
+ * some as they are?  *writes: those that it changes. */
+bool t_needs_flags(const Insn *n, unsigned *writes);
 /* May it write the register? */
 bool t_may_write(const Insn *n, unsigned reg);
 

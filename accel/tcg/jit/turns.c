@@ -299,11 +299,8 @@ static void side_exit(Ctx *c)
 static bool one(Ctx *c)
 {
     const Insn *n = c->insn;
-    InsnFlags f = insn_flags(n);
-    unsigned w = (f.set | f.may | f.undef) & IF_ARITH;
-    bool need = f.read & IF_ARITH
-                || (w && (f.may & IF_ARITH
-                          || ((f.set | f.undef) & IF_ARITH) != IF_ARITH));
+    unsigned w;
+    bool need = t_needs_flags(n, &w);
     int64_t to = n->off + n->len + n->imm;
 
     if (need && !c->in_r) {
