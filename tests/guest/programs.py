@@ -1,8 +1,9 @@
-"""Real programs for guest-bench.py: a folder with what they need, and what
-they do.
+"""Real programs for programs-test.py and guest-bench.py: a folder with what
+they need, and what they do.
 
 Everything comes from Debian packages that are unpacked, not installed; host
-and guests run the same files in the same tree.
+and guests run the same files in the same tree, from its root, so all names are
+relative.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
@@ -21,13 +22,13 @@ SCRIPT = """
 i=0
 while [ $i -lt 40 ]; do
     x=$(echo $i | sed s/3/three/)
-    [ -n "$x" ] && expr $i + 1 > /tmp/n && read -r i < /tmp/n
-    ls /data | wc -l > /dev/null
+    [ -n "$x" ] && expr $i + 1 > tmp/n && read -r i < tmp/n
+    ls data | wc -l > /dev/null
 done
 echo $x
 """
 PYTHON = """
-words = open("/data/text").read().split()
+words = open("data/text").read().split()
 count = {}
 for w in words:
     count[w] = count.get(w, 0) + 1
@@ -42,7 +43,7 @@ def primes(n):
 print(primes(60000), sum(x * x % 7 for x in range(60000)), 3 ** 3000 % 10 ** 9)
 """
 PERL = r"""
-open F, "/data/text"; my (%n, $c);
+open F, "data/text"; my (%n, $c);
 while (<F>) { $n{lc $1}++ while /(\w+)/g; $c++ if /th(e|at)\s+\w+ing/; }
 print join(" ", map { "$_=$n{$_}" } (sort keys %n)[0..9]), " ", $c // 0, "\n";
 my $s = 0; for my $i (1..100000) { $s = ($s * 31 + $i) % 1000003; }
@@ -61,21 +62,21 @@ SELECT b, count(*), max(c) FROM t GROUP BY b ORDER BY 3 DESC LIMIT 3;
 
 # Name: what it is, and its command.
 PROGRAMS = {
-    "xz": ("xz -3", "xz -3 -T1 -c /data/text"),
-    "zstd": ("zstd -9", "zstd -9 -q -c --single-thread /data/text"),
-    "gzip": ("gzip -6", "gzip -6 -n -c /data/text"),
-    "sha256": ("openssl SHA-256", "openssl dgst -sha256 /data/big"),
+    "xz": ("xz -3", "xz -3 -T1 -c data/text"),
+    "zstd": ("zstd -9", "zstd -9 -q -c --single-thread data/text"),
+    "gzip": ("gzip -6", "gzip -6 -n -c data/text"),
+    "sha256": ("openssl SHA-256", "openssl dgst -sha256 data/big"),
     "cipher": ("openssl AES-128-CBC", "openssl enc -aes-128-cbc -K 0123456789"
                "abcdef0123456789abcdef -iv 0123456789abcdef0123456789abcdef "
-               "-in /data/big | tail -c 64 | md5sum"),
-    "rsa": ("openssl RSA-2048 sign", "openssl dgst -sha256 -sign /data/key "
-            "/data/text | md5sum"),
-    "tcc": ("tcc, a C compiler", "tcc -c -o /tmp/o /data/source.c && "
-            "md5sum < /tmp/o"),
-    "python": ("python3", "python3.11 -S -E /data/script.py"),
-    "perl": ("perl", "perl /data/script.pl"),
-    "sqlite": ("sqlite3", "sqlite3 :memory: < /data/script.sql"),
-    "shell": ("shell of short processes", "sh /data/script.sh"),
+               "-in data/big | tail -c 64 | md5sum"),
+    "rsa": ("openssl RSA-2048 sign", "openssl dgst -sha256 -sign data/key "
+            "data/text | md5sum"),
+    "tcc": ("tcc, a C compiler", "tcc -c -o tmp/o data/source.c && "
+            "md5sum < tmp/o"),
+    "python": ("python3", "python3.11 -S -E data/script.py"),
+    "perl": ("perl", "perl data/script.pl"),
+    "sqlite": ("sqlite3", "sqlite3 :memory: < data/script.sql"),
+    "shell": ("shell of short processes", "sh data/script.sh"),
 }
 
 
@@ -100,6 +101,37 @@ def source():
                    f" switch (s & 3) {{ case 0: return s + {i}; case 1: "
                    f"return s / (b | 1); default: return s << 1; }} }}\n")
     return "".join(out)
+
+
+def host_bin(root):
+    return root.rstrip("/") + "-bin"
+
+
+def make_host_bin(root):
+    """Commands that run the tree's programs on the host, where they are, with
+    the tree's libraries."""
+    lib = os.path.join(root, "lib/x86_64-linux-gnu")
+    os.makedirs(host_bin(root))
+    for path in ("bin/dash", "bin/gzip", "usr/bin/xz", "usr/bin/zstd",
+                 "usr/bin/openssl", "usr/bin/tcc", "usr/bin/perl",
+                 "usr/bin/python3.11", "usr/bin/sqlite3"):
+        command = os.path.join(host_bin(root), os.path.basename(path))
+        with open(command, "w") as f:
+            f.write(f"#!/bin/sh\nexec {lib}/ld-linux-x86-64.so.2 "
+                    f"--library-path {lib}:{root}/usr/lib/x86_64-linux-gnu "
+                    f'{root}/{path} "$@"\n')
+        os.chmod(command, 0o755)
+    os.symlink("dash", os.path.join(host_bin(root), "sh"))
+
+
+def run_on_host(root, command):
+    """What the command writes and its status, as in a guest: from the root of
+    the tree."""
+    return subprocess.run(
+        ["sh", "-c", command], cwd=root, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={
+            "PATH": host_bin(root) + ":/usr/bin:/bin",
+            "LC_ALL": "C", "HOME": "/tmp", "OPENSSL_CONF": "/dev/null"})
 
 
 def make_tree(root):
@@ -139,8 +171,7 @@ def make_tree(root):
             f.write(content)
     with open(os.path.join(data, "big"), "wb") as f:
         f.write(random.Random(2).randbytes(8 << 20))
-    subprocess.run([os.path.join(root, "usr/bin/openssl"), "genrsa", "-out",
-                    os.path.join(data, "key"), "2048"], check=True,
-                   stderr=subprocess.DEVNULL, env={
-                       **os.environ, "LD_LIBRARY_PATH": os.path.join(
-                           root, "usr/lib/x86_64-linux-gnu")})
+    make_host_bin(root)
+    made = run_on_host(root, "openssl genrsa -out data/key 2048")
+    if made.returncode:
+        raise RuntimeError(f"openssl genrsa: {made.stdout.decode()}")
