@@ -125,7 +125,8 @@ class Guest:
                 self.fail(f"no {pattern!r} within "
                           f"{time.monotonic() - begin:.0f} s")
             if data == b"":
-                self.fail(f"it ended before {pattern!r}")
+                self.fail(f"it ended before {pattern!r}, status "
+                          f"{self.proc.wait(10 * patience())}")
 
     def send(self, text):
         self.proc.stdin.write(text.encode())
