@@ -257,16 +257,6 @@ static void emit_stub(Ctx *c, Stub *s)
     }
 }
 
-uint8_t *t_entry_nop(Emit *e)
-{
-    static const uint8_t nop5[] = { 0x0f, 0x1f, 0x44, 0x00, 0x00 };
-    uint8_t *at = e->p;
-
-    memcpy(at, nop5, sizeof(nop5));
-    e->p += sizeof(nop5);
-    return at;
-}
-
 /* Are the flags on entry overwritten before anything can look? */
 static bool flags_dead(const Block *b)
 {
@@ -340,27 +330,21 @@ static bool better_saved(const Block *b)
     return n >= 2 || jumps || is_stack(last);
 }
 
-/* From another page, with RIP in RDX. */
-static void far_entry(Ctx *c)
-{
-    e_rm(&c->e, 8, 0x8d, H_CX, H_DX, H_SP, 0, -(int)c->b->off);
-    e_gs(&c->e, 8, 0x89, H_CX, OFF(rip_base));
-}
-
-/* Code that leaves at the block's start. */
-static uint8_t *emit_stale(Ctx *c, bool save)
+/*
+ * From anywhere, with RIP in RDX.  It begins with an instruction of at least
+ * five bytes at a multiple of 8, over which one store can put a jump.
+ */
+static uint8_t *far_entry(Ctx *c)
 {
     Emit *e = &c->e;
-    uint8_t *at = e->p;
+    uint8_t *at;
 
-    if (save) {
-        t_save_flags(e);
-    }
-    t_rip_to(c, H_DX, c->b->off);
-    e_gs(e, 8, 0x89, H_DX, OFF(s.rip));
-    e8(e, 0xe9);
-    e_rel32(e->p, jit_space.leave_null);
-    e->p += 4;
+    t_align8(e);
+    at = e->p;
+    e_op(e, 8, 0x8d, H_CX, 0, H_DX);                /* lea rcx, [rdx+disp32] */
+    e8(e, 2 << 6 | H_CX << 3 | H_DX);
+    e32(e, -(uint32_t)c->b->off);
+    e_gs(e, 8, 0x89, H_CX, OFF(rip_base));
     return at;
 }
 
@@ -506,32 +490,26 @@ static void live_entry(Ctx *c, unsigned need)
     c->jc->live = c->live;
 }
 
-/* The ways in, for a body that has flags in RFLAGS or does not want them. */
+/*
+ * The ways in, for a body that has flags in RFLAGS or does not want them.
+ * Far ones differ even then: who finds the block stale leaves with its flags.
+ */
 static void entries(Ctx *c, bool dead)
 {
     JitCode *jc = c->jc;
     uint8_t *rel32;
 
-    if (dead) {
-        jc->far_r = jc->far_e = c->e.p;
-        far_entry(c);
-        t_align8(&c->e);
-        jc->entry_e = jc->entry_r = t_entry_nop(&c->e);
-        return;
-    }
-    jc->far_r = c->e.p;
-    far_entry(c);
+    jc->far_r = far_entry(c);
     e8(&c->e, 0xe9);
     rel32 = c->e.p;
     e32(&c->e, 0);
-    jc->far_e = c->e.p;
-    far_entry(c);
-    t_align8(&c->e);
-    jc->entry_e = t_entry_nop(&c->e);
-    t_load_flags(&c->e);
-    t_align8(&c->e);
+    jc->far_e = far_entry(c);
+    jc->entry_e = c->e.p;
+    if (!dead) {
+        t_load_flags(&c->e);
+    }
     e_rel32(rel32, c->e.p);
-    jc->entry_r = t_entry_nop(&c->e);
+    jc->entry_r = c->e.p;
 }
 
 /* The same for one that has them in cc_raw. */
@@ -540,19 +518,15 @@ static void entries_saved(Ctx *c)
     JitCode *jc = c->jc;
     uint8_t *rel32;
 
-    t_align8(&c->e);
-    jc->entry_r = t_entry_nop(&c->e);
+    jc->far_r = far_entry(c);
+    jc->entry_r = c->e.p;
     t_save_flags(&c->e);
     e8(&c->e, 0xe9);
     rel32 = c->e.p;
     e32(&c->e, 0);
-    jc->far_r = c->e.p;
-    t_save_flags(&c->e);
-    jc->far_e = c->e.p;
-    far_entry(c);
-    t_align8(&c->e);
+    jc->far_e = far_entry(c);
     e_rel32(rel32, c->e.p);
-    jc->entry_e = t_entry_nop(&c->e);
+    jc->entry_e = c->e.p;
 }
 
 /* A jump inside the block, undone with those from other blocks. */
@@ -606,8 +580,6 @@ JitCode *jit_compile(Block *b)
         link_own(jc, c->turn_edges.edge[i], c->turn_edges.to[i]);
     }
     jc->landings = c->landings;
-    jc->stale_r = emit_stale(c, true);
-    jc->stale_e = emit_stale(c, false);
     jc->n_bytes = c->e.p - start;
     jit_space.code = c->e.p;
     return jc;

@@ -185,6 +185,24 @@ static inline void e_mov(Emit *e, unsigned size, unsigned dst, unsigned src)
     e_rr(e, size, size == 1 ? 0x88 : 0x89, src, dst);
 }
 
+/* As few instructions as may be. */
+static inline void e_nops(Emit *e, unsigned n)
+{
+    static const uint8_t nops[8][8] = {
+        { 0x90 }, { 0x66, 0x90 }, { 0x0f, 0x1f, 0x00 },
+        { 0x0f, 0x1f, 0x40, 0x00 }, { 0x0f, 0x1f, 0x44, 0x00, 0x00 },
+        { 0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00 },
+        { 0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00 },
+        { 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00 },
+    };
+
+    for (unsigned now; n; n -= now) {
+        now = n < 8 ? n : 8;
+        memcpy(e->p, nops[now - 1], now);
+        e->p += now;
+    }
+}
+
 static inline void e_mov_i64(Emit *e, unsigned dst, uint64_t v)
 {
     if (v == (uint32_t)v) {

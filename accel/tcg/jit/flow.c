@@ -49,13 +49,7 @@ void t_stub_site(Ctx *c, Stub *s)
 /* Let the rel32 after `n` bytes of opcode be aligned, to be patched at once. */
 static void align_rel32(Ctx *c, unsigned n)
 {
-    static const uint8_t nops[4][3] = {
-        {}, { 0x90 }, { 0x66, 0x90 }, { 0x0f, 0x1f, 0x00 },
-    };
-    unsigned pad = -((uintptr_t)c->e.p + n) & 3;
-
-    memcpy(c->e.p, nops[pad], pad);
-    c->e.p += pad;
+    e_nops(&c->e, -((uintptr_t)c->e.p + n) & 3);
 }
 
 /* Flags are to be where other blocks expect them. */
@@ -143,21 +137,30 @@ void t_go_linked(Ctx *c, Stub *s)
     jmp_stub(c, s);
 }
 
+/* RAX * 8 = where the jump table has the RIP in RDX.  Clobbers RFLAGS. */
+static void jump_index(Ctx *c)
+{
+    c->rax_group = false;
+    e_mov(&c->e, 4, H_AX, H_DX);
+    e8(&c->e, 0x25);                                /* and eax, imm32 */
+    e32(&c->e, (JIT_JUMPS - 1) << 2);
+}
+G_STATIC_ASSERT(sizeof(JitJump) == 4 * 8);
+
 /*
  * Find the code of the RIP in RDX: see return.c.  A miss, and who has to stop,
- * goes to `miss`.  The table's index is then in RAX.  Uses RCX, and
- * RFLAGS, which t_clobber() must have been told before there was `miss`.
+ * goes to `miss`.  Uses RAX as jump_index(), RCX, and RFLAGS, which t_clobber()
+ * must have been told before there was `miss`.
  */
 static void find_code(Ctx *c, Stub *miss)
 {
     Emit *e = &c->e;
 
-    c->rax_group = false;
     if (!jit_options.no_chain) {
         miss->again = e->p;
     }
-    e_pext_gs(e, H_AX, H_DX, JOFF(jump_mask));
-    e_gsx(e, 8, 0x8b, H_CX, H_AX, 3, JOFF(jump_keys));
+    jump_index(c);
+    e_gsx(e, 8, 0x8b, H_CX, H_AX, 3, JOFF(jumps) + offsetof(JitJump, key));
     e_rr(e, 8, 0x01, H_DX, H_CX);
     e_gs(e, 8, 0x03, H_CX, JOFF(key));
     stub_jcc(c, miss, 5);
@@ -169,7 +172,8 @@ enum { ENTER_BYTES = 8 };       /* of enter_code() */
 static void enter_code(Ctx *c, unsigned ext)
 {
     e_gsx(&c->e, 4, 0xff, ext, H_AX, 3,
-          c->in_r ? JOFF(jump_r) : JOFF(jump_e));
+          JOFF(jumps) + (c->in_r ? offsetof(JitJump, r)
+                                 : offsetof(JitJump, e)));
 }
 
 /*
@@ -326,9 +330,7 @@ static bool jmp_rm(Ctx *c)
 /* Let an instruction of `n` bytes end at a multiple of 8. */
 static void align_end(Ctx *c, unsigned n)
 {
-    while (((uintptr_t)c->e.p + n) & 7) {
-        e8(&c->e, 0x90);
-    }
+    e_nops(&c->e, -((uintptr_t)c->e.p + n) & 7);
 }
 
 /*
@@ -347,9 +349,10 @@ static void land(Ctx *c, unsigned next, bool more)
     if (more) {
         JitLanding *l = jit_alloc(sizeof(*l));
 
-        *l = (JitLanding) { .next = c->landings, .patch = t_entry_nop(e) };
+        *l = (JitLanding) { .next = c->landings, .patch = e->p };
         c->landings = l;
     }
+    /* Five bytes, at a multiple of 8 where it is to be patched. */
     e_rm(e, 8, 0x8d, H_SP, H_SP, H_SP, 0, 8);
     e_rm(e, 8, 0x8d, H_CX, H_DX, H_SP, 0, -(int)next);
     e_gs(e, 8, 0x89, H_CX, OFF(rip_base));
@@ -358,11 +361,15 @@ static void land(Ctx *c, unsigned next, bool more)
     }
 }
 
+enum { IN_TMP = -1 };           /* where a target is: not in a register */
+
 /*
  * A call with the slot at [RAX + RDX] checked: to `off` of this page, or to the
- * RIP that find_code() knows and that is in jit_tmp or `off`.
+ * RIP that find_code() knows, at `off` if there is no register `target` that
+ * has it.
  */
-static void call_with_return(Ctx *c, bool in_page, bool in_tmp, int64_t off)
+static void call_with_return(Ctx *c, bool in_page, const int *target,
+                             int64_t off)
 {
     Emit *e = &c->e;
     unsigned next = c->insn->off + c->insn->len;
@@ -375,7 +382,6 @@ static void call_with_return(Ctx *c, bool in_page, bool in_tmp, int64_t off)
         e32(e, 0xffff);
         stub_jcc(c, miss_interp(c), 4);
     }
-    t_settle(c);
     t_rip_to(c, H_CX, next);
     e_rm(e, c->word, 0x89, H_CX, H_AX, H_DX, 0, 0);
     e_mov(e, 8, SP, H_DX);
@@ -383,7 +389,10 @@ static void call_with_return(Ctx *c, bool in_page, bool in_tmp, int64_t off)
         e8(e, 0x51);                                /* push rcx */
     }
     if (in_page) {
-        Stub *edge = t_add_exit(c, EXIT_EDGE, off);
+        Stub *edge;
+
+        t_settle(c);
+        edge = t_add_exit(c, EXIT_EDGE, off);
 
         if (more) {
             align_end(c, 5);    /* which aligns rel32 too */
@@ -394,12 +403,15 @@ static void call_with_return(Ctx *c, bool in_page, bool in_tmp, int64_t off)
         edge->edge->patch = e->p;
         t_stub_site(c, edge);
     } else {
-        if (in_tmp) {
+        if (!target) {
+            t_rip_to(c, H_DX, off);
+        } else if (*target == IN_TMP) {
             e_gs(e, 8, 0x8b, H_DX, OFF(jit_tmp));
         } else {
-            t_rip_to(c, H_DX, off);
+            e_mov(e, c->word, H_DX, *target);
         }
-        e_pext_gs(e, H_AX, H_DX, JOFF(jump_mask));
+        jump_index(c);
+        t_settle(c);
         if (more) {
             align_end(c, ENTER_BYTES);
         }
@@ -424,21 +436,27 @@ static bool call_i(Ctx *c)
         find_code(c, miss_interp(c));
     }
     t_push_check(c);
-    call_with_return(c, in_page, false, off);
+    call_with_return(c, in_page, NULL, off);
     return true;
 }
 
 static bool call_rm(Ctx *c)
 {
+    int target;
+
     if (c->insn->size != c->word) {
         return false;
     }
     t_clobber(c);
-    e_mov(&c->e, c->word, H_DX, t_rm_value(c));
+    target = t_rm_value(c);
+    e_mov(&c->e, c->word, H_DX, target);
     find_code(c, miss_interp(c));
-    e_gs(&c->e, 8, 0x89, H_DX, OFF(jit_tmp));
+    if (target == H_CX || target == (int)SP) {
+        e_gs(&c->e, 8, 0x89, H_DX, OFF(jit_tmp));
+        target = IN_TMP;
+    }
     t_push_check(c);
-    call_with_return(c, false, true, 0);
+    call_with_return(c, false, &target, 0);
     return true;
 }
 

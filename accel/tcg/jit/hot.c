@@ -24,17 +24,16 @@ static void *executable(const uint8_t *rw)
 
 void jit_jump_fill(Env *env, uint64_t rip, const JitCode *jc)
 {
-    JitCpu *j = jit_cpu(env);
-    unsigned i = rip >> 2 & (JIT_JUMPS - 1);
+    JitJump *j = jit_jump(env, rip);
     void *r = executable(jc->far_r);
     uint64_t key = -(rip + jit_key(env));
 
-    if (j->jump_r[i] == r && j->jump_keys[i] == key) {
+    if (j->r == r && j->key == key) {
         return;
     }
-    j->jump_keys[i] = key;
-    j->jump_r[i] = r;
-    j->jump_e[i] = executable(jc->far_e);
+    j->key = key;
+    j->r = r;
+    j->e = executable(jc->far_e);
 }
 
 /* Where instructions at `rip` come from; NULL: the dispatcher shall look, and
@@ -80,11 +79,10 @@ uint64_t jit_lookup(Env *env, uint64_t rip)
 
 void *jit_code_at(Env *env, uint64_t rip)
 {
-    const JitCpu *j = jit_cpu(env);
-    unsigned i = rip >> 2 & (JIT_JUMPS - 1);
+    const JitJump *j = jit_jump(env, rip);
 
-    return j->jump_keys[i] == -(rip + jit_key(env)) || jit_lookup(env, rip)
-               ? j->jump_e[i] : NULL;
+    return j->key == -(rip + jit_key(env)) || jit_lookup(env, rip)
+               ? j->e : NULL;
 }
 
 void *jit_transfer(Env *env, const JitCode *jc, unsigned i)

@@ -258,7 +258,8 @@ static void patch_rel32(uint8_t *at, const uint8_t *to)
     __atomic_store_n((int32_t *)at, rel, __ATOMIC_RELEASE);
 }
 
-/* Over entry_nop(): all five bytes in one store. */
+/* Over an instruction of five bytes or more, at a multiple of 8: in one
+ * store. */
 static void patch_entry(uint8_t *at, const uint8_t *to)
 {
     uint8_t bytes[8];
@@ -290,11 +291,8 @@ void jit_block_killed(Block *b)
     }
     found = jc->found;
     unlink_all(jc);
-    patch_entry(jc->entry_r, jc->entry_r == jc->entry_e ? jc->stale_e
-                                                        : jc->stale_r);
-    if (jc->entry_e != jc->entry_r) {
-        patch_entry(jc->entry_e, jc->stale_e);
-    }
+    patch_entry(jc->far_r, jit_space.stale_r);
+    patch_entry(jc->far_e, jit_space.bottom);
     for (const JitLanding *l = jc->landings; l; l = l->next) {
         patch_entry(l->patch, jit_space.land_stale);
     }

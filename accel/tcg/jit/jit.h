@@ -58,6 +58,12 @@ typedef struct JitSlot {
 enum { JIT_JUMP_BITS = 15, JIT_JUMPS = 1 << JIT_JUMP_BITS, JIT_TAGS = 16 };
 #define JIT_STOP (UINT64_C(1) << 48)
 
+typedef struct JitJump {
+    uint64_t key;
+    void *r, *e;                /* code, flags as in entry_* */
+    uint64_t unused;            /* 32 bytes: the index is a part of RIP */
+} JitJump;
+
 /* A vCPU's part, which lies behind its TLBs: compiled code reaches all of this
  * at constant distances from GS. */
 typedef struct JitCpu {
@@ -78,13 +84,11 @@ typedef struct JitCpu {
     size_t stacks_bytes;
 
     /* Where the code of a RIP is: an entry is good if `-(RIP + key)`. */
-    uint64_t jump_mask;         /* of a RIP: index */
     uint64_t key;               /* (A) stands for jump_tag; and JIT_STOP: leave
                                  * at the next jump */
     uint64_t key_tags[JIT_TAGS], keys_of_tags[JIT_TAGS];
     uint32_t n_keys;
-    uint64_t jump_keys[JIT_JUMPS];
-    void *jump_r[JIT_JUMPS], *jump_e[JIT_JUMPS];    /* flags as in entry_* */
+    JitJump jumps[JIT_JUMPS];
 } JitCpu;
 
 static inline size_t jit_cpu_offset(void)
@@ -135,6 +139,11 @@ static inline bool jit_mode(uint32_t mode)
            && ((mode & DM_CODE_MASK) == DM_CODE64
                || ((mode & DM_CODE_MASK) == DM_CODE32
                    && (mode & flat) == flat));
+}
+
+static inline JitJump *jit_jump(Env *env, uint64_t rip)
+{
+    return &jit_cpu(env)->jumps[rip >> 2 & (JIT_JUMPS - 1)];
 }
 
 /* Entries of the TLB were dropped: so are all slots. */
@@ -208,7 +217,7 @@ extern JitFpMap *jit_fp_maps;
 /* Where a RET comes back to the middle of a block; in the data. */
 typedef struct JitLanding {
     struct JitLanding *next;
-    uint8_t *patch;             /* as entry_r */
+    uint8_t *patch;             /* as far_r */
 } JitLanding;
 
 struct JitCode {
@@ -217,8 +226,8 @@ struct JitCode {
     Block *found;               /* ... and the block whose longer form it is,
                                  * or the same */
     uint8_t *entry_r, *entry_e; /* flags in RFLAGS, in cc_raw (writable view) */
-    uint8_t *far_r, *far_e;     /* the same, with RIP in RDX: other pages */
-    uint8_t *stale_r, *stale_e;
+    uint8_t *far_r, *far_e;     /* the same with RIP in RDX: from anywhere,
+                                 * and patched when the block becomes stale */
     uint8_t *entry_live;        /* entry_r when `live` is; NULL: none */
     uint8_t live;
     JitEdge *in;                /* linked to this */
@@ -234,7 +243,7 @@ typedef struct JitSpace {
     uint8_t *code, *data;       /* free between these */
     uint8_t *leave, *leave_null, *fallback;     /* thunks (writable view) */
     uint8_t *lookup, *transfer;
-    uint8_t *bottom, *land_stale;
+    uint8_t *bottom, *stale_r, *land_stale;
 } JitSpace;
 
 extern JitSpace jit_space;

@@ -37,10 +37,10 @@ void t_need_r(Ctx *c)
     if (!c->in_r) {
         if (c->in_e) {
             t_load_flags(&c->e);
+            c->rax_group = false;
         } else {
             t_replay(&c->e, &c->replay);
         }
-        c->rax_group = false;
         c->in_r = true;
     }
 }

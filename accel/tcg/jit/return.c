@@ -61,7 +61,6 @@ void jit_cpu_init(Env *env)
                                 + jit_space.rx);
         bottom[1] = UINT64_MAX;
     }
-    j->jump_mask = (JIT_JUMPS - 1) << 2;
     for (unsigned i = 0; i < G_N_ELEMENTS(j->align_mask); i++) {
         j->align_mask[i] = -(uint64_t)PAGE_BYTES | ((1 << i) - 1);
     }
@@ -109,7 +108,11 @@ void jit_returns_end(Env *env)
 
 static void clear_jumps(JitCpu *j)
 {
-    memset(j->jump_keys, 0, sizeof(j->jump_keys));
+    for (unsigned i = 0; i < JIT_JUMPS; i++) {
+        if (j->jumps[i].key) {  /* most have never been touched */
+            j->jumps[i].key = 0;
+        }
+    }
     memset(j->key_tags, 0, sizeof(j->key_tags));
     j->n_keys = 0;
 }

@@ -335,15 +335,9 @@ void t_go_linked(Ctx *c, Stub *s);
 /* A relative target; `committed`: the instruction has had its effects. */
 void t_go_rel(Ctx *c, int64_t off, bool committed);
 
-/* A place, at a multiple of 8, where a jump can be put in one store.
- * compile.c */
-uint8_t *t_entry_nop(Emit *e);
-
 static inline void t_align8(Emit *e)
 {
-    while ((uintptr_t)e->p & 7) {
-        e8(e, 0x90);
-    }
+    e_nops(e, -(uintptr_t)e->p & 7);
 }
 
 /* --- templates by subject: false if they have none for c->insn --------- */
