@@ -39,7 +39,7 @@ enum {
 
 /* --- in a worker thread ------------------------------------------------------------- */
 
-static int do_rw(FileRequest *r)
+int file_do_rw(FileRequest *r)
 {
     g_autofree struct iovec *list = NULL;
     struct iovec few[16];
@@ -144,7 +144,7 @@ static int do_request(void *arg)
     switch (r->what) {
     case FILE_READ:
     case FILE_WRITE:
-        return do_rw(r);
+        return file_do_rw(r);
     case FILE_FLUSH:
         return fdatasync(r->f->fd) < 0 ? -errno : 0;
     case FILE_ZERO:
@@ -245,13 +245,13 @@ static ssize_t call_watched(const FileRequest *r, const struct iovec *v,
 }
 
 /* Part of a page that is not in the cache is read from the disk first; a flush
- * on its way makes writers wait for it. */
+ * on its way makes writers wait for it, as those do that have their turn. */
 static bool may_be_at_once(const FileRequest *r, FileAtOnce how)
 {
     return how != FILE_NEVER && r->bytes <= AT_ONCE_BYTES && !r->rw_flags
            && (r->what == FILE_READ
                || (!((r->at | r->bytes) & (PAGE_BYTES - 1))
-                   && !r->f->n_flushes));
+                   && !r->f->n_flushes && !r->f->lane.busy));
 }
 
 /* True: *ret is the result; else the request is what is left. */
@@ -292,12 +292,23 @@ int file_in_thread(BlockNode *n, FileRequest *r)
     return block_ctx_in_thread(n->ctx, do_request, r);
 }
 
+/* Much is worth a thread of its own: others need not wait for its end. */
+static bool takes_turns(const BlockNode *n, const FileRequest *r)
+{
+    return r->what == FILE_WRITE && r->f->local && !n->direct && !r->rw_flags
+           && r->bytes <= AT_ONCE_BYTES;
+}
+
 int file_transfer(BlockNode *n, FileRequest *r)
 {
     int ret;
 
-    return r->f->aio ? queued_rw(n, r)
-           : do_at_once(r, &ret) ? ret : file_in_thread(n, r);
+    if (r->f->aio) {
+        return queued_rw(n, r);
+    }
+    return do_at_once(r, &ret) ? ret
+           : takes_turns(n, r) ? file_write_in_turn(n, r)
+           : file_in_thread(n, r);
 }
 
 int file_flush_host(BlockNode *n)

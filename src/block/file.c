@@ -267,6 +267,7 @@ static void file_close(BlockNode *n)
         close(f->fd);           /* and with it the locks */
         f->fd = -1;
     }
+    file_lane_destroy(&f->lane);
 }
 
 static bool get_options(BlockNode *n, Opt *opts, int *locking, bool *auto_ro,
@@ -309,6 +310,7 @@ static bool file_open(BlockNode *n, Opt *opts, GError **err)
     bool auto_read_only = false;
 
     f->fd = -1;
+    file_lane_init(&f->lane);
     if (!get_options(n, opts, &locking, &auto_read_only, err)
         || !open_fd(n, auto_read_only, err) || !check_kind(n, err)) {
         file_close(n);

@@ -3,7 +3,7 @@
  * goes on when a thread has done it.
  *
  * The test plays the host's file system: what kind it is, whether it knows
- * RWF_NOWAIT, and how long its calls sleep.
+ * RWF_NOWAIT, how long its calls sleep, and who is in them at once.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -29,7 +29,12 @@ static struct {
     bool knows_nowait;
     bool would_wait;            /* what RWF_NOWAIT is told */
     unsigned sleep_us;          /* in each plain write */
+    off_t fail_at;              /* a write there gets EIO; 0: none */
     GMutex hold_flush;          /* a flush needs it */
+    GMutex lock;
+    GCond cond;
+    int n_writers, most_writers;        /* in plain writes at once */
+    int want_writers;           /* each waits for so many */
     int n_here, n_threads;      /* (A) calls by the initial thread, by others */
 } host;
 
@@ -71,6 +76,27 @@ ssize_t __wrap_preadv64v2(int fd, const struct iovec *v, int n, off_t at,
                         : -1;
 }
 
+static void writer_comes(void)
+{
+    gint64 end_us = g_get_monotonic_time() + 20 * G_USEC_PER_SEC;
+
+    g_mutex_lock(&host.lock);
+    host.n_writers++;
+    host.most_writers = MAX(host.most_writers, host.n_writers);
+    g_cond_broadcast(&host.cond);
+    while (host.most_writers < host.want_writers
+           && g_cond_wait_until(&host.cond, &host.lock, end_us)) {
+    }
+    g_mutex_unlock(&host.lock);
+}
+
+static void writer_goes(void)
+{
+    g_mutex_lock(&host.lock);
+    host.n_writers--;
+    g_mutex_unlock(&host.lock);
+}
+
 ssize_t __real_pwritev64v2(int fd, const struct iovec *v, int n, off_t at,
                            int flags);
 ssize_t __wrap_pwritev64v2(int fd, const struct iovec *v, int n, off_t at,
@@ -78,13 +104,22 @@ ssize_t __wrap_pwritev64v2(int fd, const struct iovec *v, int n, off_t at,
 ssize_t __wrap_pwritev64v2(int fd, const struct iovec *v, int n, off_t at,
                            int flags)
 {
+    ssize_t ret;
+
     if (!takes(flags)) {
+        return -1;
+    }
+    if (host.fail_at && at == host.fail_at) {
+        errno = EIO;
         return -1;
     }
     if (host.sleep_us) {
         g_usleep(host.sleep_us);
     }
-    return __real_pwritev64v2(fd, v, n, at, flags & ~RWF_NOWAIT);
+    writer_comes();
+    ret = __real_pwritev64v2(fd, v, n, at, flags & ~RWF_NOWAIT);
+    writer_goes();
+    return ret;
 }
 
 int __wrap_fdatasync(int fd);
@@ -219,6 +254,11 @@ static void done(void *opaque, int ret)
     *(bool *)opaque = true;
 }
 
+static void keep_ret(void *opaque, int ret)
+{
+    *(int *)opaque = ret;
+}
+
 static void test_flushing(void)
 {
     BlockNode *n = open_on(EXT4_SUPER_MAGIC, false, "");
@@ -234,6 +274,67 @@ static void test_flushing(void)
     blk_drain(blk);
     g_assert_true(flushed);
     g_assert_true(write_here(n, 0, PAGE, 0));
+    blk_unref(blk);
+    node_unref(n);
+}
+
+/* --- taking turns --------------------------------------------------------------------- */
+
+enum { N_WRITES = 16, HALF = PAGE / 2 };
+
+/* The most writes that were at work at once, of N_WRITES half pages. */
+static int writers_at_once(BlockNode *n, int want)
+{
+    g_autofree uint8_t *buf = g_malloc(N_WRITES * HALF);
+    g_autofree uint8_t *back = g_malloc(N_WRITES * HALF);
+    BlockBackend *blk = on_node(n);
+    bool written[N_WRITES] = { false };
+    struct iovec v[N_WRITES];
+
+    host.most_writers = 0;
+    host.want_writers = want;
+    for (unsigned i = 0; i < N_WRITES; i++) {
+        v[i] = (struct iovec) { buf + i * HALF, HALF };
+        memset(v[i].iov_base, i + want, HALF);
+        blk_write(blk, i * HALF, HALF, &v[i], 1, 0, done, &written[i]);
+    }
+    blk_drain(blk);
+    for (unsigned i = 0; i < N_WRITES; i++) {
+        g_assert_true(written[i]);
+    }
+    g_assert_cmpint(blk_read_buf(blk, 0, back, N_WRITES * HALF), ==, 0);
+    g_assert_cmpmem(back, N_WRITES * HALF, buf, N_WRITES * HALF);
+    host.want_writers = 0;
+    blk_unref(blk);
+    node_unref(n);
+    return host.most_writers;
+}
+
+static void test_turns(void)
+{
+    g_assert_cmpint(writers_at_once(open_on(EXT4_SUPER_MAGIC, false, ""), 1),
+                    ==, 1);
+    /* Where writers need not wait for each other they do not. */
+    g_assert_cmpint(writers_at_once(open_on(NFS, false, ""), 2), >=, 2);
+}
+
+static void test_turn_fails(void)
+{
+    BlockNode *n = open_on(EXT4_SUPER_MAGIC, false, "");
+    BlockBackend *blk = on_node(n);
+    uint8_t buf[HALF] = { 0 };
+    struct iovec v = { buf, sizeof(buf) };
+    int rets[3] = { 1, 1, 1 };
+
+    host.fail_at = HALF;
+    for (unsigned i = 0; i < G_N_ELEMENTS(rets); i++) {
+        blk_write(blk, i * HALF, HALF, &v, 1, 0, keep_ret, &rets[i]);
+    }
+    blk_drain(blk);
+    host.fail_at = 0;
+    g_assert_cmpint(rets[0], ==, 0);
+    g_assert_cmpint(rets[1], ==, -EIO);
+    g_assert_cmpint(rets[2], ==, 0);
     blk_unref(blk);
     node_unref(n);
 }
@@ -305,6 +406,8 @@ int main(int argc, char **argv)
     g_test_add_func("/ways/foreign", test_foreign);
     g_test_add_func("/ways/slow", test_slow);
     g_test_add_func("/ways/flushing", test_flushing);
+    g_test_add_func("/ways/turns", test_turns);
+    g_test_add_func("/ways/turn-fails", test_turn_fails);
     g_test_add_func("/ways/finish", test_finish);
     ret = g_test_run();
     g_unlink(path);
