@@ -57,8 +57,7 @@ def cd(letter):
 
 
 def guest(*args):
-    accel = ",".join(filter(None, ["tcg", os.environ.get("RHEA_TEST_ACCEL")]))
-    return Guest("-accel", accel, "-m", "64", *args)
+    return Guest("-accel", "tcg", "-m", "64", *args)
 
 
 def boots(wanted, *args):

@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
 """A guest of tests/guest/cpu, which prints TAP itself: its results are ours.
 
-    cpu-test.py GUEST [ARGS OF RHEA]
+    cpu-test.py GUEST -accel ACCEL [ARGS OF RHEA]
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
-import os
 import subprocess
 import sys
 
@@ -21,15 +20,13 @@ def why_not_kvm():
 
 
 def main():
-    # RHEA_TEST_ACCEL: what follows -accel
-    accel = os.environ.get("RHEA_TEST_ACCEL", "tcg")
-    why = accel == "kvm" and why_not_kvm()
+    why = "kvm" in sys.argv and why_not_kvm()
     if why:
         print(f"1..0 # SKIP {why}")
         return 0
-    with Guest("-nodefaults", "-no-reboot", "-accel", accel, "-kernel",
-               sys.argv[1], "-device", "pc-testdev", "-device", "pci-testdev",
-               "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
+    with Guest("-nodefaults", "-no-reboot", "-kernel", sys.argv[1], "-device",
+               "pc-testdev", "-device", "pci-testdev", "-device",
+               "isa-debug-exit,iobase=0xf4,iosize=4",
                *sys.argv[2:]) as g:
         try:
             # Status 1 is that of 0, written to isa-debug-exit.

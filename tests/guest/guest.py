@@ -71,12 +71,20 @@ def initramfs(name, init, box=None, files=()):
     return out
 
 
+def in_mode(args):
+    """RHEA_TEST_ACCEL follows every -accel tcg: the translator's modes."""
+    mode = os.environ.get("RHEA_TEST_ACCEL")
+    return [f"{arg},{mode}" if mode and before == "-accel"
+            and arg.split(",")[0] == "tcg" else arg
+            for before, arg in zip(("", *args), args)]
+
+
 class Guest:
     """One run; its console is read whole, so a failure can show it."""
 
     def __init__(self, *args):
         self.args = [RHEA, "-display", "none", "-serial", "stdio", "-monitor",
-                     "none", *args]
+                     "none", *in_mode(args)]
         self.text = ""
         self.seen = 0
         self.start = time.monotonic()

@@ -14,7 +14,7 @@ import tempfile
 import disk
 from guest import Guest, run_tests
 
-ACCEL = os.environ.get("RHEA_TEST_ACCEL", "kvm")        # what follows -accel
+ACCEL = os.environ.get("RHEA_KVM_TEST_ACCEL", "kvm")    # what follows -accel
 
 GRUB = """serial --unit=0 --speed=115200
 terminal_output serial

@@ -53,12 +53,9 @@ def image():
 
 
 def guest(*args, append="", accel=""):
-    # RHEA_TEST_ACCEL: what follows -accel tcg,  RHEA_TEST_APPEND: words for the
-    # kernel.
+    # RHEA_TEST_APPEND: words for the kernel.
     append += " " + os.environ.get("RHEA_TEST_APPEND", "")
-    accel = ",".join(filter(None, [
-        "tcg", os.environ.get("RHEA_TEST_ACCEL"), accel]))
-    return Guest("-accel", accel, "-cpu", "max", "-m", "256", "-kernel",
+    return Guest("-accel", "tcg" + accel, "-cpu", "max", "-m", "256", "-kernel",
                  cloud_kernel(), "-initrd", image(), "-append",
                  f"console=ttyS0 panic=-1 {append}", *args)
 
@@ -113,7 +110,7 @@ def default_cpu_model():
 
 def bare_host():
     """On a processor the translator cannot use: one line, and slower."""
-    with guest("-no-reboot", accel="x-bare-host=on") as g:
+    with guest("-no-reboot", accel=",x-bare-host=on") as g:
         g.expect("accelerator 'tcg': this host's processor lacks BMI2: "
                  "code is interpreted", 30)
         g.expect("at init", 90)

@@ -78,10 +78,7 @@ class Run:
             subprocess.run([os.path.join(ROOT, "scripts", "make-initramfs"),
                             "-o", initrd, "--busybox", busybox(), "--init",
                             init, "--tree", root], check=True)
-            # RHEA_TEST_ACCEL: what follows -accel tcg,
-            accel = ",".join(filter(None, [
-                "tcg", os.environ.get("RHEA_TEST_ACCEL")]))
-            with Guest("-accel", accel, "-cpu", "max", "-smp", "2", "-m",
+            with Guest("-accel", "tcg", "-cpu", "max", "-smp", "2", "-m",
                        "512", "-no-reboot", "-kernel", cloud_kernel(),
                        "-initrd", initrd, "-append",
                        "console=ttyS0 quiet panic=-1") as g:

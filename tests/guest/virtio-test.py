@@ -127,9 +127,7 @@ def make_disk(bootable):
 
 
 def guest(*args):
-    accel = ",".join(filter(None, ["tcg", os.environ.get("RHEA_TEST_ACCEL",
-                                                         "jit=on")]))
-    return Guest("-accel", accel, "-cpu", "max", "-m", "256", *args)
+    return Guest("-accel", "tcg", "-cpu", "max", "-m", "256", *args)
 
 
 def kernel(append=""):
