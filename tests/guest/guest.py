@@ -23,6 +23,12 @@ def patience():
     return SLOW * min(max(1, busy), 10)
 
 
+def linux_words():
+    """A word for Linux where a vCPU may wait long for a processor: it counts
+    the timer's ticks for 70 ms, once, and panics when there were too few."""
+    return "no_timer_check" if patience() > 2 or os.nice(0) > 0 else ""
+
+
 class GuestError(Exception):
     pass
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 
-from guest import Guest, find, initramfs, package, run_tests
+from guest import Guest, find, initramfs, linux_words, package, run_tests
 
 TMP = tempfile.TemporaryDirectory(prefix="kernels-test-")
 MEMTEST_LAST = 10               # the bit fade: minutes of sleep
@@ -110,7 +110,8 @@ def i386(flavour, jit, n_cpus):
         # The self-tests of its ciphers are most of the time to /init.
         with guest(jit, "-m", "256", "-smp", str(n_cpus), "-kernel", kernel,
                    "-initrd", rd, "-append",
-                   "console=ttyS0 panic=-1 cryptomgr.notests") as g:
+                   "console=ttyS0 panic=-1 cryptomgr.notests "
+                   + linux_words()) as g:
             linux_checks(g, "i686", n_cpus)
             g.wait(60)
             return f"powered off after {g.seconds():.1f} s"
@@ -125,7 +126,8 @@ def real_time(jit, n_cpus):
     try:
         with guest(jit, "-m", "512", "-smp", str(n_cpus), "-kernel", kernel,
                    "-initrd", rd, "-append",
-                   "console=ttyS0 panic=-1 cryptomgr.notests") as g:
+                   "console=ttyS0 panic=-1 cryptomgr.notests "
+                   + linux_words()) as g:
             g.expect("PREEMPT_RT", 300)
             linux_checks(g, "x86_64", n_cpus)
             g.wait(60)

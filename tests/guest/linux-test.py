@@ -6,7 +6,8 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import hashlib
 import os
 
-from guest import Guest, GuestError, cloud_kernel, initramfs, run_tests
+from guest import (Guest, GuestError, cloud_kernel, initramfs, linux_words,
+                   run_tests)
 
 INIT = """#!/bin/sh
 mount -t proc proc /proc
@@ -53,11 +54,9 @@ def image():
 
 
 def guest(*args, append="", accel=""):
-    # RHEA_TEST_APPEND: words for the kernel.
-    append += " " + os.environ.get("RHEA_TEST_APPEND", "")
     return Guest("-accel", "tcg" + accel, "-cpu", "max", "-m", "256", "-kernel",
                  cloud_kernel(), "-initrd", image(), "-append",
-                 f"console=ttyS0 panic=-1 {append}", *args)
+                 f"console=ttyS0 panic=-1 {linux_words()} {append}", *args)
 
 
 def awk_value():

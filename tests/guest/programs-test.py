@@ -12,7 +12,8 @@ import os
 import subprocess
 import tempfile
 
-from guest import ROOT, Guest, busybox, cloud_kernel, run_tests
+from guest import (ROOT, Guest, busybox, cloud_kernel, linux_words,
+                   run_tests)
 from programs import PROGRAMS, make_tree, run_on_host
 
 # Besides those of the benchmark: threads, pipes and background jobs.
@@ -81,7 +82,7 @@ class Run:
             with Guest("-accel", "tcg", "-cpu", "max", "-smp", "2", "-m",
                        "512", "-no-reboot", "-kernel", cloud_kernel(),
                        "-initrd", initrd, "-append",
-                       "console=ttyS0 quiet panic=-1") as g:
+                       f"console=ttyS0 quiet panic=-1 {linux_words()}") as g:
                 self.guest = g
                 g.expect("at init: 2 processors", 90)
                 for _ in CASES:

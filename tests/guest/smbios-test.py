@@ -9,7 +9,8 @@ import os
 import subprocess
 import tempfile
 
-from guest import Guest, cloud_kernel, find, initramfs, package, run_tests
+from guest import (Guest, cloud_kernel, find, initramfs, linux_words, package,
+                   run_tests)
 
 INIT = """#!/bin/sh
 mount -t sysfs sys /sys
@@ -68,8 +69,8 @@ def check(entry, *args):
     try:
         with Guest("-accel", "tcg,jit=on", "-cpu", "max", "-m", "256",
                    "-kernel", cloud_kernel(), "-initrd", image, "-append",
-                   "console=ttyS0 panic=-1 quiet told-by-append", "-no-reboot",
-                   *lines, *args) as g:
+                   f"console=ttyS0 panic=-1 {linux_words()} quiet "
+                   "told-by-append", "-no-reboot", *lines, *args) as g:
             g.expect("cmdline-ok: .*told-by-append", 120)
             anchor = base64.b64decode(g.expect(r"anchor: (\S+)\s", 30)[1])
             tables = base64.b64decode(g.expect(r"tables: (\S+)\s", 30)[1])

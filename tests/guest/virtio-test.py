@@ -11,7 +11,8 @@ import socket
 import tempfile
 
 import disk
-from guest import Guest, cloud_kernel, initramfs, package, run_tests
+from guest import (Guest, cloud_kernel, initramfs, linux_words, package,
+                   run_tests)
 
 MODULES = ["virtio_ring", "virtio", "virtio_pci_legacy_dev",
            "virtio_pci_modern_dev", "virtio_pci", "virtio_blk", "crc16",
@@ -132,7 +133,7 @@ def guest(*args):
 
 def kernel(append=""):
     return ["-kernel", cloud_kernel(), "-initrd", ramdisk(), "-append",
-            f"console=ttyS0 panic=-1 {append}"]
+            f"console=ttyS0 panic=-1 {linux_words()} {append}"]
 
 
 def two_boots(g, path=None):
