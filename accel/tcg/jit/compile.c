@@ -65,6 +65,7 @@ void t_add_site(Ctx *c, bool flags_live, JitReplay replay)
         .end = c->e.p - c->start, .insn = c->i, .flags_live = flags_live,
         .replay = replay, .borrowed = c->turns.on ? c->turns.borrowed : 0,
         .guests = c->turns.on ? c->turns.guests : 0,
+        .sp_off = c->mem_site ? c->mem_sp_off : 0,
     };
 }
 
@@ -220,6 +221,9 @@ static void emit_stub(Ctx *c, Stub *s)
         e_rel32(e->p, s->again);
         e->p += 4;
         *over = e->p - (over + 1);
+    }
+    if (s->sp_off && (s->exit_rdx || s->edge)) {
+        e_rm(e, 8, 0x8d, SP, SP, H_SP, 0, s->sp_off);
     }
     if (s->exit_rdx) {
         e_gs(e, 8, 0x89, H_DX, OFF(s.rip));
@@ -377,6 +381,7 @@ static Ctx *begin(Block *b, JitCode *jc, bool plain)
     c->mem_base = H_AX;
     c->mem_scale = 0;
     c->group_end = 0;
+    c->sp_off = 0;
     c->rax_group = false;
     c->replay.op = REPLAY_NONE;
     return c;
@@ -408,6 +413,9 @@ static bool body(Ctx *c, unsigned first)
     c->done = false;
     for (c->i = first; c->i < b->n_insns && !c->done; c->i++) {
         c->insn = &b->insns[c->i];
+        if (!t_sp_waits(c)) {
+            t_sp_settle(c);
+        }
         t_turns_begin(c);
         if (!one(c)) {
             return false;
@@ -415,6 +423,7 @@ static bool body(Ctx *c, unsigned first)
         t_turns_end(c);
     }
     if (!c->done) {
+        t_sp_settle(c);
         c->i--;
         t_go_rel(c, c->insn->off + c->insn->len, true);
     }

@@ -14,7 +14,7 @@ Stub *t_add_stub(Ctx *c)
     Stub *s = &c->stubs[c->n_stubs++];
 
     *s = (Stub) { .insn = c->i, .save = !c->in_e,
-                  .replay = t_replay_now(c) };
+                  .replay = t_replay_now(c), .sp_off = c->sp_off };
     return s;
 }
 
@@ -185,7 +185,8 @@ static void go_indirect(Ctx *c, Stub *miss, int pop)
     find_code(c, miss);
     t_settle(c);
     if (pop) {
-        e_rm(&c->e, c->word, 0x8d, SP, SP, H_SP, 0, pop);
+        e_rm(&c->e, c->word, 0x8d, SP, SP, H_SP, 0, c->sp_off + pop);
+        c->sp_off = 0;
     }
     enter_code(c, 4);
 }
@@ -364,7 +365,7 @@ static void land(Ctx *c, unsigned next, bool more)
 enum { IN_TMP = -1 };           /* where a target is: not in a register */
 
 /*
- * A call with the slot at [RAX + RDX] checked: to `off` of this page, or to the
+ * A call with its slot checked: to `off` of this page, or to the
  * RIP that find_code() knows, at `off` if there is no register `target` that
  * has it.
  */
@@ -383,8 +384,8 @@ static void call_with_return(Ctx *c, bool in_page, const int *target,
         stub_jcc(c, miss_interp(c), 4);
     }
     t_rip_to(c, H_CX, next);
-    e_rm(e, c->word, 0x89, H_CX, H_AX, H_DX, 0, 0);
-    e_mov(e, 8, SP, H_DX);
+    t_push_word(c);
+    t_sp_settle(c);
     if (predict) {
         e8(e, 0x51);                                /* push rcx */
     }
@@ -493,12 +494,12 @@ static bool ret(Ctx *c, unsigned more)
     }
     sp = t_stack_top(c);
     t_check_stack(c, sp, c->word, false);
-    e_rm(e, c->word, 0x8b, H_DX, H_AX, sp, 0, 0);
+    e_rm(e, c->word, 0x8b, H_DX, H_AX, sp, 0, c->sp_off);
     flags_to_env(c);
     compare_return(c);
     to_miss = over_begin(c, JNE8);
     hit = e->p;
-    e_rm(e, c->word, 0x8d, SP, SP, H_SP, 0, c->word + more);
+    e_rm(e, c->word, 0x8d, SP, SP, H_SP, 0, c->sp_off + c->word + more);
     e8(e, 0xc3);
 
     /* Somebody has returned without us: try the one below. */

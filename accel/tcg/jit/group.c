@@ -354,6 +354,53 @@ bool t_grouped_stack(const Ctx *c)
     return c->i < c->group_end && c->group_base == R_RSP;
 }
 
+/*
+ * In a run of pushes and pops RSP is written once, at its end: until then it is
+ * its home and c->sp_off.  Nothing in between leaves or looks at it but by
+ * t_grouped() and t_grouped_stack(); ways out and empty slots add that.
+ */
+bool t_sp_waits(const Ctx *c)
+{
+    const Insn *n = c->insn;
+    const unsigned named[] = { n->reg, n->rm, n->base, n->index };
+
+    if (c->word != 8 || !t_grouped_stack(c)) {
+        return false;
+    }
+    switch (n->op) {
+    case OP_PUSH_I: case OP_CALL_I: case OP_RET: case OP_RET_I:
+        return n->size == 8;
+    case OP_PUSH_RM: case OP_POP_RM: case OP_CALL_RM:
+        return n->size == 8 && !(n->flags & INSN_MEM) && n->rm != R_RSP;
+    case OP_MOV_RM_R: case OP_MOV_R_RM: case OP_MOV_RM_I: case OP_LEA_R_M:
+    case OP_MOVZX8_R_RM: case OP_MOVZX16_R_RM: case OP_MOVSX8_R_RM:
+    case OP_MOVSX16_R_RM: case OP_CMP_RM_R: case OP_CMP_R_RM:
+    case OP_CMP_RM_I: case OP_TEST_RM_R: case OP_TEST_RM_I:
+    case OP_ADD_RM_R: case OP_ADD_R_RM: case OP_ADD_RM_I: case OP_SUB_RM_R:
+    case OP_SUB_R_RM: case OP_SUB_RM_I: case OP_AND_RM_R: case OP_AND_R_RM:
+    case OP_AND_RM_I: case OP_OR_RM_R: case OP_OR_R_RM: case OP_OR_RM_I:
+    case OP_XOR_RM_R: case OP_XOR_R_RM: case OP_XOR_RM_I:
+        break;
+    default:
+        return false;
+    }
+    /* Registers of bytes are numbered by eights. */
+    for (unsigned i = 0; i < G_N_ELEMENTS(named); i++) {
+        if (named[i] == R_RSP || named[i] >> 3 == R_RSP) {
+            return false;
+        }
+    }
+    return !(n->flags & INSN_MEM) || n->op == OP_LEA_R_M;
+}
+
+void t_sp_settle(Ctx *c)
+{
+    if (c->sp_off) {
+        e_rm(&c->e, 8, 0x8d, SP, SP, H_SP, 0, c->sp_off);
+        c->sp_off = 0;
+    }
+}
+
 void t_group_addend(Ctx *c)
 {
     if (!c->rax_group) {

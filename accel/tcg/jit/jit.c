@@ -162,6 +162,7 @@ static void fault_edge(Env *env, JitEdge *to)
                             : jit_raw_flags(env->jit_fault_flags);
     }
     give_back(env, m->site[i].borrowed, m->site[i].guests);
+    env->s.gpr[R_RSP] += m->site[i].sp_off;
     *to = (JitEdge) { .kind = EXIT_INTERP, .block = m->block,
                       .insn = m->site[i].insn };
     if (to->insn) {             /* x87.c may have saved this note */

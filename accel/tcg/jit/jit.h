@@ -201,6 +201,7 @@ typedef struct JitFpSite {
     JitReplay replay;           /* ... this, or in RFLAGS */
     uint16_t borrowed;          /* guest registers in JitCpu.borrowed ... */
     uint16_t guests;            /* ... whose homes have these, in order */
+    int16_t sp_off;             /* RSP is its home and this */
 } JitFpSite;
 
 typedef struct JitFpMap {

@@ -49,6 +49,28 @@ static bool saving_pays(const Ctx *c)
     return n >= 3;
 }
 
+/*
+ * Flags that are in RFLAGS could be had again, but whoever ends the block saves
+ * them: then it is done at once, and what set them need not run again.
+ */
+static bool saved_anyway(const Ctx *c)
+{
+    for (unsigned i = c->i; c->in_r && i < c->b->n_insns; i++) {
+        const Insn *n = &c->b->insns[i];
+        InsnFlags f = insn_flags(n);
+
+        switch (n->op) {
+        case OP_JMP_RM: case OP_CALL_I: case OP_CALL_RM: case OP_RET:
+        case OP_RET_I:
+            return true;
+        }
+        if ((f.read | f.set | f.may | f.undef) & IF_ARITH) {
+            return false;
+        }
+    }
+    return false;
+}
+
 static uint32_t tag_of(const Ctx *c, const Access *a)
 {
     return c->tlb + (a->write ? offsetof(TlbEntry, nwpage)
@@ -241,7 +263,8 @@ void t_check_access(Ctx *c, const Access *a)
     bool clobber;
 
     c->rax_group = false;
-    if (!c->keep_r && !c->in_e && !c->replay.op && saving_pays(c)) {
+    if (!c->keep_r && !c->in_e
+        && (c->replay.op ? saved_anyway(c) : saving_pays(c))) {
         t_save_flags(e);
         c->in_e = true;
     }
@@ -288,6 +311,7 @@ static void note_site(Ctx *c)
     c->mem_site = true;
     c->mem_flags = !c->in_e;
     c->mem_replay = t_replay_now(c);
+    c->mem_sp_off = c->sp_off;
 }
 
 unsigned t_operand_aligned(Ctx *c, unsigned size, unsigned align, bool write)

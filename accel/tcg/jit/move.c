@@ -211,8 +211,37 @@ unsigned t_stack_top(Ctx *c)
 
 void t_push_check(Ctx *c)
 {
+    if (c->word == 8 && t_grouped_stack(c)) {
+        t_check_stack(c, SP, 8, true);
+        return;
+    }
     e_rm(&c->e, c->word, 0x8d, H_DX, SP, H_SP, 0, -(int)c->word);
     t_check_stack(c, H_DX, c->word, true);
+}
+
+/* Where t_push_check() has looked: an instruction on that slot, and then the
+ * new RSP. */
+static void push_slot(Ctx *c, uint32_t opc, unsigned reg, int32_t imm)
+{
+    bool grouped = c->word == 8 && t_grouped_stack(c);
+
+    if (grouped) {
+        c->sp_off -= 8;
+        e_rm(&c->e, 8, opc, reg, H_AX, SP, 0, c->sp_off);
+    } else {
+        e_rm(&c->e, c->word, opc, reg, H_AX, H_DX, 0, 0);
+    }
+    if (opc == 0xc7) {
+        e32(&c->e, imm);
+    }
+    if (!grouped) {
+        e_mov(&c->e, 8, SP, H_DX);
+    }
+}
+
+void t_push_word(Ctx *c)
+{
+    push_slot(c, 0x89, H_CX, 0);
 }
 
 static bool push_rm(Ctx *c)
@@ -229,20 +258,12 @@ static bool push_rm(Ctx *c)
         t_push_check(c);
         e_gs(&c->e, 8, 0x8b, H_CX, OFF(jit_tmp));
         s = H_CX;
-    } else if (word == 8 && t_grouped_stack(c)) {
-        t_group_addend(c);
-        c->rax_keep = true;
-        s = t_src(c, n->rm, 8, H_CX);
-        e_rm(&c->e, 8, 0x89, s, H_AX, SP, 0, -8);
-        e_rm(&c->e, 8, 0x8d, SP, SP, H_SP, 0, -8);
-        return true;
     } else {
         t_push_check(c);
         c->rax_keep = true;
         s = t_src(c, n->rm, word, H_CX);
     }
-    e_rm(&c->e, word, 0x89, s, H_AX, H_DX, 0, 0);
-    e_mov(&c->e, 8, SP, H_DX);
+    push_slot(c, 0x89, s, 0);
     return true;
 }
 
@@ -253,9 +274,7 @@ static bool push_i(Ctx *c)
     }
     t_push_check(c);
     c->rax_keep = true;
-    e_rm(&c->e, c->word, 0xc7, 0, H_AX, H_DX, 0, 0);
-    e32(&c->e, c->insn->imm);
-    e_mov(&c->e, 8, SP, H_DX);
+    push_slot(c, 0xc7, 0, c->insn->imm);
     return true;
 }
 
@@ -271,8 +290,10 @@ static bool pop_rm(Ctx *c)
     t_check_stack(c, sp, word, false);
     c->rax_keep = true;
     d = t_out(c, n->rm, word, H_CX);
-    e_rm(&c->e, word, 0x8b, d, H_AX, sp, 0, 0);
-    if (n->rm != R_RSP) {
+    e_rm(&c->e, word, 0x8b, d, H_AX, sp, 0, c->sp_off);
+    if (word == 8 && t_grouped_stack(c)) {
+        c->sp_off += 8;
+    } else if (n->rm != R_RSP) {
         e_rm(&c->e, word, 0x8d, SP, SP, H_SP, 0, word);
     }
     t_dst(c, n->rm, word, d);

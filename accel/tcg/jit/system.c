@@ -99,8 +99,7 @@ static bool pushf(Ctx *c)
     e_gs(e, 8, 0x89, H_CX, OFF(jit_tmp));
     t_push_check(c);
     e_gs(e, 8, 0x8b, H_CX, OFF(jit_tmp));
-    e_rm(e, 8, 0x89, H_CX, H_AX, H_DX, 0, 0);
-    e_mov(e, 8, jit_host_reg[R_RSP], H_DX);
+    t_push_word(c);
     return true;
 }
 

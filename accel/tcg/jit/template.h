@@ -44,6 +44,7 @@ typedef struct Stub {
                                  * RDX: where to look for it once more */
     bool save, reload;          /* flags */
     JitReplay replay;           /* how to get them first, if not REPLAY_NONE */
+    int sp_off;                 /* of an exit: as Ctx's */
     uint8_t live;               /* FP_* that must be live at `back` */
     bool load_fp;               /* only that */
     bool jump;                  /* nothing but a jump to `back` */
@@ -109,6 +110,7 @@ typedef struct Turns {
     unsigned copies;            /* of the instructions */
     unsigned need;              /* FP_* */
     bool keeps_flags;
+    JitReplay entry;            /* flags on entry, if not in cc_raw */
     bool apart;                 /* groups with a choice make it */
     unsigned n_choices;
     unsigned chosen;            /* host register */
@@ -155,6 +157,7 @@ typedef struct Ctx {
     unsigned n_misses;          /* its stubs of slots */
     bool mem_site, mem_flags;   /* it may go through an empty slot */
     JitReplay mem_replay;
+    int mem_sp_off;
     bool no_slot;               /* it may not */
     int32_t disp;               /* of the operand: t_operand() */
     unsigned mem_base, mem_scale;       /* H_AX and 0, but in turns.c */
@@ -167,6 +170,7 @@ typedef struct Ctx {
     uint32_t group_addend;      /* where that is, from GS */
     bool rax_group;             /* RAX is group_addend ... */
     bool rax_keep;              /* ... and this instruction leaves it alone */
+    int sp_off;                 /* in a group: RSP is SP and this */
     Stub stubs[MAX_STUBS];
     unsigned n_stubs;
     uint8_t live;               /* FP_* known to be live */
@@ -294,6 +298,10 @@ bool t_grouped(const Ctx *c);
 bool t_grouped_stack(const Ctx *c);
 /* Let RAX be the group's addend. */
 void t_group_addend(Ctx *c);
+/* c->sp_off may be other than 0 in the present instruction. */
+bool t_sp_waits(const Ctx *c);
+/* Now it is 0.  No flags. */
+void t_sp_settle(Ctx *c);
 
 /* Only it names registers that it writes, RSP included. */
 bool t_simple(const Insn *n);
@@ -357,8 +365,11 @@ unsigned t_fp_need(Ctx *c, const Insn *n);
 void t_x87_base(Ctx *c);
 /* The host instruction just emitted may raise SIGFPE. */
 void t_fp_site(Ctx *c);
-/* Check the slot below SP: its address is in RDX.  move.c */
+/* Check the slot below RSP: its address is then in RDX, unless it is in a
+ * group.  move.c */
 void t_push_check(Ctx *c);
+/* Push RCX there; RAX and RDX are as t_push_check() has left them. */
+void t_push_word(Ctx *c);
 /* Where the stack's top is: in SP's home, or RDX.  move.c */
 unsigned t_stack_top(Ctx *c);
 

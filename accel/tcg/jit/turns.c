@@ -355,25 +355,6 @@ static void set_turns(Ctx *c, unsigned n)
     e32(&c->e, n);
 }
 
-static void align_top(Ctx *c)
-{
-    static const uint8_t nop8[] = { 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0 };
-
-    while ((uintptr_t)c->e.p & 15) {
-        unsigned left = 16 - ((uintptr_t)c->e.p & 15);
-
-        if (left >= sizeof(nop8)) {
-            memcpy(c->e.p, nop8, sizeof(nop8));
-            c->e.p += sizeof(nop8);
-        } else {
-            e8(&c->e, left > 1 ? 0x66 : 0x90);      /* xchg ax, ax */
-            if (left > 1) {
-                e8(&c->e, 0x90);
-            }
-        }
-    }
-}
-
 /* One turn, without the jump. */
 static bool one_turn(Ctx *c, const Turns *t)
 {
@@ -400,7 +381,7 @@ static bool emit_turns(Ctx *c, Turns *t)
     uint8_t *out[3];
     unsigned n_out = 0;
 
-    align_top(c);
+    e_nops(e, -(uintptr_t)e->p & 15);
     t->top = e->p;
     if (t->copies == 2) {
         if (!one_turn(c, t)) {
@@ -438,10 +419,12 @@ static bool emit_turns(Ctx *c, Turns *t)
     return true;
 }
 
-/* Into the turns: as many as JitCpu.turns, or t->turns. */
+/* Into the turns: as many as JitCpu.turns, or, the first time, t->turns. */
 static void enter_turns(Ctx *c, const Turns *t, bool few)
 {
-    if (t->keeps_flags) {
+    if (few && t->entry.op) {
+        t_replay(&c->e, &t->entry);
+    } else if (t->keeps_flags) {
         t_load_flags(&c->e);
     }
     load_groups(c, t);
@@ -466,8 +449,11 @@ static void emit_more(Ctx *c, Turns *t, unsigned few_stubs)
     e_rel32(t->to_more, e->p);
     t_turns_again(c, c->b->insns[t->first].off, NULL);
     c->keep_r = false;
+    stubs_to(c, few_stubs, e->p);
+    if (t->entry.op) {
+        t_save_from(e, &t->entry);
+    }
     t->more = c->turn_edges.to[edge] = e->p;
-    stubs_to(c, few_stubs, t->more);
     set_turns(c, TURNS_MAX);
     for (unsigned k = 0; k < t->n_groups; k++) {
         check_group(c, &t->group[k], 1, &a);
@@ -509,22 +495,32 @@ static bool emit_loop(Ctx *c, Turns *t)
     return ok;
 }
 
-/* False: nothing was emitted. */
-static bool try_loop(Ctx *c, bool keep_flags, bool apart)
+/*
+ * False: nothing was emitted.  `entry`: what gives the flags that are on entry;
+ * where there is none, or they are wanted there, they are saved in cc_raw.
+ */
+static bool try_loop(Ctx *c, bool keep_flags, bool apart, JitReplay entry)
 {
     Turns *t = &c->turns;
     unsigned i = c->i, n_stubs = c->n_stubs, n_fp_sites = c->n_fp_sites;
     unsigned n_edges = c->turn_edges.n;
     uint8_t *start = c->e.p, live = c->live;
     const Insn *insn = c->insn;
-    bool ok;
+    bool in_r = c->in_r, in_e = c->in_e, ok;
 
     if (c->n_stubs + SPARE_STUBS > MAX_STUBS
         || c->turn_edges.n + 3 > TURN_EDGES
-        || !t_turns_known(c, keep_flags, apart) || !t_live(c, t->need)) {
+        || !t_turns_known(c, keep_flags, apart)) {
         return false;
     }
-    ok = emit_loop(c, t);
+    t->entry = keep_flags && !in_e ? entry : (JitReplay) { 0 };
+    if (!in_e && !t->entry.op) {
+        t_save_from(&c->e, in_r ? &t->entry : &entry);
+        c->in_e = true;
+    }
+    c->in_r = false;
+    c->replay = t->entry;
+    ok = t_live(c, t->need) && emit_loop(c, t);
     c->i = i;
     c->insn = insn;
     c->in_e = true;
@@ -536,6 +532,9 @@ static bool try_loop(Ctx *c, bool keep_flags, bool apart)
     c->mem_scale = 0;
     if (!ok) {
         c->e.p = start;
+        c->in_r = in_r;
+        c->in_e = in_e;
+        c->replay = entry;
         c->live = live;
         c->n_stubs = n_stubs;
         c->n_fp_sites = n_fp_sites;
@@ -550,6 +549,7 @@ void t_turns_begin(Ctx *c)
 {
     Turns *t = &c->turns;
     bool keep_flags = false;
+    JitReplay entry = c->replay;
     uint8_t *again;
 
     if (c->plain || jit_options.no_chain || jit_options.tlb_miss
@@ -558,22 +558,18 @@ void t_turns_begin(Ctx *c)
             && !t_turns_known(c, true, false))) {
         return;
     }
-    if (!c->in_e) {
-        t_save_from(&c->e, &(JitReplay[]) { t_replay_now(c) }[0]);
-    }
-    c->in_e = true;
-    c->in_r = c->rax_group = c->keep_r = false;
-    c->replay.op = REPLAY_NONE;
+    t_sp_settle(c);
+    c->rax_group = c->keep_r = false;
     c->group_end = 0;
-    if (!try_loop(c, false, false)) {
+    if (!try_loop(c, false, false, entry)) {
         keep_flags = true;
-        if (!try_loop(c, true, false)) {
+        if (!try_loop(c, true, false, entry)) {
             return;
         }
     }
     again = t->more;
     if (t->n_choices) {
-        try_loop(c, keep_flags, true);
+        try_loop(c, keep_flags, true, (JitReplay) { 0 });
     }
     if (c->i == 0) {
         c->loop.again = again;
