@@ -401,6 +401,7 @@ Block *cache_longer(Env *env, Block *b)
             x = block_new(&d, p, b->off, b->mode);
             memcpy(x->jit_samples, d.samples, d.n * sizeof(uint32_t));
             x->jit_n_samples = b->jit_n_samples;
+            x->jit_n_near = b->jit_n_near;
             x->jit_fn0 = x->insns[0].fn;
             x->is_longer = true;
             x->shorter = b;

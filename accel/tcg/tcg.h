@@ -344,6 +344,8 @@ typedef struct Block {
     InsnFn *jit_fn0;            /* handler of the first instruction */
     uint32_t jit_runs;
     uint8_t jit_n_samples;      /* (A) */
+    uint8_t jit_n_near;         /* (A) of these, soon after the one before, */
+    uint64_t jit_last_tsc;      /* (A) which was then */
     uint32_t *jit_samples;      /* (A) for each instruction: slot.c */
     /* The same and what follows it, which is what is compiled; under the
      * mutex.  Lookups never find that. */

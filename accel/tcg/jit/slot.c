@@ -11,6 +11,10 @@
  * use, but as a rule stays in its page when that does.  All accesses to the
  * stack share a slot.
  *
+ * Slots are few, so they are for loops: a block that takes its time to come
+ * again finds its slots taken by others, and a miss costs more than the slot
+ * can save.  Such blocks, which are most, ask the TLB.
+ *
  * Whatever drops an entry of the TLB forgets all slots that were used.  An
  * empty slot names a page that no access can have: one in the middle of the
  * addresses that are not canonical.  Should the guest try just that one, it
@@ -35,6 +39,7 @@ enum {
                                  * reading, odd ones for writing */
     COUNT_BITS = 5, COUNT_MASK = (1 << COUNT_BITS) - 1,
     PAGE_BITS = 11, PAGE_MASK = (1 << PAGE_BITS) - 1,
+    NEAR_TSC = 4096,            /* some hundred interpreted instructions */
 };
 
 G_STATIC_ASSERT(JIT_SAMPLES <= (unsigned)COUNT_MASK);
@@ -88,6 +93,20 @@ void jit_slots_clear(Env *env)
 
 /* --- which accesses ------------------------------------------------------- */
 
+/* Is it soon after the last time?  By the clock, since code that is compiled
+ * already counts nothing. */
+static void note_near(Block *b)
+{
+    uint64_t now = __builtin_ia32_rdtsc();
+
+    if (now - __atomic_load_n(&b->jit_last_tsc, __ATOMIC_RELAXED)
+        < NEAR_TSC) {
+        __atomic_store_n(&b->jit_n_near, MIN(b->jit_n_near + 1, JIT_SAMPLES),
+                         __ATOMIC_RELAXED);
+    }
+    __atomic_store_n(&b->jit_last_tsc, now, __ATOMIC_RELAXED);
+}
+
 void jit_slots_sample(Env *env, Block *b)
 {
     for (unsigned i = 0; i < b->n_insns; i++) {
@@ -115,8 +134,18 @@ void jit_slots_sample(Env *env, Block *b)
               | MIN(same, JIT_SAMPLES);
         __atomic_store_n(&b->jit_samples[i], old, __ATOMIC_RELAXED);
     }
+    note_near(b);
     __atomic_store_n(&b->jit_n_samples, MIN(b->jit_n_samples + 1, JIT_SAMPLES),
                      __ATOMIC_RELAXED);
+}
+
+/* Does the block mostly run again before others have taken its slots? */
+static bool runs_again_soon(const Block *b)
+{
+    unsigned taken = __atomic_load_n(&b->jit_n_samples, __ATOMIC_RELAXED);
+    unsigned n = __atomic_load_n(&b->jit_n_near, __ATOMIC_RELAXED);
+
+    return taken < JIT_SAMPLES / 2 ? b->off & 16 : n >= taken / 2;
 }
 
 uint32_t jit_slots_seen(const Block *b, unsigned i, unsigned taken)
@@ -164,7 +193,7 @@ int jit_slot_choose(const Block *b, unsigned i, unsigned who, bool stack,
     if (stack) {
         return first + (write ? 1 : 0);
     }
-    if (!stays(b, i)) {
+    if (!runs_again_soon(b) || !stays(b, i)) {
         return -1;
     }
     next_slot = (next_slot + 2) % (JIT_SLOTS - FIRST);
