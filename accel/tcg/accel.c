@@ -328,6 +328,7 @@ static void tcg_print_jit(GString *out)
                                js.n_bytes / KiB, js.max_bytes / KiB,
                                js.n_compiled, js.n_killed, js.n_links,
                                js.n_flushes);
+        jit_print_calls(out);
     } else {
         g_string_append(out, "translated: nothing, code is interpreted\n");
     }

@@ -56,6 +56,7 @@ uint64_t jit_lookup(Env *env, uint64_t rip)
     const JitCode *jc;
     const Block *b;
 
+    jit_cpu(env)->counts.lookups++;
     if (!__atomic_load_n(&env->jit_go, __ATOMIC_RELAXED)) {
         return 0;
     }
@@ -115,6 +116,7 @@ uint64_t jit_fallback(Env *env, const JitCode *jc, uint32_t what)
         return 0;
     }
     jit_fp_sync(env);
+    jit_cpu(env)->counts.handlers[b->insns[i].op]++;
     env->block = b;
     copy[0] = b->insns[i];
     copy[1].fn = run_sentinel;

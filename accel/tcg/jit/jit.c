@@ -398,6 +398,7 @@ static const Insn *run_code(Env *env, void *code)
     JitEdge *x, fault;
 
     set_gs(env);
+    jit_cpu(env)->counts.entered++;
     jit_set_key(env);
     if (jc && b->mode == env->mode && !block_unsure(b)
         && !jit_options.no_chain) {
@@ -464,6 +465,8 @@ void *jit_transfer_cold(Env *env, const JitCode *jc, unsigned i)
     int32_t budget = env->budget;
     void *code = NULL;
 
+    jit_cpu(env)->counts.transfers++;
+    jit_cpu(env)->counts.handlers[b->insns[i].op]++;
     env->block = b;
     copy[0] = b->insns[i];
     copy[1].fn = run_sentinel;

@@ -29,6 +29,9 @@ typedef struct JitStats {
 /* False: not on this host; a line saying so has been printed. */
 bool jit_init(const JitOptions *o);
 void jit_stats(JitStats *out);
+/* What compiled code has called since the beginning, and for which
+ * instructions most. */
+void jit_print_calls(GString *out);
 extern bool jit_enabled;
 
 /* Return addresses of CALLs that compiled code made at one privilege. */
@@ -54,6 +57,13 @@ typedef struct JitSlot {
     uint64_t addend;
     uint64_t tag2, addend2;     /* what it was before */
 } JitSlot;
+
+/* How often compiled code has called, for `info jit`. */
+typedef struct JitCounts {
+    uint64_t entered;           /* from the dispatcher */
+    uint64_t lookups, transfers;
+    uint64_t handlers[N_OPS];   /* by OP_*, transfers too */
+} JitCounts;
 
 enum { JIT_JUMP_BITS = 15, JIT_JUMPS = 1 << JIT_JUMP_BITS, JIT_TAGS = 16 };
 #define JIT_STOP (UINT64_C(1) << 48)
@@ -89,6 +99,8 @@ typedef struct JitCpu {
     uint64_t key_tags[JIT_TAGS], keys_of_tags[JIT_TAGS];
     uint32_t n_keys;
     JitJump jumps[JIT_JUMPS];
+
+    JitCounts counts;
 } JitCpu;
 
 static inline size_t jit_cpu_offset(void)
