@@ -430,6 +430,19 @@ static bool body(Ctx *c, unsigned first)
     return true;
 }
 
+/* Out of the way. */
+static void emit_stubs(Ctx *c)
+{
+    uint8_t *hot = c->e.p;
+
+    c->e.p = jit_space.cold;
+    for (unsigned i = 0; i < c->n_stubs; i++) {
+        emit_stub(c, &c->stubs[i]);
+    }
+    jit_space.cold = c->e.p;
+    c->e.p = hot;
+}
+
 /* The same, with their stubs. */
 static bool insns(Ctx *c, unsigned first)
 {
@@ -449,9 +462,7 @@ static bool insns(Ctx *c, unsigned first)
         c->group_end = 0;
         body(c, 0);
     }
-    for (unsigned i = 0; i < c->n_stubs; i++) {
-        emit_stub(c, &c->stubs[i]);
-    }
+    emit_stubs(c);
     add_fp_map(c);
     return true;
 }
@@ -551,7 +562,8 @@ JitCode *jit_compile(Block *b)
 {
     Ctx *c;
     JitCode *jc;
-    uint8_t *start = jit_space.code, *data = jit_space.data;
+    uint8_t *start = jit_space.code, *cold = jit_space.cold;
+    uint8_t *data = jit_space.data;
     unsigned need;
     bool dead;
 
@@ -579,6 +591,7 @@ JitCode *jit_compile(Block *b)
         live_entry(c, need);
     }
     if (!insns(c, 0)) {
+        jit_space.cold = cold;
         jit_space.data = data;
         return NULL;
     }
@@ -590,6 +603,9 @@ JitCode *jit_compile(Block *b)
     }
     jc->landings = c->landings;
     jc->n_bytes = c->e.p - start;
+    jc->code = start;
+    jc->cold = cold;
+    jc->n_cold = jit_space.cold - cold;
     jit_space.code = c->e.p;
     return jc;
 }

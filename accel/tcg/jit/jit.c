@@ -54,7 +54,21 @@ void *jit_alloc(size_t n)
 
 static bool has_room(void)
 {
-    return jit_space.data - jit_space.code >= COMPILE_BYTES;
+    return jit_space.code_end - jit_space.code >= COMPILE_BYTES
+           && jit_space.data - jit_space.cold >= COMPILE_BYTES;
+}
+
+/* All of it is free. */
+static void space_begin(void)
+{
+    JitSpace *s = &jit_space;
+    /* A third, as measured over Debian's kernel and programs. */
+    uint64_t hot = MAX(ALIGN_DOWN(s->size / 3, PAGE_BYTES), 2 * COMPILE_BYTES);
+
+    s->code = s->rw;
+    s->code_end = s->cold = s->rw + hot;
+    s->data = s->rw + s->size;
+    jit_make_thunks();
 }
 
 static void *executable(const uint8_t *rw)
@@ -224,9 +238,7 @@ bool jit_init(const JitOptions *o)
     }
     jit_options = *o;
     jit_space.size = size;
-    jit_space.code = jit_space.rw;
-    jit_space.data = jit_space.rw + size;
-    jit_make_thunks();
+    space_begin();
     if (o->perf_map) {
         g_autofree char *name = g_strdup_printf("/tmp/perf-%d.map",
                                                 (int)getpid());
@@ -243,7 +255,8 @@ void jit_stats(JitStats *out)
 {
     cache_lock();
     *out = stats;
-    out->n_bytes = jit_space.size - (jit_space.data - jit_space.code);
+    out->n_bytes = jit_space.size - (jit_space.data - jit_space.cold)
+                   - (jit_space.code_end - jit_space.code);
     out->max_bytes = jit_space.size;
     cache_unlock();
 }
@@ -553,36 +566,41 @@ static void flush(Env *env)
     stats.n_blocks = 0;
     stats.n_flushes++;
     feel_pressure();
-    jit_space.code = jit_space.rw;
-    jit_space.data = jit_space.rw + jit_space.size;
-    jit_make_thunks();
+    space_begin();
     tcg_foreach_cpu(forget, NULL);
     __atomic_add_fetch(&jit_generation, 1, __ATOMIC_RELEASE);
     cache_unlock();
     tcg_exclusive_end(env);
 }
 
+static void log_code(const char *what, const uint8_t *code, unsigned n)
+{
+    log_write("%s host %p bytes %u\n", what, executable(code), n);
+    for (unsigned i = 0; i < n; i += 32) {
+        char hex[65];
+
+        for (unsigned j = 0; j < 32 && i + j < n; j++) {
+            snprintf(hex + 2 * j, 3, "%02x", code[i + j]);
+        }
+        log_write("%s\n", hex);
+    }
+}
+
 static void note_compiled(Env *env, const Block *b, const JitCode *jc)
 {
-    void *code = executable(jc->entry_e);
     uint64_t rip = env->rip_base + b->off;
 
     if (perf_map) {
-        fprintf(perf_map, "%" PRIxPTR " %x guest_%" PRIx64 "\n",
-                (uintptr_t)code, jc->n_bytes, rip);
+        fprintf(perf_map, "%" PRIxPTR " %x guest_%" PRIx64 "\n"
+                "%" PRIxPTR " %x guest_%" PRIx64 "_slow\n",
+                (uintptr_t)executable(jc->code), jc->n_bytes, rip,
+                (uintptr_t)executable(jc->cold), jc->n_cold, rip);
         fflush(perf_map);
     }
     if (unlikely(log_mask & LOG_OUT_ASM)) {
-        log_write("OUT: 0x%016" PRIx64 " insns %u host %p bytes %u\n", rip,
-                  b->n_insns, code, jc->n_bytes);
-        for (unsigned i = 0; i < jc->n_bytes; i += 32) {
-            char hex[65];
-
-            for (unsigned j = 0; j < 32 && i + j < jc->n_bytes; j++) {
-                snprintf(hex + 2 * j, 3, "%02x", jc->entry_e[i + j]);
-            }
-            log_write("%s\n", hex);
-        }
+        log_write("OUT: 0x%016" PRIx64 " insns %u\n", rip, b->n_insns);
+        log_code("code", jc->code, jc->n_bytes);
+        log_code("slow", jc->cold, jc->n_cold);
     }
 }
 

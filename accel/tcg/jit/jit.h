@@ -245,15 +245,22 @@ struct JitCode {
     uint8_t live;
     JitEdge *in;                /* linked to this */
     JitLanding *landings;
-    uint32_t n_bytes;
+    uint8_t *code, *cold;       /* and what is out of the way */
+    uint32_t n_bytes, n_cold;
     InsnFn *fns[];
 };
 
-/* The code cache: code grows up, data grows down (writable view). */
+/*
+ * The code cache (writable view).  Code that runs lies close together, for the
+ * host's instruction caches; what is seldom run is behind it: slow paths,
+ * misses of slots, exits.
+ */
 typedef struct JitSpace {
     uint8_t *rw, *rx;           /* the same memory twice */
     uint64_t size;
-    uint8_t *code, *data;       /* free between these */
+    uint8_t *code;              /* grows up to ... */
+    uint8_t *code_end;
+    uint8_t *cold, *data;       /* grow up and down: free between these */
     uint8_t *leave, *leave_null, *fallback;     /* thunks (writable view) */
     uint8_t *lookup, *transfer;
     uint8_t *bottom, *stale_r, *land_stale;
