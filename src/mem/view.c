@@ -196,7 +196,20 @@ static bool range_same(const FlatRange *a, const FlatRange *b)
 {
     return a->start == b->start && a->size_bytes == b->size_bytes
            && a->region == b->region && a->offset == b->offset
-           && a->readonly == b->readonly;
+           && a->ram == b->ram && a->readonly == b->readonly;
+}
+
+static bool view_same(const FlatView *a, const FlatView *b)
+{
+    if (a->n_ranges != b->n_ranges) {
+        return false;
+    }
+    for (unsigned i = 0; i < a->n_ranges; i++) {
+        if (!range_same(&a->ranges[i], &b->ranges[i])) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static bool view_has(const FlatView *view, const FlatRange *want)
@@ -228,6 +241,12 @@ static void as_update(AddressSpace *as)
 {
     FlatView *old = as->view, *new = view_new(as->root);
 
+    if (view_same(old, new)) {
+        /* The change was in another space.  Who keeps pointers into the view
+         * until a listener tells of a change must not lose it. */
+        view_free(new);
+        return;
+    }
     __atomic_store_n(&as->view, new, __ATOMIC_RELEASE);
     for (unsigned i = 0; i < as->listeners->len; i++) {
         MemListener *l = g_ptr_array_index(as->listeners, i);

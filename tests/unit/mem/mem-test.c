@@ -190,6 +190,7 @@ static void test_listener(void)
     Listener li = { .l = { .add = on_add, .del = on_del,
                            .commit = on_commit } };
     Probe p = { 0 };
+    const FlatView *view;
     Region a, b;
 
     region_init_io(&a, NULL, "a", &any_ops, &p, 0x1000);
@@ -204,6 +205,15 @@ static void test_listener(void)
     mem_commit();
     g_assert_cmpuint(li.adds, ==, 3);
     g_assert_cmpuint(li.dels, ==, 1);
+    g_assert_cmpuint(li.commits, ==, 2);
+
+    /* Nothing changes: the view stays, for whoever looks at it. */
+    view = as_view(&as_memory);
+    mem_begin();
+    region_move(&a, 0x9000);
+    region_move(&a, 0x8000);
+    mem_commit();
+    g_assert_true(as_view(&as_memory) == view);
     g_assert_cmpuint(li.commits, ==, 2);
     as_remove_listener(&as_memory, &li.l);
     region_destroy(&a);
