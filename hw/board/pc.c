@@ -231,6 +231,7 @@ static bool make_drives(PcMachine *pc, GError **err)
             && !make(bus, blk_drive_info(blk)->cdrom ? "ide-cd" : "ide-hd",
                      err, "unit", i % 2 ? "1" : "0", "drive", blk_name(blk),
                      NULL)) {
+            g_prefix_error(err, "-drive if=ide,index=%u: ", i);
             return false;
         }
     }

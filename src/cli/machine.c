@@ -97,7 +97,9 @@ static bool check_order(const char *order, GError **err)
 {
     for (const char *c = order; c && *c; c++) {
         if (*c < 'a' || *c > 'p') {
-            return options_fail(err, "-boot: Invalid boot device '%c'", *c);
+            return options_fail(err, "-boot: Invalid boot device '%c'; "
+                                "accepted: a to p (c disk, d CD-ROM, "
+                                "n network)", *c);
         }
         if (strchr(c + 1, *c)) {
             return options_fail(err, "-boot: Boot device '%c' was given "

@@ -200,7 +200,8 @@ MISTAKES = [
      "'foo'"),
     ("-rtc clock=hots", "-rtc clock=hots: parameter 'clock' does not accept "
      "'hots' (did you mean 'host'?); accepted: host, rt, vm"),
-    ("-boot order=z", "-boot: Invalid boot device 'z'"),
+    ("-boot order=z", "-boot: Invalid boot device 'z'; accepted: a to p "
+     "(c disk, d CD-ROM, n network)"),
     ("-boot foo", "-boot: Boot device 'o' was given twice"),
     ("-action reboot=foo", "-action reboot=foo: parameter 'reboot' does not "
      "accept 'foo'; accepted: reset, shutdown"),

@@ -78,8 +78,8 @@ MISTAKES = [
     ("-object iothread,id=a,poll-grow=-2", r"'poll-grow' cannot be -2"),
     ("-drive media=disk", r"drive 'ide0-hd0' is empty, and a disk needs an "
                           r"image"),
-    ("-drive file={d},format=raw,readonly=on", r"is read-only, and the device "
-                                               r"writes"),
+    ("-drive file={d},format=raw,readonly=on",
+     r"-drive if=ide,index=0: '.*' is read-only, and the device writes"),
     ("-drive file={d},bps=1,bps_rd=1", r"bps-total and bps-read cannot be "
                                        r"used at the same time"),
     ("-drive file={d},throttling.iops=5", r"'iops'; did you mean 'iops-"),
