@@ -2,11 +2,11 @@
  * The disk benchmark, a static binary for a guest: obeys lines on its standard
  * input, and works on the block device that is its argument with O_DIRECT.
  *
- *   ROW N           N requests of a row: =ROW SECONDS CHECKSUM
+ *   ROW N AT MIB    N requests of a row in that part of the device, which
+ *                   starts at AT MiB: =ROW SECONDS CHECKSUM
  *   off             powers off
  *
- * The first half of the device is read and never written, so that a checksum
- * of what was read is the same everywhere; the second half is written.
+ * The checksum is one of what was read.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -38,7 +38,7 @@ static const Row rows[] = {
 };
 
 static int fd;
-static uint64_t half;
+static uint64_t part, part_bytes;
 
 static void die(const char *what)
 {
@@ -65,7 +65,7 @@ typedef struct {
 
 static uint64_t place(const Row *row, uint64_t i)
 {
-    uint64_t n = half / row->bytes;
+    uint64_t n = part_bytes / row->bytes;
 
     if (row->random) {
         i = i * 6364136223846793005ull + 1442695040888963407ull;
@@ -73,7 +73,7 @@ static uint64_t place(const Row *row, uint64_t i)
         i *= 0xbf58476d1ce4e5b9ull;
         i ^= i >> 32;
     }
-    return i % n * row->bytes;
+    return part + i % n * row->bytes;
 }
 
 static void *work(void *arg)
@@ -87,7 +87,7 @@ static void *work(void *arg)
     }
     memset(buf, 0x5a, row->bytes);
     for (uint64_t i = j->first; i < j->first + j->n; i++) {
-        uint64_t at = place(row, i) + (row->write ? half : 0);
+        uint64_t at = place(row, i);
         ssize_t got = row->write ? pwrite(fd, buf, row->bytes, at)
                                  : pread(fd, buf, row->bytes, at);
 
@@ -142,22 +142,24 @@ static void quiet_terminal(void)
 int main(int argc, char **argv)
 {
     char line[128], name[32];
-    unsigned long long n;
+    unsigned long long n, at, mib;
 
     fd = open(argc > 1 ? argv[1] : "", O_RDWR | O_DIRECT);
     if (fd < 0) {
         die(argc > 1 ? argv[1] : "no device");
     }
-    half = lseek(fd, 0, SEEK_END) / 2 & ~(uint64_t)(BIG - 1);
     quiet_terminal();
     printf("=ready %.6f\n", now());
     fflush(stdout);
     while (fgets(line, sizeof(line), stdin)) {
         const Row *row = NULL;
 
-        if (sscanf(line, "%31s %llu", name, &n) != 2) {
+        if (sscanf(line, "%31s %llu %llu %llu", name, &n, &at, &mib) != 4
+            || !mib) {
             break;              /* off */
         }
+        part = at * BIG;
+        part_bytes = mib * BIG;
         for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
             if (!strcmp(rows[i].name, name)) {
                 row = &rows[i];
