@@ -420,6 +420,18 @@ typedef struct {
 
 static GPtrArray *user_files;   /* of UserFile * */
 
+static bool is_user_file(const char *name)
+{
+    for (unsigned i = 0; user_files && i < user_files->len; i++) {
+        const UserFile *f = g_ptr_array_index(user_files, i);
+
+        if (!strcmp(f->name, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool fw_cfg_add_option(Opt *dict, GError **err)
 {
     static const char *const known[] = { "name", "file", "string", NULL };
@@ -440,6 +452,12 @@ bool fw_cfg_add_option(Opt *dict, GError **err)
     if (strlen(name) >= FW_CFG_NAME_BYTES) {
         g_set_error(err, OPT_ERROR, OPT_ERROR_INVALID,
                     "-fw_cfg name=%s: a name has at most 55 characters", name);
+        return false;
+    }
+    if (is_user_file(name)) {
+        g_set_error(err, OPT_ERROR, OPT_ERROR_INVALID,
+                    "-fw_cfg name=%s: there is a file of that name already",
+                    name);
         return false;
     }
     if (!g_str_has_prefix(name, "opt/")) {
