@@ -25,6 +25,13 @@ struct BlockUse {
 /* As node_use(), with its drain functions. */
 BlockUse *node_use_full(BlockNode *n, const BlockUse *like, GError **err);
 
+/* What `parent` needs of its child, which may be its backing file. */
+void node_child_perms(const BlockNode *parent, bool backing, unsigned *perm,
+                      unsigned *shared);
+
+/* False, with a message that names near ones. */
+bool block_unknown_driver(const char *name, GError **err);
+
 /* Move a whole tree, drained. */
 void node_set_ctx(BlockNode *n, BlockCtx *ctx);
 
