@@ -3,6 +3,7 @@
  *
  *   adapter (piix.c) -- IdeChannel --+-- IdeDrive 0     core.c: registers, PIO
  *                                    +-- IdeDrive 1     ata.c, atapi.c: commands
+ *                                                       drive.c: the devices
  *
  * Each drive has its own copy of the command block: the host writes to both at
  * once, but for the command itself, and reads the selected one's.
@@ -175,6 +176,15 @@ void ide_dma_start(IdeChannel *ch);
 void ide_dma_stop(IdeChannel *ch);
 IdeDrive *ide_selected(IdeChannel *ch);
 void ide_update_irq(IdeChannel *ch);
+
+/* --- for drives ------------------------------------------------------------------------ */
+
+/* Power-on, hardware and software reset; SRST leaves modes as they are. */
+void ide_drive_reset(IdeDrive *s, bool hard);
+/* Stop what is under way without a trace. */
+void ide_cancel(IdeDrive *s);
+/* After `cont`: what failed and stopped the machine, once more. */
+void ide_retry(IdeDrive *s);
 
 /* The steps, for the table in core.c. */
 void ata_read_block(IdeDrive *s);
