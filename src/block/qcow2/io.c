@@ -321,45 +321,61 @@ static int write_host(BlockNode *file, uint64_t at, uint64_t bytes, IoVec v)
     return ret == -EIO && at + bytes > file->length ? -ENOSPC : ret;
 }
 
-/* The piece's bytes with what is around them, in one write. */
+static int read_plain(Qcow2 *s, uint64_t at, uint64_t bytes, void *buf)
+{
+    struct iovec v = { buf, bytes };
+
+    return bytes ? qcow2_read(s->n, at, bytes, iov_all(&v, 1), 0) : 0;
+}
+
+/* What is before the piece to `head`, what is behind it to `tail`; zeroes
+ * behind the disk's end. */
+static int read_around(Qcow2 *s, const Piece *p, uint8_t *head, uint8_t *tail)
+{
+    uint64_t start = p->at - p->head, end = p->at + p->bytes;
+    uint64_t there = end < s->n->length
+                     ? MIN(p->tail, s->n->length - end) : 0;
+    int ret;
+
+    memset(tail + there, 0, p->tail - there);
+    if (there && tail == head + p->head + p->bytes) {
+        return read_plain(s, start, end + there - start, head);
+    }
+    ret = read_plain(s, start, p->head, head);
+    return ret ? ret : read_plain(s, end, there, tail);
+}
+
+/* The piece's bytes with what is around them, in one write.  When they are few
+ * they are read with the rest: one request to the file below, not two. */
 static int write_piece(Qcow2 *s, const Piece *p, IoVec v)
 {
     uint64_t around = p->head + p->tail;
+    uint64_t gap = p->head && p->tail && p->bytes <= around ? p->bytes : 0;
     g_autofree struct iovec *all = NULL;
-    uint8_t *buf;
+    uint8_t *buf, *tail;
     unsigned n = 0;
     size_t got;
-    int ret = 0;
+    int ret;
 
     if (!around) {
         return write_host(s->n->file, p->host + qcow2_in_cluster(s, p->at),
                           p->bytes, v);
     }
-    buf = block_alloc(around);
+    buf = block_alloc(around + gap);
     if (!buf) {
         return -ENOMEM;
     }
-    all = g_new(struct iovec, v.n + 2);
-    if (p->head) {
-        struct iovec *head = &all[n++];
-
-        *head = (struct iovec) { buf, p->head };
-        ret = qcow2_read(s->n, p->at - p->head, p->head, iov_all(head, 1), 0);
-    }
-    n += iov_take(v, p->bytes, all + n, v.n, &got);
-    if (p->tail && !ret) {
-        uint64_t from = p->at + p->bytes;
-        uint64_t there = from < s->n->length
-                         ? MIN(p->tail, s->n->length - from) : 0;
-        struct iovec *tail = &all[n++];
-
-        *tail = (struct iovec) { buf + p->head, p->tail };
-        memset(buf + p->head + there, 0, p->tail - there);
-        if (there) {
-            ret = qcow2_read(s->n, from, there, iov_all(tail, 1), 0);
-        }
-    }
+    tail = buf + p->head + gap;
+    ret = read_around(s, p, buf, tail);
     if (!ret) {
+        all = g_new(struct iovec, v.n + 2);
+        if (p->head) {
+            all[n++] = (struct iovec) { buf, p->head };
+        }
+        n += iov_take(v, p->bytes, all + n, v.n, &got);
+        if (p->tail) {
+            all[n++] = (struct iovec) { tail, p->tail };
+        }
         ret = write_host(s->n->file, p->host + qcow2_in_cluster(s, p->at)
                          - p->head, p->head + p->bytes + p->tail,
                          iov_all(all, n));
