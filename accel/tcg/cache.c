@@ -14,8 +14,10 @@
  *   - stores through write tags that are older than the page's first block are
  *     caught by comparing all its blocks once the tags are gone.
  *
- * An instruction that crosses a page, or lies outside RAM, has no shared block:
- * each vCPU keeps a few of those and compares their bytes at each use.
+ * An instruction that crosses a page ends its block, which belongs to its first
+ * page; what lies in the second is compared at each use.  One that lies outside
+ * RAM, or crosses a page in code that is not flat, has no shared block: each
+ * vCPU keeps a few of those and compares all their bytes.
  *
  * Locks: cache mutex for everything but lookups.
  *
@@ -31,6 +33,7 @@
 enum {
     PAGE_HASH_BITS = 13,
     IDLE_WRITES_MAX = 16,       /* a page without blocks is given up then */
+    CROSS_MISSES_MAX = 64,      /* of a page; then no block leaves it */
 };
 
 static GMutex mutex;
@@ -135,7 +138,7 @@ static void block_kill(Block *b)
     }
     jit_block_killed(b);
     n_blocks--;
-    n_bytes -= block_bytes(b->n_insns, b->len);
+    n_bytes -= block_bytes(b->n_insns, b->len + b->n_tail);
     __atomic_add_fetch(&cache_n_invalidated, 1, __ATOMIC_RELEASE);
     qsbr_defer(g_free, b);
 }
@@ -310,28 +313,85 @@ static void block_hash_in(Block *b)
     __atomic_store_n(slot, b, __ATOMIC_RELEASE);
 }
 
+static bool gave_up_crossing(const CodePage *p)
+{
+    return __atomic_load_n(&p->n_cross_misses, __ATOMIC_RELAXED)
+           >= CROSS_MISSES_MAX;
+}
+
+/* How much of a draft is in the page that it begins in. */
+static unsigned in_page(const Draft *d, unsigned off)
+{
+    return MIN(d->len, PAGE_BYTES - off);
+}
+
+/* The next page's bytes are others than the block's: it goes, so that it will be
+ * decoded anew. */
+static void cross_missed(const Block *b)
+{
+    CodePage *p = b->page;
+
+    g_mutex_lock(&mutex);
+    if (!b->stale) {
+        __atomic_add_fetch(&p->n_cross_misses, 1, __ATOMIC_RELAXED);
+        page_invalidate(p, PAGE_BYTES - 1, PAGE_BYTES, false);
+    }
+    g_mutex_unlock(&mutex);
+}
+
+/* In the place of the handler of an instruction that crosses the page. */
+static const Insn *run_cross(Env *env, const Insn *insn)
+{
+    const Block *b = env->block;
+    uint64_t next = env->rip_base + PAGE_BYTES;
+    const FetchEntry *f = mmu_fetch(env, b->mode & DM_CODE64
+                                         ? next : (uint32_t)next);
+
+    if (!f) {
+        return insn_fault(env, insn);
+    }
+    if (!f->hva || !guest_equal(f->hva, b->bytes + b->len, b->n_tail)) {
+        cross_missed(b);
+        env->s.rip = insn_rip(env, insn);
+        return NULL;
+    }
+    return b->cross_fn(env, insn);
+}
+
 static Block *block_new(const Draft *d, CodePage *p, unsigned off,
                         uint32_t mode)
 {
     Block *b = g_malloc(block_bytes(d->n, d->len));
+    Insn *last = &b->insns[d->n - 1];
 
     *b = (Block) {
         .link_off = { UINT32_MAX, UINT32_MAX },
-        .n_insns = d->n, .off = off, .len = d->len,
+        .n_insns = d->n, .off = off, .len = in_page(d, off),
+        .n_tail = d->len - in_page(d, off),
         .ram_addr = p->ram_addr + off, .mode = mode, .page = p,
     };
     b->jit_samples = memset(&b->insns[d->n + 1], 0,
                             d->n * sizeof(uint32_t));
     b->bytes = (uint8_t *)&b->jit_samples[d->n];
     memcpy(b->insns, d->insns, d->n * sizeof(Insn));
-    make_end(&b->insns[d->n], &d->insns[d->n - 1]);
+    make_end(&b->insns[d->n], last);
     memcpy(b->bytes, d->bytes, d->len);
+    if (b->n_tail) {
+        b->cross_fn = last->fn;
+        last->fn = run_cross;
+    }
     b->page_next = p->blocks;
     p->blocks = b;
     p->n_idle_writes = 0;
     n_blocks++;
     n_bytes += block_bytes(d->n, d->len);
     return b;
+}
+
+/* May a block of this mode leave its page?  With the limit of CS far. */
+static bool may_cross(uint32_t mode)
+{
+    return mode & (DM_CODE64 | DM_FLAT);
 }
 
 /* NULL: the first instruction leaves the page, or memory will not hold still. */
@@ -345,7 +405,9 @@ static Block *block_make(Env *env, const FetchEntry *f, uint64_t gva,
     for (unsigned tries = 0; tries < 4 && !b; tries++) {
         CodePage *p;
 
-        draft_make(env, &d, f->hva, off, mode, NULL);
+        p = page_find(f->rb->ram_addr + f->rb_offset);
+        draft_make(env, &d, f->hva, gva, mode,
+                   may_cross(mode) && !(p && gave_up_crossing(p)), NULL);
         if (!d.n) {
             return NULL;
         }
@@ -356,9 +418,9 @@ static Block *block_make(Env *env, const FetchEntry *f, uint64_t gva,
         if (!b && env->tcg->map_gen
                   == __atomic_load_n(&tcg_map_gen, __ATOMIC_SEQ_CST)) {
             p = page_get(env->tcg, f);
-            __atomic_fetch_or(&p->lines, line_mask(off, d.len),
+            __atomic_fetch_or(&p->lines, line_mask(off, in_page(&d, off)),
                               __ATOMIC_SEQ_CST);
-            if (guest_equal(f->hva + off, d.bytes, d.len)) {
+            if (guest_equal(f->hva + off, d.bytes, in_page(&d, off))) {
                 b = block_new(&d, p, off, mode);
                 jit_block_new(b);
                 block_hash_in(b);
@@ -380,24 +442,26 @@ static Block *block_make(Env *env, const FetchEntry *f, uint64_t gva,
  */
 Block *cache_longer(Env *env, Block *b)
 {
+    const Insn *last = &b->insns[b->n_insns - 1];
     CodePage *p = b->page;
     Block *x;
     Draft d;
 
     if (tcg_one_insn || !p || block_unsure(b)
-        || !draft_goes_on(&b->insns[b->n_insns - 1])) {
+        || (last->flags & INSN_END && !draft_goes_on(last))) {
         return NULL;
     }
-    draft_make(env, &d, p->hva, b->off, b->mode, b);
+    draft_make(env, &d, p->hva, env->rip_base + b->off, b->mode,
+               may_cross(b->mode) && !gave_up_crossing(p), b);
     if (d.n <= b->n_insns) {
         return NULL;
     }
     g_mutex_lock(&mutex);
     x = b->longer;
     if (!x && !b->stale) {
-        __atomic_fetch_or(&p->lines, line_mask(b->off, d.len),
+        __atomic_fetch_or(&p->lines, line_mask(b->off, in_page(&d, b->off)),
                           __ATOMIC_SEQ_CST);
-        if (guest_equal(p->hva + b->off, d.bytes, d.len)) {
+        if (guest_equal(p->hva + b->off, d.bytes, in_page(&d, b->off))) {
             x = block_new(&d, p, b->off, b->mode);
             memcpy(x->jit_samples, d.samples, d.n * sizeof(uint32_t));
             x->jit_n_samples = b->jit_n_samples;
@@ -504,7 +568,7 @@ const Block *cache_get(Env *env, const FetchEntry *f, uint64_t gva,
             g_mutex_unlock(&mutex);
             b = NULL;
         }
-        if (!b && !crosses(env->tcg, gva, mode)) {
+        if (!b && (may_cross(mode) || !crosses(env->tcg, gva, mode))) {
             b = block_make(env, f, gva, mode);
         }
         if (b) {

@@ -66,9 +66,27 @@ static bool often(const Draft *d, const Block *shorter, const Block **next)
     return *next && (*next)->jit_runs >= shorter->jit_runs / SELDOM;
 }
 
-void draft_make(Env *env, Draft *d, const uint8_t *hva, unsigned off,
-                uint32_t mode, const Block *shorter)
+/* The instruction that begins `here` bytes before the end of gva's page; the
+ * draft has those. */
+static bool over_the_end(Env *env, Draft *d, uint64_t gva, unsigned here,
+                         uint32_t mode)
 {
+    uint64_t next = PAGE_START(gva) + PAGE_BYTES;
+    const FetchEntry *f;
+
+    f = mmu_fetch_known(env, mode & DM_CODE64 ? next : (uint32_t)next);
+    if (here >= MAX_INSN_BYTES || !f || !f->hva) {
+        return false;
+    }
+    guest_copy(d->bytes + d->len + here, f->hva, MAX_INSN_BYTES - here);
+    return draft_insn(env, &d->insns[d->n], d->bytes + d->len, MAX_INSN_BYTES,
+                      PAGE_BYTES - here, mode);
+}
+
+void draft_make(Env *env, Draft *d, const uint8_t *hva, uint64_t gva,
+                uint32_t mode, bool cross, const Block *shorter)
+{
+    unsigned off = PAGE_OFFSET(gva);
     unsigned max = one_insn(mode) ? 1 : BLOCK_MAX_INSNS;
     const Block *part = shorter;
     unsigned first = 0;         /* of `part` */
@@ -80,7 +98,8 @@ void draft_make(Env *env, Draft *d, const uint8_t *hva, unsigned off,
         Insn *insn = &d->insns[d->n];
 
         guest_copy(d->bytes + d->len, hva + at, left);
-        if (!draft_insn(env, insn, d->bytes + d->len, left, at, mode)) {
+        if (!draft_insn(env, insn, d->bytes + d->len, left, at, mode)
+            && !(cross && over_the_end(env, d, gva, left, mode))) {
             break;
         }
         if (shorter) {

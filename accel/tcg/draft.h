@@ -30,12 +30,12 @@ static inline bool draft_goes_on(const Insn *insn)
            || insn->op == OP_CALL_RM;
 }
 /*
- * Decode from `off` of the page at `hva`; n stays 0 when the first instruction
- * leaves the page.  With `shorter`, a block from there, go on behind what
+ * Decode from `gva`, whose page is at `hva`; n stays 0 when the first instruction
+ * leaves the page.  `cross`: unless what follows it is known.  With `shorter`, a block from there, go on behind what
  * draft_goes_on() as long as what follows seems to run often.
  */
-void draft_make(Env *env, Draft *d, const uint8_t *hva, unsigned off,
-                uint32_t mode, const Block *shorter);
+void draft_make(Env *env, Draft *d, const uint8_t *hva, uint64_t gva,
+                uint32_t mode, bool cross, const Block *shorter);
 
 /* -d in_asm, op. */
 void draft_log(const Block *b, uint64_t gva);

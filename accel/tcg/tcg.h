@@ -258,6 +258,14 @@ bool mmu_canonical(const Env *env, uint64_t gva);
 /* What one page of linear addresses translates to, for instruction fetch.
  * NULL with the exception recorded. */
 const FetchEntry *mmu_fetch(Env *env, uint64_t gva);
+/* The same if it is known already. */
+static inline const FetchEntry *mmu_fetch_known(const Env *env, uint64_t gva)
+{
+    const FetchBank *bank = &env->tcg->fetch[env->cpl == 3];
+    const FetchEntry *f = &bank->e[gva >> 12 & (FETCH_SIZE - 1)];
+
+    return f->page == PAGE_START(gva) && f->gen == bank->gen ? f : NULL;
+}
 /* Linear to physical as a debugger wants it: no fault, no A or D.  False when
  * not mapped. */
 bool mmu_probe(Env *env, uint64_t gva, hwaddr *gpa);
@@ -328,7 +336,7 @@ typedef struct Block {
     struct Block *link[2];      /* (A) in-page successors ... */
     uint32_t link_off[2];       /* ... and their offsets; set once */
     uint32_t n_insns;
-    uint16_t off, len;          /* bytes, in the page */
+    uint16_t off, len;          /* bytes, in the page: see n_tail */
 
     uint64_t ram_addr;          /* key: RamBlock.ram_addr + offset ... */
     uint32_t mode;              /* ... and DM_* */
@@ -337,6 +345,10 @@ typedef struct Block {
     struct Block *hash_next;    /* (A) */
     struct Block *page_next;
     uint8_t *bytes;             /* as decoded */
+    /* The last instruction may end in the next page, whose bytes are compared
+     * each time it runs.  Its handler does so, and then calls this. */
+    uint8_t n_tail;
+    InsnFn *cross_fn;
 
     /* The translator's. */
     struct JitCode *jit;        /* NULL: not compiled; under the mutex */
@@ -372,6 +384,7 @@ struct CodePage {
     Block *blocks;
     unsigned n_acks;            /* (A) vCPUs that may have a write tag */
     unsigned n_idle_writes;     /* since it has held no block */
+    unsigned n_cross_misses;    /* the next page's bytes were others */
     bool dead;                  /* freed when n_acks is 0 */
     GList fifo;
 };

@@ -385,7 +385,7 @@ static bool look_at_insns(Ctx *c, Turns *t)
         bool all = ((f.set | f.undef) & IF_ARITH) == IF_ARITH
                    && !(f.may & IF_ARITH);
 
-        if (!t_simple(n) || n->flags & INSN_LOCK
+        if (!t_simple(n) || n->flags & INSN_LOCK || t_crosses(c->b, i)
             || (is_access(n) && n->ea & ~EA_RIP)) {
             return false;
         }

@@ -95,6 +95,9 @@ static bool one(Ctx *c)
     bool in_r, in_e;
     JitReplay replay;
 
+    if (t_crosses(c->b, c->i)) {
+        t_cross_check(c);
+    }
     t_group_begin(c);
     t_replay_check(c, w && !need);
     start = c->e.p;
@@ -268,7 +271,7 @@ static bool flags_dead(const Block *b)
         const Insn *n = &b->insns[i];
         InsnFlags f = insn_flags(n);
 
-        if (f.read & IF_ARITH || f.may & IF_ARITH
+        if (f.read & IF_ARITH || f.may & IF_ARITH || t_crosses(b, i)
             || (n->flags & INSN_MEM && n->op != OP_LEA_R_M)) {
             return false;
         }
@@ -575,7 +578,8 @@ JitCode *jit_compile(Block *b)
     jc->block = b;
     c = begin(b, jc, false);
     for (unsigned i = 0; i < b->n_insns; i++) {
-        jc->fns[i] = i ? b->insns[i].fn : b->jit_fn0;
+        jc->fns[i] = t_crosses(b, i) ? b->cross_fn
+                     : i ? b->insns[i].fn : b->jit_fn0;
     }
 
     need = live_need(c);

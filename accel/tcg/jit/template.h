@@ -323,6 +323,17 @@ unsigned t_turns_operand(Ctx *c);
  * Flags are in cc_raw. */
 void t_turns_again(Ctx *c, unsigned off, uint8_t *to);
 
+/* --- cross.c ----------------------------------------------------------- */
+
+/* Does instruction `i` end in the next page? */
+static inline bool t_crosses(const Block *b, unsigned i)
+{
+    return b->n_tail && i + 1 == b->n_insns;
+}
+/* The present one does: as it was decoded, or the interpreter runs it.  Clobbers
+ * RFLAGS. */
+void t_cross_check(Ctx *c);
+
 /* --- compile.c --------------------------------------------------------- */
 
 /* The host instruction just emitted may raise a signal. */
