@@ -22,11 +22,18 @@ static void *executable(const uint8_t *rw)
     return jit_space.rx + (rw - jit_space.rw);
 }
 
-void jit_jump_fill(Env *env, uint64_t rip, const JitCode *jc)
+static JitPlace *place_slot(JitCpu *cpu, uint64_t place)
 {
+    return &cpu->places[place * UINT64_C(0x9e3779b97f4a7c15)
+                        >> (64 - JIT_PLACE_BITS)];
+}
+
+void jit_jump_fill(Env *env, uint64_t rip, const Block *b, const JitCode *jc)
+{
+    uint64_t key = -(rip + jit_key(env));
     JitJump *j = jit_jump(env, rip);
     void *r = executable(jc->far_r);
-    uint64_t key = -(rip + jit_key(env));
+    JitPlace *p;
 
     if (j->r == r && j->key == key) {
         return;
@@ -34,6 +41,35 @@ void jit_jump_fill(Env *env, uint64_t rip, const JitCode *jc)
     j->key = key;
     j->r = r;
     j->e = executable(jc->far_e);
+    j->place = jit_place(b->ram_addr, b->mode);
+    p = place_slot(jit_cpu(env), j->place);
+    p->place = j->place;
+    p->r = jc->far_r - jit_space.rw;
+    p->e = jc->far_e - jit_space.rw;
+}
+
+/*
+ * What is there of this place, be it from another address space.  Code of a
+ * block that is gone leads out, and what comes in its stead is filled in before
+ * it runs.
+ */
+static bool known_place(Env *env, uint64_t rip, uint64_t place)
+{
+    uint64_t key = -(rip + jit_key(env));
+    JitJump *j = jit_jump(env, rip);
+    const JitPlace *p;
+
+    if (j->place != place) {
+        p = place_slot(jit_cpu(env), place);
+        if (p->place != place) {
+            return false;
+        }
+        j->r = jit_space.rx + p->r;
+        j->e = jit_space.rx + p->e;
+        j->place = place;
+    }
+    j->key = key;
+    return true;
 }
 
 /* Where instructions at `rip` come from; NULL: the dispatcher shall look, and
@@ -55,6 +91,7 @@ uint64_t jit_lookup(Env *env, uint64_t rip)
     const FetchEntry *f;
     const JitCode *jc;
     const Block *b;
+    uint64_t ram_addr;
 
     jit_cpu(env)->counts.lookups++;
     if (!__atomic_load_n(&env->jit_go, __ATOMIC_RELAXED)) {
@@ -64,8 +101,11 @@ uint64_t jit_lookup(Env *env, uint64_t rip)
     if (!f) {
         return 0;
     }
-    b = block_find(f->rb->ram_addr + f->rb_offset + PAGE_OFFSET(rip),
-                   env->mode);
+    ram_addr = f->rb->ram_addr + f->rb_offset + PAGE_OFFSET(rip);
+    if (known_place(env, rip, jit_place(ram_addr, env->mode))) {
+        return 1;
+    }
+    b = block_find(ram_addr, env->mode);
     if (!b || __atomic_load_n(&b->stale, __ATOMIC_ACQUIRE)
         || block_unsure(b)) {
         return 0;
@@ -74,7 +114,7 @@ uint64_t jit_lookup(Env *env, uint64_t rip)
     if (!jc) {
         return 0;
     }
-    jit_jump_fill(env, rip, jc);
+    jit_jump_fill(env, rip, b, jc);
     return 1;
 }
 

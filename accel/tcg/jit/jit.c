@@ -415,7 +415,7 @@ static const Insn *run_code(Env *env, void *code)
     jit_set_key(env);
     if (jc && b->mode == env->mode && !block_unsure(b)
         && !jit_options.no_chain) {
-        jit_jump_fill(env, env->rip_base + b->off, jc);
+        jit_jump_fill(env, env->rip_base + b->off, b, jc);
     }
     env->cc_raw = raw_flags(env);
     for (;;) {

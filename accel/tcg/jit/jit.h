@@ -71,8 +71,17 @@ enum { JIT_JUMP_BITS = 15, JIT_JUMPS = 1 << JIT_JUMP_BITS, JIT_TAGS = 16 };
 typedef struct JitJump {
     uint64_t key;
     void *r, *e;                /* code, flags as in entry_* */
-    uint64_t unused;            /* 32 bytes: the index is a part of RIP */
+    uint64_t place;             /* jit_place() of it.  32 bytes: the index is a
+                                 * part of RIP */
 } JitJump;
+
+enum { JIT_PLACE_BITS = 14, JIT_PLACES = 1 << JIT_PLACE_BITS };
+
+/* The same by what is in RAM, which other address spaces share. */
+typedef struct JitPlace {
+    uint64_t place;
+    uint32_t r, e;              /* from jit_space.rx */
+} JitPlace;
 
 /* A vCPU's part, which lies behind its TLBs: compiled code reaches all of this
  * at constant distances from GS. */
@@ -99,6 +108,7 @@ typedef struct JitCpu {
     uint64_t key_tags[JIT_TAGS], keys_of_tags[JIT_TAGS];
     uint32_t n_keys;
     JitJump jumps[JIT_JUMPS];
+    JitPlace places[JIT_PLACES];
 
     JitCounts counts;
 } JitCpu;
@@ -298,8 +308,13 @@ void jit_returns_begin(Env *env, uint32_t generation);
 void jit_returns_end(Env *env);
 /* jump_tag may have changed. */
 void jit_set_key(Env *env);
-/* Compiled code is at `jc` for RIP, under jump_tag. */
-void jit_jump_fill(Env *env, uint64_t rip, const JitCode *jc);
+/* Compiled code is at `jc` for RIP, where the block `b` is, under jump_tag. */
+void jit_jump_fill(Env *env, uint64_t rip, const Block *b, const JitCode *jc);
+/* What a block is found by, and never 0. */
+static inline uint64_t jit_place(uint64_t ram_addr, uint32_t mode)
+{
+    return ram_addr ^ (uint64_t)mode << 48 ^ UINT64_C(1) << 63;
+}
 /* All code is gone. */
 void jit_forget(Env *env);
 

@@ -152,5 +152,15 @@ void jit_forget(Env *env)
     JitCpu *j = jit_cpu(env);
 
     clear_jumps(j);
+    for (unsigned i = 0; i < JIT_JUMPS; i++) {
+        if (j->jumps[i].place) {
+            j->jumps[i].place = 0;
+        }
+    }
+    for (unsigned i = 0; i < JIT_PLACES; i++) {
+        if (j->places[i].place) {
+            j->places[i].place = 0;
+        }
+    }
     j->returns[0].tag = j->returns[1].tag = 0;
 }
