@@ -25,6 +25,7 @@ typedef struct Convert {
     const char *out_format, *backing, *backing_format, *snapshot;
     Opt *options;
     uint64_t sparse_bytes;      /* 0: write all */
+    uint64_t rate;              /* bytes a second; 0: no limit */
     unsigned n_workers;
     bool compress, progress, quiet, existing, any_order, target_opts;
     bool target_is_zero, salvage;
@@ -35,6 +36,7 @@ typedef struct Convert {
     uint64_t total, cluster;
     bool zero_already, over_backing;
     unsigned write_flags;
+    ThrottleMember *limit;      /* or NULL */
 
     /* the cursor */
     CoMutex lock;
@@ -274,6 +276,10 @@ static void do_piece(Convert *c, const Piece *p, uint8_t *buf)
     }
     wait_turn(c, p);
     pass_turn(c);
+    if (!c->ret && p->kind == RUN_DATA) {
+        img_rate_wait(c->limit, c->compress && len >= 0 ? (uint64_t)len
+                                                        : p->bytes);
+    }
     if (c->ret) {
         return;
     }
@@ -457,7 +463,9 @@ static int convert(Convert *c, char **names, unsigned n)
     }
     if (!status) {
         img_progress_start(c->progress);
+        c->limit = img_rate_start(c->rate, c->target);
         img_run(run_workers, c);
+        throttle_member_free(c->limit);
         if (!c->ret) {
             c->ret = node_flush(c->target);
             if (c->ret < 0) {
@@ -586,7 +594,7 @@ static int take_option(Convert *k, int c)
     case OPT_SKIP_BROKEN:
         return img_error("--bitmaps: bitmaps are not copied");
     case 'r':
-        return img_error("-r %s: there is no rate limit here", optarg);
+        return img_parse_rate(optarg, &k->rate) ? -1 : 1;
     case OPT_OBJECT:
         return img_no_objects(optarg);
     default:

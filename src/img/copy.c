@@ -12,6 +12,7 @@ enum { BUFFER_BYTES = 2 << 20 };
 typedef struct Commit {
     BlockNode *top, *base;
     bool empty;                 /* the top afterwards */
+    ThrottleMember *limit;      /* or NULL */
     int ret;
 } Commit;
 
@@ -38,6 +39,7 @@ static int copy_down(Commit *c)
             uint64_t len = MIN(st.bytes, BUFFER_BYTES);
 
             ret = node_read_buf(c->top, at, buf, len);
+            img_rate_wait(c->limit, len);
             if (!ret) {
                 ret = node_write_buf(c->base, at, buf, len);
             }
@@ -63,7 +65,7 @@ static void run_commit(void *opaque)
 }
 
 static int commit(BlockNode *top, const char *name, const char *base_name,
-                  bool drop, bool progress, bool quiet)
+                  bool drop, bool progress, bool quiet, uint64_t rate)
 {
     Commit c = { .top = top };
     g_autoptr(GError) err = NULL;
@@ -90,7 +92,9 @@ static int commit(BlockNode *top, const char *name, const char *base_name,
                          node_filename(c.base), err->message);
     }
     img_progress_start(progress && !quiet);
+    c.limit = img_rate_start(rate, c.base);
     img_run(run_commit, &c);
+    throttle_member_free(c.limit);
     if (c.ret < 0) {
         return img_error("Could not commit to '%s': %s",
                          node_filename(c.base), g_strerror(-c.ret));
@@ -113,6 +117,7 @@ int img_commit(int argc, char **argv)
     bool drop = false, progress = false, quiet = false;
     ImgOpen how = { .write = true, .unmap = true };
     const char *base = NULL;
+    uint64_t rate = 0;
     BlockNode *n;
     int c, status;
 
@@ -135,7 +140,10 @@ int img_commit(int argc, char **argv)
             how.cache = optarg;
             break;
         case 'r':
-            return img_error("-r %s: there is no rate limit here", optarg);
+            if (!img_parse_rate(optarg, &rate)) {
+                return 1;
+            }
+            break;
         default:
             if (!img_common_option(c, &how)) {
                 return 1;
@@ -152,7 +160,7 @@ int img_commit(int argc, char **argv)
     if (!n) {
         return 1;
     }
-    status = commit(n, argv[optind], base, drop, progress, quiet);
+    status = commit(n, argv[optind], base, drop, progress, quiet, rate);
     node_unref(n);
     return status;
 }

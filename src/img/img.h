@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "block/driver.h"
 #include "block/image.h"
+#include "block/throttle.h"
 #include "loop/loop.h"
 
 /* --- opening (open.c) ----------------------------------------------------- */
@@ -45,6 +46,12 @@ unsigned img_write_flags(const char *cache);
 BlockNode *img_find_in_chain(BlockNode *top, const char *filename);
 /* stat()'s blocks of the files that hold it; -1: none. */
 int64_t img_disk_bytes(BlockNode *n);
+
+/* -r (rate.c): false after a line; no limit for 0 bytes a second, or NULL. */
+bool img_parse_rate(const char *text, uint64_t *bytes);
+ThrottleMember *img_rate_start(uint64_t bytes, BlockNode *n);
+/* In a coroutine, before so many bytes are written. */
+void img_rate_wait(ThrottleMember *m, uint64_t bytes);
 
 /* fn(opaque) in a coroutine, to its end. */
 void img_run(CoFn *fn, void *opaque);

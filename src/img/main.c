@@ -24,14 +24,14 @@ static const struct {
     COMMAND(check, "[--image-opts] [-q] [-f fmt] [--output=ofmt] "
             "[-r [leaks | all]] [-T src_cache] [-U] filename"),
     COMMAND(commit, "[--image-opts] [-q] [-f fmt] [-t cache] [-b base] [-d] "
-            "[-p] filename"),
+            "[-p] [-r rate_limit] filename"),
     COMMAND(compare, "[--image-opts] [-f fmt] [-F fmt] [-T src_cache] [-p] "
             "[-q] [-s] [-U] filename1 filename2"),
     COMMAND(convert, "[--image-opts] [--target-image-opts] "
             "[--target-is-zero] [-U] [-C] [-c] [-p] [-q] [-n] [-f fmt] "
             "[-t cache] [-T src_cache] [-O output_fmt] [-B backing_file [-F "
             "backing_fmt]] [-o options] [-l snapshot_param] [-S sparse_size] "
-            "[-m num_coroutines] [-W] [--salvage] filename [filename2 [...]] "
+            "[-m num_coroutines] [-W] [-r rate_limit] [--salvage] filename [filename2 [...]] "
             "output_filename"),
     COMMAND(create, "[-q] [-f fmt] [-b backing_file [-F backing_fmt]] [-u] "
             "[-o options] filename [size]"),

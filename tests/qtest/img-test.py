@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 # Made by Python, so that no other tool is needed: runs of (offset, bytes, byte).
 DATA = {
@@ -118,6 +119,10 @@ convert -S 0 -O qcow2 raw.img full
 check full
 compare full raw.img
 convert -W -m 16 -O qcow2 raw.img w
+convert -r 100M -O qcow2 raw.img rated
+compare raw.img rated
+convert -r 0 -c -O qcow2 raw.img rated
+compare raw.img rated
 compare w raw.img
 create -q -f qcow2 -b q -F qcow2 over
 convert -n -O qcow2 other.img over
@@ -290,7 +295,9 @@ MISTAKES = [
     ("info -f rwa raw.img", r"Unknown driver 'rwa'"),
     ("bench -d 0 raw.img", r"Invalid queue depth"),
     ("bench -s 3 -S x raw.img", r"Invalid step_size specified"),
-    ("convert -r 1M raw.img x", r"-r 1M: there is no rate limit"),
+    ("convert -r x raw.img x", r"Invalid rate limit specified!"),
+    ("convert -r 8000P raw.img x", r"8000P bytes a second are more than"),
+    ("commit -r x raw.img", r"Invalid rate limit specified!"),
     ("convert --bitmaps raw.img x", r"--bitmaps: bitmaps are not copied"),
     ("info --image-opts driver=qcow2,file.filename=raw.img",
      r"'driver' is missing"),
@@ -364,6 +371,18 @@ def mistake(ours, line, pattern, folder):
     return ""
 
 
+def limited(ours, folder):
+    """Six MiB at four a second, of which the first two need not wait."""
+    with open(os.path.join(folder, "six.img"), "wb") as f:
+        f.write(b"6" * (6 << 20))
+    start = time.monotonic()
+    done = run(ours, "convert -r 4M six.img six.copy", folder)
+    took = time.monotonic() - start
+    if done.returncode or took < 0.5:
+        return f"status {done.returncode} after {took:.2f} s: {done.stderr}"
+    return run(ours, "compare six.img six.copy", folder).stderr
+
+
 def report(number, name, trouble):
     print(f"{'not ok' if trouble else 'ok'} {number} - {name}", flush=True)
     for text in trouble.splitlines():
@@ -386,7 +405,7 @@ def main():
                 if not re.search(r"zstd|\b(a5|zs)\b", line)]
     failed = 0
     number = 0
-    print(f"1..{len(same) + len(MISTAKES) + (not theirs)}")
+    print(f"1..{len(same) + len(MISTAKES) + 1 + (not theirs)}")
     with tempfile.TemporaryDirectory() as work:
         folders = [os.path.join(work, name) for name in ("ours", "theirs")]
         for folder in folders:
@@ -403,6 +422,8 @@ def main():
             number += 1
             failed |= report(number, line, mistake(ours, line, pattern,
                                                    folders[0]))
+        failed |= report(number + 1, "a rate limit",
+                         limited(ours, folders[0]))
     return failed
 
 
