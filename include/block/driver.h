@@ -26,6 +26,7 @@
 struct BlockCheck;
 struct BlockSnapshotOps;
 struct BlockMeasure;
+struct BlockBitmapCall;
 typedef struct BlockImageOps {
     uint64_t (*cluster_bytes)(BlockNode *n);
     const char *(*backing_file)(BlockNode *n, bool format);
@@ -39,6 +40,8 @@ typedef struct BlockImageOps {
     int (*make_empty)(BlockNode *n);
     bool (*change_backing)(BlockNode *n, const char *file,
                            const char *format, GError **err);
+    bool (*change_bitmap)(BlockNode *n, const struct BlockBitmapCall *call,
+                          GError **err);
     bool (*measure)(Opt *opts, BlockNode *from, struct BlockMeasure *m,
                     GError **err);
     bool (*amend)(BlockNode *n, Opt *opts, GError **err);

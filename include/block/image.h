@@ -54,6 +54,20 @@ int node_apply_snapshot(BlockNode *n, unsigned i);
 int node_remove_snapshot(BlockNode *n, unsigned i);
 int node_load_snapshot(BlockNode *n, unsigned i);
 
+/* --- bitmaps of what has changed ------------------------------------------ */
+
+typedef struct BlockBitmapCall {
+    enum { BITMAP_ADD, BITMAP_REMOVE, BITMAP_CLEAR, BITMAP_ENABLE,
+           BITMAP_DISABLE, BITMAP_MERGE } op;
+    const char *name;
+    uint64_t granularity;       /* ADD: bytes a bit; 0: the format chooses */
+    BlockNode *from;            /* MERGE: `source` in this image; NULL: in the */
+    const char *source;         /* same */
+} BlockBitmapCall;
+/* Outside coroutines. */
+bool node_change_bitmap(BlockNode *n, const BlockBitmapCall *call,
+                        GError **err);
+
 /* --- the rest ------------------------------------------------------------- */
 
 /*

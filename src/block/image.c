@@ -139,6 +139,17 @@ int node_write_compressed(BlockNode *n, uint64_t at, const void *buf,
                            .bytes = bytes, .buf = buf });
 }
 
+bool node_change_bitmap(BlockNode *n, const BlockBitmapCall *call,
+                        GError **err)
+{
+    if (!ops_of(n)->change_bitmap) {
+        return block_fail(err, "images of format %s have no bitmaps",
+                          n->drv->name);
+    }
+    n->written++;               /* counts, which a flush has to write */
+    return ops_of(n)->change_bitmap(n, call, err);
+}
+
 int node_make_empty(BlockNode *n)
 {
     return n->read_only ? -EPERM : call((Call) { .n = n, .what = EMPTY });

@@ -80,7 +80,8 @@ enum {
     OPT_OUTPUT = 256, OPT_BACKING_CHAIN, OPT_OBJECT, OPT_IMAGE_OPTS,
     OPT_PREALLOCATION, OPT_SHRINK, OPT_TARGET_IMAGE_OPTS, OPT_SIZE,
     OPT_SALVAGE, OPT_TARGET_IS_ZERO, OPT_START, OPT_LENGTH, OPT_BITMAPS,
-    OPT_SKIP_BROKEN, OPT_FORCE, OPT_FLUSH_INTERVAL, OPT_PATTERN, OPT_NO_DRAIN,
+    OPT_SKIP_BROKEN, OPT_ADD, OPT_REMOVE, OPT_CLEAR, OPT_ENABLE, OPT_DISABLE,
+    OPT_MERGE, OPT_FORCE, OPT_FLUSH_INTERVAL, OPT_PATTERN, OPT_NO_DRAIN,
 };
 
 /* --- output (output.c) ---------------------------------------------------- */
@@ -100,6 +101,7 @@ void img_progress_end(void);
 
 int img_amend(int argc, char **argv);
 int img_bench(int argc, char **argv);
+int img_bitmap(int argc, char **argv);
 int img_check(int argc, char **argv);
 int img_commit(int argc, char **argv);
 int img_compare(int argc, char **argv);

@@ -77,7 +77,33 @@ static Opt *info_dict(BlockNode *n, const char *filename)
     return o;
 }
 
-/* "lazy-refcounts" is "lazy refcounts" to people. */
+/* "lazy-refcounts" is "lazy refcounts" to people; lists are numbered. */
+static void print_members(const Opt *node, unsigned indent)
+{
+    bool list = opt_kind(node) == OPT_LIST;
+
+    for (unsigned i = 0; i < opt_len(node); i++) {
+        g_autofree char *key = list ? g_strdup_printf("[%u]", i)
+                               : g_strdup(opt_key_at(node, i));
+        const Opt *val = opt_at(node, i);
+        g_autoptr(GString) text = g_string_new(NULL);
+
+        g_strdelimit(key, "-", ' ');
+        printf("%*s%s:", indent, "", key);
+        if (opt_kind(val) == OPT_LIST || opt_kind(val) == OPT_DICT) {
+            printf("\n");
+            print_members(val, indent + 4);
+            continue;
+        }
+        if (opt_kind(val) == OPT_STRING) {
+            g_string_append(text, opt_string(val));
+        } else {
+            opt_to_json(val, text);
+        }
+        printf(" %s\n", text->str);
+    }
+}
+
 static void print_specific(BlockNode *n)
 {
     g_autoptr(Opt) own = node_info(n);
@@ -85,19 +111,7 @@ static void print_specific(BlockNode *n)
     if (opt_len(own)) {
         printf("Format specific information:\n");
     }
-    for (unsigned i = 0; i < opt_len(own); i++) {
-        g_autofree char *key = g_strdup(opt_key_at(own, i));
-        const Opt *val = opt_at(own, i);
-        g_autoptr(GString) text = g_string_new(NULL);
-
-        g_strdelimit(key, "-", ' ');
-        if (opt_kind(val) == OPT_STRING) {
-            g_string_append(text, opt_string(val));
-        } else {
-            opt_to_json(val, text);
-        }
-        printf("    %s: %s\n", key, text->str);
-    }
+    print_members(own, 4);
 }
 
 static void print_info(BlockNode *n, const char *filename)

@@ -21,6 +21,9 @@ static const struct {
             "[--flush-interval=flush_interval] [-i aio] [-n] [--no-drain] "
             "[-o offset] [--pattern=pattern] [-q] [-s buffer_size] "
             "[-S step_size] [-t cache] [-w] [-U] filename"),
+    COMMAND(bitmap, "(--merge SOURCE | --add | --remove | --clear | --enable "
+            "| --disable)... [-b source_file [-F source_fmt]] [-g "
+            "granularity] [--image-opts | -f fmt] filename bitmap"),
     COMMAND(check, "[--image-opts] [-q] [-f fmt] [--output=ofmt] "
             "[-r [leaks | all]] [-T src_cache] [-U] filename"),
     COMMAND(commit, "[--image-opts] [-q] [-f fmt] [-t cache] [-b base] [-d] "

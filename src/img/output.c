@@ -33,15 +33,15 @@ static const char *const order[] = {
     "image-end-offset", "total-clusters", "corruptions-fixed", "corruptions",
     "check-errors", "leaks-fixed", "leaks", "fragmented-clusters",
     "compressed-clusters", "allocated-clusters",
-    "snapshots", "icount", "vm-clock-nsec", "name", "date-sec", "date-nsec",
+    "snapshots", "icount", "vm-clock-nsec", "flags", "name", "date-sec", "date-nsec",
     "vm-clock-sec", "id", "vm-state-size",
+    "compat", "compression-type", "lazy-refcounts",
     "bitmaps", "required", "fully-allocated",
     "virtual-size", "filename", "cluster-size", "format", "actual-size",
     "format-specific", "full-backing-filename", "backing-filename",
     "dirty-flag",
     "type", "data",
-    "compat", "compression-type", "lazy-refcounts", "refcount-bits",
-    "corrupt", "extended-l2",
+    "refcount-bits", "corrupt", "extended-l2",
 };
 
 static unsigned rank(const char *key)

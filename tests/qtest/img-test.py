@@ -9,6 +9,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -281,6 +282,48 @@ bench --pattern=256 -w raw.img
 ~bench -t foo raw.img
 bench
 ~bench nosuch
+create -f qcow2 bm 10M
+bitmap --add bm a
+bitmap --add bm a
+bitmap --add -g 1000 bm b
+bitmap --add -g 128k bm b
+bitmap --disable bm b
+info bm
+info --output=json bm
+check bm
+bitmap --add --disable bm c
+bitmap --clear bm c
+bitmap --clear bm nope
+bitmap --remove bm nope
+bitmap --remove bm c
+bitmap --merge a bm b
+bitmap --merge zz bm b
+bitmap bm b
+bitmap --add bm
+bitmap --add --remove bm x
+~bitmap --add -f raw raw.img a
+bitmap --add -b bm bm g
+bitmap -F qcow2 --merge a bm a
+bitmap -g 64k --clear bm a
+~bitmap --add -g 4G bm a4
+~bitmap --add -g x bm a4
+bitmap --add -g 512 bm fine
+bitmap --add -g 2G bm coarse
+create -f qcow2 -o cluster_size=512 bm5 20M
+bitmap --add bm5 s
+bitmap --merge s -b bm5 -F qcow2 bm a
+create -f qcow2 -o cluster_size=2M bm2 10M
+bitmap --add bm2 s
+info bm2
+bitmap --merge s -b bm2 -F qcow2 bm a
+bitmap --merge s -b raw.img -F raw bm a
+create -f qcow2 -o compat=0.10 bmv2 10M
+~bitmap --add bmv2 s
+check bm
+check bm5
+bitmap --remove bm2 s
+info bm2
+check bm2
 foo
 """.strip().splitlines()
 
@@ -383,6 +426,82 @@ def limited(ours, folder):
     return run(ours, "compare six.img six.copy", folder).stderr
 
 
+def bits_of(path):
+    """What each of an image's bitmaps holds, by name."""
+    with open(path, "rb") as f:
+        image = f.read()
+    cluster = 1 << struct.unpack_from(">I", image, 20)[0]
+    at, found = struct.unpack_from(">I", image, 100)[0], {}
+    while True:
+        kind, size = struct.unpack_from(">II", image, at)
+        if kind == 0x23852875 or not kind:
+            break
+        at += 8 + (size + 7 & ~7)
+    if not kind:
+        return found
+    count, _, _, entry = struct.unpack_from(">IIQQ", image, at + 8)
+    for _ in range(count):
+        table, n, flags, _, granularity, name, extra = struct.unpack_from(
+            ">QIIBBHI", image, entry)
+        data = b""
+        for place in struct.unpack_from(f">{n}Q", image, table):
+            start = place & 0xfffffffffffe00
+            data += (image[start:start + cluster] if start
+                     else (b"\xff" if place & 1 else b"\0") * cluster)
+        start = entry + 24 + extra
+        found[image[start:start + name]] = flags, granularity, data
+        entry = start + name + 7 & ~7
+    return found
+
+
+BITMAPS = """
+--merge fine image fine2
+--merge fine image coarse
+--merge coarse image fine2
+--merge coarse image middle
+--clear image fine
+--merge full image fine
+--remove image middle
+--disable image coarse
+--merge off -b other -F qcow2 image coarse
+""".strip().splitlines()
+
+
+def bitmaps(ours, theirs, folders):
+    """Bits that qemu-img set, moved by both."""
+    for cluster in 512, 65536:
+        for line in [f"create -f qcow2 -o cluster_size={cluster} image 40M",
+                     f"create -f qcow2 -o cluster_size={cluster} other 40M",
+                     "bitmap --add -g 512 image fine",
+                     "bitmap --add -g 1k image fine2",
+                     "bitmap --add -g 64k image middle",
+                     "bitmap --add -g 1M image coarse",
+                     "bitmap --add -g 4k other off",
+                     "bench -c 9 -d 1 -w -s 512 -o 3k -S 700k image",
+                     "bench -c 5 -d 1 -w -s 64k -o 9M -S 6M other",
+                     "bitmap --disable image fine",
+                     "bitmap --disable image coarse",
+                     "bitmap --add -g 2M image full",
+                     "bench -c 10 -d 1 -w -s 4M image"]:
+            done = run(theirs, line, folders[1])
+            if done.returncode:
+                return f"{line}: {done.stderr}"
+        for name in "image", "other":
+            shutil.copy(os.path.join(folders[1], name), folders[0])
+        if not any(any(data) for _, _, data in
+                   bits_of(os.path.join(folders[0], "image")).values()):
+            return "no bit is set"
+        for line in BITMAPS:
+            trouble = beside(ours, theirs, "bitmap " + line, folders)
+            a, b = (bits_of(os.path.join(f, "image")) for f in folders)
+            if trouble or a != b:
+                return f"{cluster}: {line}: {trouble or 'other bits'}"
+            done = run(theirs, "check image", folders[0])
+            if done.returncode:
+                return f"{cluster}: {line}: {done.stdout}"
+    return ""
+
+
 def report(number, name, trouble):
     print(f"{'not ok' if trouble else 'ok'} {number} - {name}", flush=True)
     for text in trouble.splitlines():
@@ -405,7 +524,7 @@ def main():
                 if not re.search(r"zstd|\b(a5|zs)\b", line)]
     failed = 0
     number = 0
-    print(f"1..{len(same) + len(MISTAKES) + 1 + (not theirs)}")
+    print(f"1..{len(same) + len(MISTAKES) + 2}")
     with tempfile.TemporaryDirectory() as work:
         folders = [os.path.join(work, name) for name in ("ours", "theirs")]
         for folder in folders:
@@ -418,6 +537,10 @@ def main():
         if not theirs:
             number += 1
             print(f"ok {number} - beside qemu-img # SKIP qemu-img is missing")
+        else:
+            number += 1
+            failed |= report(number, "bits of bitmaps",
+                             bitmaps(ours, theirs, folders))
         for line, pattern in MISTAKES:
             number += 1
             failed |= report(number, line, mistake(ours, line, pattern,

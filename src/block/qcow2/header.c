@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "qcow2.h"
 
+enum { BITMAPS_BYTES = 24 };    /* of their extension */
 
 /* Fields in file order; `at` is where the next one is. */
 enum {
@@ -179,7 +180,7 @@ static bool parse_bitmaps(Qcow2 *s, const uint8_t *data, uint32_t len,
     if (!(s->autoclear & AUTOCLEAR_BITMAPS)) {
         return true;            /* void: somebody who knew them not wrote */
     }
-    if (len != 24) {
+    if (len != BITMAPS_BYTES) {
         return block_fail(err, "bitmaps_ext: Invalid extension length");
     }
     s->n_bitmaps = load_be32(data);
@@ -290,6 +291,33 @@ bool qcow2_parse_extensions(Qcow2 *s, const uint8_t *head, size_t len,
            && parse_backing_name(s, head, len, err);
 }
 
+void qcow2_set_bitmaps_extension(Qcow2 *s)
+{
+    g_autoptr(GByteArray) out = g_byte_array_new();
+    uint8_t ext[8 + BITMAPS_BYTES] = { 0 };
+
+    for (size_t at = 0; at < s->extensions_bytes; ) {
+        const uint8_t *e = s->extensions + at;
+        size_t len = 8 + ALIGN_UP((size_t)load_be32(e + 4), 8);
+
+        if (load_be32(e) != EXT_BITMAPS) {
+            g_byte_array_append(out, e, len);
+        }
+        at += len;
+    }
+    if (s->n_bitmaps) {
+        store_be32(ext, EXT_BITMAPS);
+        store_be32(ext + 4, BITMAPS_BYTES);
+        store_be32(ext + 8, s->n_bitmaps);
+        store_be64(ext + 16, s->bitmaps_bytes);
+        store_be64(ext + 24, s->bitmaps_at);
+        g_byte_array_append(out, ext, sizeof(ext));
+    }
+    g_free(s->extensions);
+    s->extensions_bytes = out->len;
+    s->extensions = g_memdup2(out->data, out->len);
+}
+
 /* --- writing -------------------------------------------------------------- */
 
 void qcow2_put_header(const Qcow2 *s, uint8_t *h)
@@ -358,9 +386,9 @@ static void put_feature_names(GByteArray *out)
     put_extension(out, EXT_FEATURE_NAMES, table, sizeof(table));
 }
 
-int qcow2_write_header_cluster(Qcow2 *s)
+static GByteArray *build_header(Qcow2 *s, bool names)
 {
-    g_autoptr(GByteArray) out = g_byte_array_new();
+    GByteArray *out = g_byte_array_new();
 
     g_byte_array_set_size(out, s->header_bytes);
     memset(out->data, 0, out->len);
@@ -368,7 +396,7 @@ int qcow2_write_header_cluster(Qcow2 *s)
         put_extension(out, EXT_BACKING_FORMAT, s->backing_format,
                       strlen(s->backing_format));
     }
-    if (s->version >= 3) {
+    if (names && s->version >= 3) {
         put_feature_names(out);
     }
     if (s->extensions_bytes) {
@@ -380,6 +408,18 @@ int qcow2_write_header_cluster(Qcow2 *s)
         s->backing_offset = out->len;
         g_byte_array_append(out, (const uint8_t *)s->backing_file,
                             strlen(s->backing_file));
+    }
+    return out;
+}
+
+/* The names of features are left out where they leave no room. */
+int qcow2_write_header_cluster(Qcow2 *s)
+{
+    g_autoptr(GByteArray) out = build_header(s, true);
+
+    if (out->len > s->cluster) {
+        g_byte_array_unref(out);
+        out = build_header(s, false);
     }
     if (out->len > s->cluster) {
         return -ENOSPC;

@@ -422,12 +422,16 @@ static int qcow2_flush(BlockNode *n)
 static void qcow2_info(BlockNode *n, Opt *dict)
 {
     Qcow2 *s = qcow2_of(n);
+    Opt *bitmaps = qcow2_list_bitmaps(n);
 
     opt_put(dict, "compat", opt_new_string(s->version < 3 ? "0.10" : "1.1"));
     opt_put(dict, "compression-type",
             opt_new_string(s->compression ? "zstd" : "zlib"));
     if (s->version >= 3) {
         opt_put(dict, "lazy-refcounts", opt_new_bool(qcow2_is_lazy(s)));
+    }
+    if (bitmaps) {
+        opt_put(dict, "bitmaps", bitmaps);
     }
     opt_put(dict, "refcount-bits", opt_new_int(1 << s->refcount_order));
     if (s->version >= 3) {
@@ -465,7 +469,8 @@ const BlockImageOps qcow2_image_ops = {
     .snapshots = &qcow2_snapshot_ops,
     .pack = qcow2_pack_cluster, .write_packed = qcow2_write_packed,
     .make_empty = qcow2_make_empty, .change_backing = qcow2_change_backing,
-    .measure = qcow2_measure, .amend = qcow2_amend,
+    .change_bitmap = qcow2_change_bitmap, .measure = qcow2_measure,
+    .amend = qcow2_amend,
 };
 
 const BlockDriver block_driver_qcow2 = {

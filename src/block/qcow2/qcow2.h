@@ -211,6 +211,8 @@ int qcow2_write_header(Qcow2 *s);
 /* With extensions and the backing file's name: the whole first cluster. */
 int qcow2_write_header_cluster(Qcow2 *s);
 bool qcow2_is_lazy(const Qcow2 *s);
+/* The header's word about the bitmaps, as it is in `s`. */
+void qcow2_set_bitmaps_extension(Qcow2 *s);
 /* Before the first change: bits that do not survive a writer. */
 int qcow2_begin_writing(Qcow2 *s);
 /* Say once what is wrong with the image, set the corrupt bit; -EIO. */
@@ -306,6 +308,12 @@ bool qcow2_compression_known(unsigned kind);
 bool qcow2_read_snapshots(Qcow2 *s, uint32_t n, GError **err);
 void qcow2_free_snapshots(Qcow2 *s);
 extern const BlockSnapshotOps qcow2_snapshot_ops;
+
+/* --- bitmap.c --- */
+bool qcow2_change_bitmap(BlockNode *n, const BlockBitmapCall *call,
+                         GError **err);
+/* For `info`; NULL: there are none, or they cannot be read. */
+Opt *qcow2_list_bitmaps(BlockNode *n);
 
 /* --- check.c --- */
 int qcow2_check(BlockNode *n, unsigned fix, BlockCheck *check);

@@ -18,6 +18,7 @@
 
 #include "base/bits.h"
 #include "block/driver.h"
+#include "block/image.h"
 
 enum {
     SECTOR = 512, N_SECTORS = 4096, N_OPS = 60, MAX_CALLS = 3000,
@@ -251,16 +252,46 @@ static void run(BlockNode *n)
     note_flush(told(node_flush(n)));
 }
 
+/* Bitmaps come and go, beside data that stays. */
+static void run_bitmaps(BlockNode *n)
+{
+    static const BlockBitmapCall calls[] = {
+        { .op = BITMAP_ADD, .name = "fine", .granularity = 512 },
+        { .op = BITMAP_ADD, .name = "coarse" },
+        { .op = BITMAP_MERGE, .name = "fine", .source = "coarse" },
+        { .op = BITMAP_DISABLE, .name = "coarse" },
+        { .op = BITMAP_CLEAR, .name = "fine" },
+        { .op = BITMAP_REMOVE, .name = "coarse" },
+        { .op = BITMAP_REMOVE, .name = "fine" },
+    };
+    uint8_t buf[16 * SECTOR];
+
+    for (uint32_t i = 0; i < 16; i++) {
+        fill_sector(buf + i * SECTOR, i, 1);
+    }
+    note(0, 16, 1, told(node_write_buf(n, 0, buf, sizeof(buf))));
+    note_flush(told(node_flush(n)));
+    for (unsigned i = 0; i < G_N_ELEMENTS(calls); i++) {
+        g_autoptr(GError) err = NULL;
+
+        told(node_change_bitmap(n, &calls[i], &err) ? 0 : -EIO);
+    }
+    note_flush(told(node_flush(n)));
+}
+
 typedef struct Format {
     const char *name, *driver, *create;
     bool checked;
+    void (*run)(BlockNode *n);
 } Format;
 
 static const Format formats[] = {
-    { "raw", "raw", "size=2M", false },
-    { "qcow2", "qcow2", "size=2M,cluster_size=4096", true },
+    { "raw", "raw", "size=2M", false, run },
+    { "qcow2", "qcow2", "size=2M,cluster_size=4096", true, run },
     { "qcow2-lazy", "qcow2", "size=2M,cluster_size=4096,lazy_refcounts=on",
-      true },
+      true, run },
+    { "qcow2-bitmaps", "qcow2", "size=2M,cluster_size=512", true,
+      run_bitmaps },
 };
 
 static BlockNode *open_image(const Format *f, GError **err)
@@ -322,7 +353,7 @@ static bool run_once(const Format *f, int error, int n)
         g_assert_true(host.failed && error != HALF);
         g_clear_error(&err);
     } else {
-        run(node);
+        f->run(node);
         if (error == HALF) {
             g_assert_cmpuint(n_errors, ==, 0);
         } else if (host.failed && host.kind <= CALL_SYNC) {
