@@ -8,6 +8,8 @@
 #include "accel/tcg/jit/fp.h"
 #include "accel/tcg/jit/jit.h"
 
+#include "base/log.h"
+
 JitEdge *jit_enter(Env *env, void *code)
 {
     JitEdge *(*enter)(void *) = (JitEdge *(*)(void *))jit_space.rx;
@@ -126,11 +128,110 @@ void *jit_code_at(Env *env, uint64_t rip)
                ? j->e : NULL;
 }
 
+/* --- at another level ---------------------------------------------------- */
+
+void jit_returns_begin(Env *env, uint32_t generation)
+{
+    JitCpu *j = jit_cpu(env);
+    JitReturns *r = &j->returns[env->cpl == 3];
+
+    if (r->tag != env->jump_tag || r->generation != generation) {
+        r->sp = r->bottom;
+        r->tag = env->jump_tag;
+        r->generation = generation;
+    }
+    j->sp = r->sp;
+    j->neg_bottom = -r->bottom;
+    j->present = r;
+}
+
+void jit_returns_end(Env *env)
+{
+    const JitCpu *j = jit_cpu(env);
+    JitReturns *r = j->present;
+
+    /* Full, or past the bottom: start afresh. */
+    if (!(j->sp & (JIT_RETURN_BYTES - 1)) || j->sp > r->bottom) {
+        r->sp = r->bottom;
+    } else {
+        r->sp = j->sp;
+    }
+}
+
+/* The present key, and JIT_STOP as it is. */
+static void use_key(Env *env, uint64_t key)
+{
+    uint64_t change = jit_key(env) ^ key;
+
+    if (change) {
+        __atomic_xor_fetch(&jit_cpu(env)->key, change, __ATOMIC_RELAXED);
+    }
+}
+
+void jit_set_key(Env *env)
+{
+    JitCpu *j = jit_cpu(env);
+    unsigned i;
+
+    for (i = 0; i < JIT_TAGS; i++) {
+        if (j->key_tags[i] == env->jump_tag) {
+            use_key(env, j->keys_of_tags[i]);
+            return;
+        }
+    }
+    if (j->n_keys == JIT_KEYS_MAX) {
+        jit_fp_sync(env);
+        jit_jumps_clear(j);
+    }
+    i = j->n_keys++ % JIT_TAGS;
+    j->key_tags[i] = env->jump_tag;
+    j->keys_of_tags[i] = (uint64_t)j->n_keys << 49;
+    use_key(env, j->keys_of_tags[i]);
+}
+
+/* Has the dispatcher nothing to do before the instruction at RIP but to find
+ * its code? */
+static bool may_go_on(const Env *env, uint32_t generation)
+{
+    const TcgCpu *t = env->tcg;
+
+    return env->exc_vector < 0 && !env->exit && !cpu_pending(env->cpu)
+           && !env->s.halted && !env->s.wait_sipi
+           && !env->s.interrupt_shadow && !env->exclusive
+           && !env->locked_code && !(t->n_watch | t->n_exec)
+           && !env->watch_hit && jit_mode(env->mode)
+           && !(env->s.cr4 & CR4_LA57)
+           && !(log_mask & (LOG_EXEC | LOG_CPU | LOG_NOCHAIN))
+           && __atomic_load_n(&env->jit_go, __ATOMIC_RELAXED)
+           && __atomic_load_n(&jit_generation, __ATOMIC_ACQUIRE)
+              == generation;
+}
+
+void *jit_go_on(Env *env, uint32_t generation)
+{
+    if (!may_go_on(env, generation)) {
+        return NULL;
+    }
+    jit_returns_end(env);
+    jit_set_key(env);
+    jit_returns_begin(env, generation);
+    env->poll_mask = UINT32_MAX;
+    env->s.rflags &= ~(uint64_t)FL_RF;
+    return jit_code_at(env, env->s.rip);
+}
+
 void *jit_transfer(Env *env, const JitCode *jc, unsigned i)
 {
+    jit_cpu(env)->counts.transfers++;
+    if (jit_syscall(env, &jc->block->insns[i])) {
+        return jit_go_on(env, jit_generation);
+    }
     jit_fp_sync(env);
     return jit_transfer_cold(env, jc, i);
 }
+
+/* --- instructions without a template -------------------------------------- */
+
 
 static uint16_t raw_flags(const Env *env)
 {

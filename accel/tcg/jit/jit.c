@@ -452,33 +452,13 @@ static const Insn *run_sentinel(Env *env, const Insn *insn)
     return insn;
 }
 
-/* Has the dispatcher nothing to do before the instruction at RIP but to find
- * its code? */
-static bool may_go_on(const Env *env, uint32_t generation)
-{
-    const TcgCpu *t = env->tcg;
-
-    return env->exc_vector < 0 && !env->exit && !cpu_pending(env->cpu)
-           && !env->s.halted && !env->s.wait_sipi
-           && !env->s.interrupt_shadow && !env->exclusive
-           && !env->locked_code && !(t->n_watch | t->n_exec)
-           && !env->watch_hit && jit_mode(env->mode)
-           && !(env->s.cr4 & CR4_LA57)
-           && !(log_mask & (LOG_EXEC | LOG_CPU | LOG_NOCHAIN))
-           && __atomic_load_n(&env->jit_go, __ATOMIC_RELAXED)
-           && __atomic_load_n(&jit_generation, __ATOMIC_ACQUIRE)
-              == generation;
-}
-
 void *jit_transfer_cold(Env *env, const JitCode *jc, unsigned i)
 {
     const Block *b = jc->block;
     Insn *copy = env->jit_insn;
     uint32_t generation = jit_generation;
     int32_t budget = env->budget;
-    void *code = NULL;
 
-    jit_cpu(env)->counts.transfers++;
     jit_cpu(env)->counts.handlers[b->insns[i].op]++;
     env->block = b;
     copy[0] = b->insns[i];
@@ -490,16 +470,8 @@ void *jit_transfer_cold(Env *env, const JitCode *jc, unsigned i)
         env->s.rip = insn_next_rip(env, copy);
     }
     env->budget = budget;
-    if (may_go_on(env, generation)) {
-        jit_returns_end(env);
-        jit_set_key(env);
-        jit_returns_begin(env, generation);
-        env->poll_mask = UINT32_MAX;
-        env->s.rflags &= ~(uint64_t)FL_RF;
-        code = jit_code_at(env, env->s.rip);
-    }
     env->cc_raw = raw_flags(env);
-    return code;
+    return jit_go_on(env, generation);
 }
 
 /* In the place of a compiled block's first handler. */

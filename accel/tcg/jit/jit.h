@@ -65,6 +65,11 @@ typedef struct JitCounts {
     uint64_t handlers[N_OPS];   /* by OP_*, transfers too */
 } JitCounts;
 
+enum {
+    JIT_RETURN_BYTES = 64 * KiB,        /* of a stack of returns: a push at a
+                                         * multiple of this is refused */
+    JIT_KEYS_MAX = 16383,       /* times 2 is less than 1 << 15 */
+};
 enum { JIT_JUMP_BITS = 15, JIT_JUMPS = 1 << JIT_JUMP_BITS, JIT_TAGS = 16 };
 #define JIT_STOP (UINT64_C(1) << 48)
 
@@ -302,7 +307,7 @@ uint8_t *jit_compile_plain(JitCode *jc, unsigned insn);
 void jit_make_thunks(void);
 /* The code of a block that has none: leaves for the dispatcher. */
 extern void *jit_no_code;
-/* return.c: before compiled code is entered at the present privilege. */
+/* hot.c: before compiled code is entered at the present privilege. */
 void jit_returns_begin(Env *env, uint32_t generation);
 /* After it has been left. */
 void jit_returns_end(Env *env);
@@ -341,6 +346,13 @@ uint64_t jit_lookup(Env *env, uint64_t rip);
  */
 void *jit_transfer(Env *env, const JitCode *jc, unsigned i);
 void *jit_transfer_cold(Env *env, const JitCode *jc, unsigned i);
+/* The code to go on with at the new RIP; NULL: the dispatcher shall look. */
+void *jit_go_on(Env *env, uint32_t generation);
+/* SYSCALL, SYSRET in the ways that are usual; false: nothing was done.
+ * syscall.c */
+bool jit_syscall(Env *env, const Insn *insn);
+/* return.c */
+void jit_jumps_clear(JitCpu *j);
 /* Code for RIP under the present key, flags in cc_raw; NULL: not known. */
 void *jit_code_at(Env *env, uint64_t rip);
 /* Run code until it leaves: NULL, RIP is set; or the way out it took. */

@@ -25,16 +25,14 @@
 #include <sys/mman.h>
 
 enum {
-    RETURN_BYTES = 64 * KiB,    /* a push at a multiple of this is refused */
     HEADROOM_BYTES = 64 * KiB,  /* for signal handlers */
-    MAX_KEYS = 16383,           /* times 2 is less than 1 << 15 */
 };
 
 /* --- the stack of returns ---------------------------------------------- */
 
 void jit_cpu_init(Env *env)
 {
-    size_t n = 2 * (RETURN_BYTES + HEADROOM_BYTES) + RETURN_BYTES;
+    size_t n = 2 * (JIT_RETURN_BYTES + HEADROOM_BYTES) + JIT_RETURN_BYTES;
     uint64_t at;
     JitCpu *j = jit_cpu(env);
     void *p;
@@ -49,12 +47,12 @@ void jit_cpu_init(Env *env)
     }
     j->stacks = p;
     j->stacks_bytes = n;
-    at = ALIGN_UP((uintptr_t)p, RETURN_BYTES);
+    at = ALIGN_UP((uintptr_t)p, JIT_RETURN_BYTES);
     for (unsigned i = 0; i < 2; i++) {
         JitReturns *r = &j->returns[i];
         uint64_t *bottom;
 
-        at += HEADROOM_BYTES + RETURN_BYTES;
+        at += HEADROOM_BYTES + JIT_RETURN_BYTES;
         r->bottom = at - 64;
         bottom = (uint64_t *)r->bottom;
         bottom[0] = (uintptr_t)(jit_space.bottom - jit_space.rw
@@ -76,37 +74,9 @@ void jit_cpu_free(Env *env)
     }
 }
 
-void jit_returns_begin(Env *env, uint32_t generation)
-{
-    JitCpu *j = jit_cpu(env);
-    JitReturns *r = &j->returns[env->cpl == 3];
-
-    if (r->tag != env->jump_tag || r->generation != generation) {
-        r->sp = r->bottom;
-        r->tag = env->jump_tag;
-        r->generation = generation;
-    }
-    j->sp = r->sp;
-    j->neg_bottom = -r->bottom;
-    j->present = r;
-}
-
-void jit_returns_end(Env *env)
-{
-    const JitCpu *j = jit_cpu(env);
-    JitReturns *r = j->present;
-
-    /* Full, or past the bottom: start afresh. */
-    if (!(j->sp & (RETURN_BYTES - 1)) || j->sp > r->bottom) {
-        r->sp = r->bottom;
-    } else {
-        r->sp = j->sp;
-    }
-}
-
 /* --- the jump table ---------------------------------------------------- */
 
-static void clear_jumps(JitCpu *j)
+void jit_jumps_clear(JitCpu *j)
 {
     for (unsigned i = 0; i < JIT_JUMPS; i++) {
         if (j->jumps[i].key) {  /* most have never been touched */
@@ -117,41 +87,11 @@ static void clear_jumps(JitCpu *j)
     j->n_keys = 0;
 }
 
-/* The present key, and JIT_STOP as it is. */
-static void use_key(Env *env, uint64_t key)
-{
-    uint64_t change = jit_key(env) ^ key;
-
-    if (change) {
-        __atomic_xor_fetch(&jit_cpu(env)->key, change, __ATOMIC_RELAXED);
-    }
-}
-
-void jit_set_key(Env *env)
-{
-    JitCpu *j = jit_cpu(env);
-    unsigned i;
-
-    for (i = 0; i < JIT_TAGS; i++) {
-        if (j->key_tags[i] == env->jump_tag) {
-            use_key(env, j->keys_of_tags[i]);
-            return;
-        }
-    }
-    if (j->n_keys == MAX_KEYS) {
-        clear_jumps(j);
-    }
-    i = j->n_keys++ % JIT_TAGS;
-    j->key_tags[i] = env->jump_tag;
-    j->keys_of_tags[i] = (uint64_t)j->n_keys << 49;
-    use_key(env, j->keys_of_tags[i]);
-}
-
 void jit_forget(Env *env)
 {
     JitCpu *j = jit_cpu(env);
 
-    clear_jumps(j);
+    jit_jumps_clear(j);
     for (unsigned i = 0; i < JIT_JUMPS; i++) {
         if (j->jumps[i].place) {
             j->jumps[i].place = 0;
