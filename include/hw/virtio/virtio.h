@@ -155,6 +155,8 @@ void virtio_config_changed(Virtio *v);
 void virtio_broken(Virtio *v, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 /* Go on with queues marked `again`, soon.  In the loop. */
 void virtio_run_again(Virtio *v);
+/* Complete what is in flight.  In the loop. */
+void virtio_drain(Virtio *v);
 /* Run fn(opaque) in the device's loop, and return when it has. */
 void virtio_in_loop(Virtio *v, void (*fn)(void *opaque), void *opaque);
 
