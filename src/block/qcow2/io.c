@@ -154,9 +154,7 @@ static bool is_allocating(const Qcow2 *s, uint64_t first, uint64_t end)
     return false;
 }
 
-/* Take the lock and hold it while nobody allocates in the range; see to what
- * comes before any change. */
-static int lock_range(Qcow2 *s, uint64_t at, uint64_t bytes)
+int qcow2_lock_range(Qcow2 *s, uint64_t at, uint64_t bytes)
 {
     uint64_t first = at >> s->cluster_bits;
     uint64_t end = qcow2_clusters(s, at + bytes);
@@ -204,8 +202,7 @@ static void end_alloc(Qcow2 *s, Alloc *a)
 
 /* --- writing -------------------------------------------------------------- */
 
-/* Does the guest's range read as zeroes whatever the backing file holds? */
-static int is_zero_range(Qcow2 *s, uint64_t at, uint64_t bytes)
+int qcow2_is_zero_range(Qcow2 *s, uint64_t at, uint64_t bytes)
 {
     while (bytes) {
         Mapping m;
@@ -296,13 +293,14 @@ static int give_clusters(Qcow2 *s, Piece *p)
     fresh = !p->reused && p->host >= water && end_is_zero(s->n->file);
     disk_end = MAX(s->n->length, p->at + p->bytes);
     if (fresh) {
-        ret = is_zero_range(s, start, head);
+        ret = qcow2_is_zero_range(s, start, head);
         p->head = ret > 0 ? 0 : p->head;
         if (ret >= 0 && p->tail) {
             uint64_t last = p->at + p->bytes;
 
-            ret = last < disk_end ? is_zero_range(s, last, MIN(disk_end, end)
-                                                  - last) : 1;
+            ret = last < disk_end
+                  ? qcow2_is_zero_range(s, last, MIN(disk_end, end) - last)
+                  : 1;
             p->tail = ret > 0 ? 0 : p->tail;
         }
     }
@@ -445,7 +443,7 @@ int qcow2_write(BlockNode *n, uint64_t at, uint64_t bytes, IoVec v,
     while (bytes) {
         Piece p = { .at = at, .bytes = bytes };
         Mapping m;
-        int ret = lock_range(s, at, bytes);
+        int ret = qcow2_lock_range(s, at, bytes);
 
         if (ret < 0) {
             return ret;
@@ -548,149 +546,6 @@ int qcow2_write_packed(BlockNode *n, uint64_t at, const uint8_t *packed,
         || len >= s->cluster) {
         return -EINVAL;
     }
-    ret = lock_range(s, at, s->cluster);
+    ret = qcow2_lock_range(s, at, s->cluster);
     return ret ? ret : store_packed(s, at, packed, len);
-}
-
-/* --- zeroes and discards -------------------------------------------------- */
-
-/* The lock is held.  Whole clusters of one L2 table get entries of zero. */
-static int zero_clusters(Qcow2 *s, uint64_t at, uint64_t n, bool unmap)
-{
-    uint64_t index;
-    Table *t;
-    int ret = qcow2_l2_for_write(s, at, &t, &index);
-
-    for (uint64_t i = 0; !ret && i < n; i++) {
-        uint64_t old = qcow2_l2_entry(t, index + i), now = ENTRY_ZERO;
-
-        if (old & ENTRY_ZERO && !(old & ENTRY_COMPRESSED)
-            && (!unmap || !(old & ENTRY_OFFSET))) {
-            continue;
-        }
-        if (s->version < 3) {
-            now = 0;
-        } else if (!unmap && !(old & ENTRY_COMPRESSED)) {
-            now |= old & (ENTRY_OFFSET | ENTRY_COPIED);
-        }
-        ret = qcow2_set_entries(s, t, index + i, 1, now, 0, unmap);
-    }
-    return ret;
-}
-
-/* Zeroes as data, for part of a cluster or where no entry says zero. */
-static int write_plain_zeroes(BlockNode *n, uint64_t at, uint64_t bytes)
-{
-    size_t len = MIN(bytes, MiB);
-    uint8_t *zeroes = block_alloc(len);
-    int ret = zeroes ? 0 : -ENOMEM;
-
-    if (zeroes) {
-        memset(zeroes, 0, len);
-    }
-    while (!ret && bytes) {
-        struct iovec v = { zeroes, MIN(bytes, len) };
-
-        ret = qcow2_write(n, at, v.iov_len, iov_all(&v, 1), 0);
-        at += v.iov_len;
-        bytes -= v.iov_len;
-    }
-    block_free(zeroes);
-    return ret;
-}
-
-/* The next run of clusters in one table: [*at, + *run) of [at, end). */
-static uint64_t table_run(const Qcow2 *s, uint64_t at, uint64_t end)
-{
-    uint64_t covered = BIT64(s->cluster_bits + s->l2_bits);
-
-    return MIN(end - at, covered - (at & (covered - 1)));
-}
-
-/* One step of write_zeroes: how much it did is in *done. */
-static int zero_step(BlockNode *n, uint64_t at, uint64_t end, unsigned flags,
-                     uint64_t *done)
-{
-    Qcow2 *s = qcow2_of(n);
-    uint64_t in_cluster = qcow2_in_cluster(s, at);
-    uint64_t whole = end == n->length ? end : ALIGN_DOWN(end, s->cluster);
-    int ret;
-
-    if (in_cluster || at >= whole) {    /* a part of a cluster */
-        *done = MIN(end - at, s->cluster - in_cluster);
-        ret = lock_range(s, at, *done);
-        if (ret < 0) {
-            return ret;
-        }
-        ret = is_zero_range(s, at, *done);
-        co_mutex_unlock(&s->lock);
-        return ret < 0 ? ret : ret > 0 ? 0
-               : flags & BLOCK_NO_FALLBACK ? -ENOTSUP
-               : write_plain_zeroes(n, at, *done);
-    }
-    *done = table_run(s, at, whole);
-    if (s->version < 3 && n->backing) {
-        *done = MIN(*done, MiB);
-        return flags & BLOCK_NO_FALLBACK ? -ENOTSUP
-               : write_plain_zeroes(n, at, *done);
-    }
-    ret = lock_range(s, at, *done);
-    if (ret < 0) {
-        return ret;
-    }
-    ret = n->backing ? 0 : is_zero_range(s, at, *done);
-    if (!ret) {
-        ret = zero_clusters(s, at, qcow2_clusters(s, *done),
-                            flags & BLOCK_MAY_UNMAP);
-    }
-    co_mutex_unlock(&s->lock);
-    return MIN(ret, 0);
-}
-
-int qcow2_write_zeroes(BlockNode *n, uint64_t at, uint64_t bytes,
-                       unsigned flags)
-{
-    uint64_t end = at + bytes, done;
-
-    for (; at < end; at += done) {
-        int ret = zero_step(n, at, end, flags, &done);
-
-        if (ret < 0) {
-            return ret;
-        }
-    }
-    return 0;
-}
-
-/* Whole clusters alone; what is in none stays so. */
-int qcow2_discard(BlockNode *n, uint64_t at, uint64_t bytes)
-{
-    Qcow2 *s = qcow2_of(n);
-    uint64_t end = at + bytes;
-
-    end = end == n->length ? end : ALIGN_DOWN(end, s->cluster);
-    at = ALIGN_UP(at, s->cluster);
-    if (s->version < 3 && n->backing) {
-        return 0;               /* the backing file would show again */
-    }
-    while (at < end) {
-        uint64_t run = table_run(s, at, end);
-        Mapping m;
-        int ret = lock_range(s, at, run);
-
-        if (ret < 0) {
-            return ret;
-        }
-        ret = qcow2_lookup(s, at, run, &m);
-        if (!ret && (m.kind == MAP_DATA || m.kind == MAP_PACKED
-                     || (m.kind == MAP_ZERO && m.at))) {
-            ret = zero_clusters(s, at, qcow2_clusters(s, m.bytes), true);
-        }
-        co_mutex_unlock(&s->lock);
-        if (ret < 0) {
-            return ret;
-        }
-        at += m.bytes;
-    }
-    return 0;
 }

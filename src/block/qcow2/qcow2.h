@@ -286,14 +286,21 @@ int qcow2_read(BlockNode *n, uint64_t at, uint64_t bytes, IoVec v,
                unsigned flags);
 int qcow2_write(BlockNode *n, uint64_t at, uint64_t bytes, IoVec v,
                 unsigned flags);
-int qcow2_write_zeroes(BlockNode *n, uint64_t at, uint64_t bytes,
-                       unsigned flags);
-int qcow2_discard(BlockNode *n, uint64_t at, uint64_t bytes);
 int qcow2_pack_cluster(BlockNode *n, const uint8_t *plain, uint64_t bytes,
                        uint8_t *packed);
 int qcow2_write_packed(BlockNode *n, uint64_t at, const uint8_t *packed,
                        uint64_t len);
 int qcow2_status(BlockNode *n, uint64_t at, uint64_t bytes, BlockStatus *st);
+/* Take the lock and hold it while nobody allocates in the range; see to what
+ * comes before any change. */
+int qcow2_lock_range(Qcow2 *s, uint64_t at, uint64_t bytes);
+/* Does the guest's range read as zeroes whatever the backing file holds? */
+int qcow2_is_zero_range(Qcow2 *s, uint64_t at, uint64_t bytes);
+
+/* --- zero.c --- */
+int qcow2_write_zeroes(BlockNode *n, uint64_t at, uint64_t bytes,
+                       unsigned flags);
+int qcow2_discard(BlockNode *n, uint64_t at, uint64_t bytes);
 
 /* --- pack.c: in a worker thread --- */
 /* `out` gets exactly out_bytes; -EIO when the data is bad. */
