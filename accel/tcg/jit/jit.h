@@ -348,7 +348,7 @@ void *jit_transfer(Env *env, const JitCode *jc, unsigned i);
 void *jit_transfer_cold(Env *env, const JitCode *jc, unsigned i);
 /* The code to go on with at the new RIP; NULL: the dispatcher shall look. */
 void *jit_go_on(Env *env, uint32_t generation);
-/* SYSCALL, SYSRET in the ways that are usual; false: nothing was done.
+/* SYSCALL, SYSRET, STAC, CLAC in the ways that are usual; false: nothing was done.
  * syscall.c */
 bool jit_syscall(Env *env, const Insn *insn);
 /* return.c */

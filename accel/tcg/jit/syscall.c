@@ -1,11 +1,11 @@
 /*
- * SYSCALL and SYSRET between 64-bit code at level 3 and level 0, without leaving
- * compiled code: what their handlers do, and of env_update_mode() what can have
- * changed.  Anything else is the handlers'.
+ * SYSCALL and SYSRET between 64-bit code at level 3 and level 0, and STAC and
+ * CLAC, without leaving compiled code: what their handlers do, and of
+ * env_update_mode() what can have changed.  Anything else is the handlers'.
  *
  * Built without vector registers and sanitizers: the guest's vectors stay live.
  *
- * Spec: Intel SDM volume 2, SYSCALL, SYSRET.
+ * Spec: Intel SDM volume 2, SYSCALL, SYSRET, STAC, CLAC.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -29,13 +29,11 @@ static void set_segment(X86Seg *seg, uint16_t selector, uint32_t attr,
 
 /* 64-bit code at the level, with flags that need no look at each access but at
  * level 0, where AC may lift SMAP. */
-static void set_level(Env *env, uint16_t cs, uint16_t ss, unsigned cpl)
+static void set_mode(Env *env, unsigned cpl)
 {
-    X86State *s = &env->s;
+    const X86State *s = &env->s;
     TcgCpu *t = env->tcg;
 
-    set_segment(&s->seg[SEG_CS], cs, CODE, cpl);
-    set_segment(&s->seg[SEG_SS], ss, DATA, cpl);
     env->cpl = cpl;
     env->mode = DM_CODE64 | DM_FLAT | DM_SS32 | (cpl ? DM_CPL3 : 0);
     t->who = cpl ? MMU_USER : MMU_SUPER;
@@ -46,6 +44,13 @@ static void set_level(Env *env, uint16_t cs, uint16_t ss, unsigned cpl)
     t->check_alignment = false;
     env->tlb = t->tlb[t->who]->e;
     env->jump_tag = (uint64_t)t->fetch[cpl == 3].jump_gen << 32 | env->mode;
+}
+
+static void set_level(Env *env, uint16_t cs, uint16_t ss, unsigned cpl)
+{
+    set_segment(&env->s.seg[SEG_CS], cs, CODE, cpl);
+    set_segment(&env->s.seg[SEG_SS], ss, DATA, cpl);
+    set_mode(env, cpl);
 }
 
 /* RFLAGS from s.rflags, cc_raw and df, and back. */
@@ -92,14 +97,29 @@ static bool leave(Env *env, const Insn *insn)
     return true;
 }
 
-bool jit_syscall(Env *env, const Insn *insn)
+static bool access_check(Env *env, const Insn *insn, bool off)
 {
-    const uint64_t need = EFER_SCE | EFER_LMA;
-
-    if ((env->s.efer & need) != need
-        || (env->mode & DM_CODE_MASK) != DM_CODE64) {
+    if (env->cpl) {
         return false;
     }
-    return insn->op == OP_SYSCALL ? enter(env, insn)
-           : insn->op == OP_SYSRET ? leave(env, insn) : false;
+    env->s.rflags = (env->s.rflags & ~(uint64_t)FL_AC) | (off ? FL_AC : 0);
+    set_mode(env, 0);
+    env->s.rip = insn_next_rip(env, insn);
+    return true;
+}
+
+bool jit_syscall(Env *env, const Insn *insn)
+{
+    bool may = env->s.efer & EFER_SCE;
+
+    if ((env->mode & DM_CODE_MASK) != DM_CODE64) {
+        return false;
+    }
+    switch (insn->op) {
+    case OP_SYSCALL: return may && enter(env, insn);
+    case OP_SYSRET: return may && leave(env, insn);
+    case OP_STAC: return access_check(env, insn, true);
+    case OP_CLAC: return access_check(env, insn, false);
+    }
+    return false;
 }

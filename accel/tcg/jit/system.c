@@ -1,6 +1,6 @@
 /*
  * Templates: what kernels do all the time with flags that are no arithmetic
- * ones and with segment bases, in 64-bit code at level 0.
+ * ones and with segment bases, in 64-bit code at level 0; DF, selectors, PKRU.
  *
  * Spec: Intel SDM volume 2.
  *
@@ -103,6 +103,41 @@ static bool pushf(Ctx *c)
     return true;
 }
 
+static bool set_df(Ctx *c, int df)
+{
+    e_gs(&c->e, 8, 0xc7, 0, OFF(df));
+    e32(&c->e, df);
+    return true;
+}
+
+static bool mov_r_seg(Ctx *c)
+{
+    const Insn *n = c->insn;
+
+    if (t_is_mem(c)) {
+        return false;
+    }
+    e_gs(&c->e, 4, 0x0fb7, H_CX,
+         OFF(s.seg) + n->reg * sizeof(X86Seg) + offsetof(X86Seg, selector));
+    t_dst(c, n->rm, n->size, H_CX);
+    return true;
+}
+
+static bool rdpkru(Ctx *c)
+{
+    Emit *e = &c->e;
+
+    t_clobber(c);
+    e_gs(e, 4, 0xf7, 0, OFF(s.cr4));                /* test dword, imm32 */
+    e32(e, CR4_PKE);
+    t_jcc_slow(c, 4);
+    e_rr(e, 4, 0x85, jit_host_reg[R_RCX], jit_host_reg[R_RCX]);
+    t_jcc_slow(c, 5);
+    e_gs(e, 4, 0x8b, jit_host_reg[R_RAX], OFF(s.pkru));
+    e_rr(e, 4, 0x31, jit_host_reg[R_RDX], jit_host_reg[R_RDX]);
+    return true;
+}
+
 bool t_system(Ctx *c)
 {
     switch (c->insn->op) {
@@ -110,6 +145,10 @@ bool t_system(Ctx *c)
     case OP_STI: return sti(c);
     case OP_SWAPGS: return swapgs(c);
     case OP_PUSHF: return pushf(c);
+    case OP_CLD: return set_df(c, 1);
+    case OP_STD: return set_df(c, -1);
+    case OP_MOV_RM_SEG: return mov_r_seg(c);
+    case OP_RDPKRU: return rdpkru(c);
     }
     return false;
 }

@@ -366,6 +366,8 @@ bool t_move(Ctx *c);
 bool t_flow(Ctx *c);
 bool t_system(Ctx *c);
 bool t_bmi(Ctx *c);
+bool t_bit(Ctx *c);
+bool t_string(Ctx *c);
 bool t_vec(Ctx *c);
 bool t_x87(Ctx *c);
 /* x87 or vector registers are about to be used; false: not on this host.
