@@ -414,6 +414,48 @@ def mistake(ours, line, pattern, folder):
     return ""
 
 
+# In the header's extension, or in the entry of the directory: where, how many
+# bytes, what.  L1: the place of the L1 table.
+BITMAP_DAMAGES = [
+    ("extension", 0, 4, 0), ("extension", 0, 4, 2), ("extension", 0, 4, 70000),
+    ("extension", 8, 8, 1 << 27), ("extension", 8, 8, 20),
+    ("extension", 16, 8, "L1"), ("extension", 16, 8, 1 << 40),
+    ("extension", 16, 8, 513),
+    ("entry", 0, 8, "L1"), ("entry", 0, 8, 0), ("entry", 0, 8, 513),
+    ("entry", 0, 8, 1 << 40), ("entry", 8, 4, 1 << 30), ("entry", 8, 4, 0),
+    ("entry", 12, 4, 1 << 7), ("entry", 16, 1, 2), ("entry", 17, 1, 5),
+    ("entry", 17, 1, 40), ("entry", 18, 2, 2000), ("entry", 18, 2, 0),
+    ("entry", 20, 4, 0xffffffff),
+]
+
+
+def damaged_bitmaps(ours, folder):
+    """Each is refused in one line, and the image stays as it was."""
+    path = os.path.join(folder, "damaged")
+    for line in "create -f qcow2 damaged 10M", "bitmap --add damaged a":
+        run(ours, line, folder)
+    with open(path, "rb") as f:
+        good = f.read()
+    extension = bitmaps_extension(good)
+    places = {"extension": extension,
+              "entry": struct.unpack_from(">Q", good, extension + 16)[0]}
+    for damage in BITMAP_DAMAGES:
+        where, at, size, what = damage
+        bad = bytearray(good)
+        value = (good[40:48] if what == "L1"
+                 else what.to_bytes(size, "big"))
+        bad[places[where] + at:places[where] + at + size] = value
+        with open(path, "wb") as f:
+            f.write(bad)
+        done = run(ours, "bitmap --clear damaged a", folder)
+        with open(path, "rb") as f:
+            after = f.read()
+        if (done.returncode != 1 or len(done.stderr.splitlines()) != 1
+                or after != bad):
+            return f"{damage}: status {done.returncode}: {done.stderr!r}"
+    return ""
+
+
 def limited(ours, folder):
     """Six MiB at four a second, of which the first two need not wait."""
     with open(os.path.join(folder, "six.img"), "wb") as f:
@@ -426,20 +468,27 @@ def limited(ours, folder):
     return run(ours, "compare six.img six.copy", folder).stderr
 
 
+def bitmaps_extension(image):
+    """Where the header's word about bitmaps is, or None."""
+    at = struct.unpack_from(">I", image, 100)[0]
+    while True:
+        kind, size = struct.unpack_from(">II", image, at)
+        if kind == 0x23852875:
+            return at + 8
+        if not kind:
+            return None
+        at += 8 + (size + 7 & ~7)
+
+
 def bits_of(path):
     """What each of an image's bitmaps holds, by name."""
     with open(path, "rb") as f:
         image = f.read()
     cluster = 1 << struct.unpack_from(">I", image, 20)[0]
-    at, found = struct.unpack_from(">I", image, 100)[0], {}
-    while True:
-        kind, size = struct.unpack_from(">II", image, at)
-        if kind == 0x23852875 or not kind:
-            break
-        at += 8 + (size + 7 & ~7)
-    if not kind:
+    at, found = bitmaps_extension(image), {}
+    if at is None:
         return found
-    count, _, _, entry = struct.unpack_from(">IIQQ", image, at + 8)
+    count, _, _, entry = struct.unpack_from(">IIQQ", image, at)
     for _ in range(count):
         table, n, flags, _, granularity, name, extra = struct.unpack_from(
             ">QIIBBHI", image, entry)
@@ -524,7 +573,7 @@ def main():
                 if not re.search(r"zstd|\b(a5|zs)\b", line)]
     failed = 0
     number = 0
-    print(f"1..{len(same) + len(MISTAKES) + 2}")
+    print(f"1..{len(same) + len(MISTAKES) + 3}")
     with tempfile.TemporaryDirectory() as work:
         folders = [os.path.join(work, name) for name in ("ours", "theirs")]
         for folder in folders:
@@ -547,6 +596,8 @@ def main():
                                                    folders[0]))
         failed |= report(number + 1, "a rate limit",
                          limited(ours, folders[0]))
+        failed |= report(number + 2, "damaged bitmaps",
+                         damaged_bitmaps(ours, folders[0]))
     return failed
 
 
