@@ -11,6 +11,7 @@
 
 void t_slow_site(Ctx *c)
 {
+    g_assert(c->n_sites < MAX_SITES);   /* whatever the guest's code is */
     c->site[c->n_sites++] = c->e.p;
     c->site_save = !c->in_e;
     c->site_replay = t_replay_now(c);

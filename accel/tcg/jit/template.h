@@ -18,7 +18,7 @@
 #define GPR(n) ((uint32_t)(offsetof(Env, s.gpr) + 8 * (n)))
 #define SP ((unsigned)jit_host_reg[R_RSP])
 
-enum { MAX_STUBS = 8 * BLOCK_MAX_INSNS, LOOP_MAX_INSNS = BLOCK_MAX_INSNS / 2, MAX_SITES = 6 };
+enum { MAX_STUBS = 8 * BLOCK_MAX_INSNS, LOOP_MAX_INSNS = BLOCK_MAX_INSNS / 2, MAX_SITES = 12 };
 
 /* `size` bytes at [ea] + disp of the guest's memory; see t_check_aligned(). */
 typedef struct Access {
