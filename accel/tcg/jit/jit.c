@@ -404,6 +404,10 @@ static void set_gs(Env *env)
     }
 }
 
+/* Pieces of code that there have been: who comes from code, to which no C has
+ * led, sees all of the block that it names. */
+static uint32_t n_published;
+
 static const Insn *run_code(Env *env, void *code)
 {
     const Block *b = env->block;
@@ -421,6 +425,8 @@ static const Insn *run_code(Env *env, void *code)
     for (;;) {
         jit_returns_begin(env, jit_generation);
         x = jit_enter(env, code);
+        /* What it names may be another vCPU's: compile(). */
+        (void)__atomic_load_n(&n_published, __ATOMIC_ACQUIRE);
         jit_returns_end(env);
         if (!x) {
             jit_from_raw(env, env->cc_raw);
@@ -601,6 +607,7 @@ static void *compile(Env *env, Block *b)
             stats.n_blocks++;
             stats.n_compiled++;
             note_compiled(env, x, jc);
+            __atomic_add_fetch(&n_published, 1, __ATOMIC_RELEASE);
             __atomic_store_n(&b->jit_code, executable(jc->entry_e),
                              __ATOMIC_RELEASE);
             __atomic_store_n(&b->insns[0].fn, run_compiled,
