@@ -107,7 +107,8 @@ struct Env {
     uint64_t x87_base;          /* its page */
     uint8_t *jit_fault_code;    /* where SIGFPE came */
     uint64_t jit_tmp;
-    uint32_t jit_go;            /* (A) 0: leave at the next poll */
+    uint64_t jit_go;            /* (A) 0: leave at the next poll; or 4096,
+                                 * which near.c compares with */
     uint16_t cc_raw;            /* in compiled code: OF | LAHF << 8 */
     bool jit_off;               /* interpret, for this run */
     bool jit_skip;              /* interpret this block once */

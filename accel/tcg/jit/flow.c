@@ -121,7 +121,7 @@ static void over_end(Ctx *c, uint8_t *from)
     from[-1] = n;
 }
 
-enum { JE8 = 0x74, JNE8 = 0x75 };
+enum { JAE8 = 0x73, JE8 = 0x74, JNE8 = 0x75 };
 
 static void jmp_stub(Ctx *c, Stub *s)
 {
@@ -306,20 +306,48 @@ static bool jmp_i(Ctx *c)
     return true;
 }
 
+/* To the RIP in RCX, if it is in this page and nobody wants us to leave: see
+ * near.c.  Flags are in cc_raw. */
+static void go_near(Ctx *c, JitNear *table)
+{
+    Emit *e = &c->e;
+    uint8_t *over;
+
+    e_gs(e, c->word, 0x2b, H_CX, OFF(rip_base));
+    e_gs(e, c->word, 0x3b, H_CX, OFF(jit_go));
+    over = over_begin(c, JAE8);
+    e_op(e, 8, 0x8d, H_AX, 0, 0);                   /* lea rax, [rip+rel32] */
+    e8(e, H_AX << 3 | 5);
+    e_rel32(e->p, (uint8_t *)table);
+    e->p += 4;
+    e_rm(e, 4, 0xff, 4, H_AX, H_CX, 3, 0);
+    over_end(c, over);
+}
+
 static bool jmp_rm(Ctx *c)
 {
     const Insn *n = c->insn;
+    JitNear *table;
 
     if (n->size != c->word) {
         return false;
     }
     c->done = true;
     t_clobber(c);
+    table = c->in_e ? jit_near_table(c->b, n->off) : NULL;
     if (t_is_mem(c)) {
         unsigned ea = t_operand(c, c->word, false);
 
         t_mem_insn(c, c->word, 0x8b, H_DX, ea);
+        if (table) {
+            e_mov(&c->e, c->word, H_CX, H_DX);
+            go_near(c, table);
+        }
     } else {
+        if (table) {
+            t_src_copy(c, n->rm, c->word, H_CX);
+            go_near(c, table);
+        }
         t_src_copy(c, n->rm, c->word, H_DX);
     }
     go_indirect(c, miss_interp(c), 0);

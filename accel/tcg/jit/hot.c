@@ -230,8 +230,13 @@ void *jit_transfer(Env *env, const JitCode *jc, unsigned i)
     return jit_transfer_cold(env, jc, i);
 }
 
-/* --- instructions without a template -------------------------------------- */
+void *jit_near(Env *env, const void *table, unsigned off)
+{
+    jit_fp_sync(env);
+    return jit_near_cold(table, off);
+}
 
+/* --- instructions without a template -------------------------------------- */
 
 static uint16_t raw_flags(const Env *env)
 {

@@ -305,6 +305,7 @@ void jit_block_killed(Block *b)
     }
     found = jc->found;
     unlink_all(jc);
+    jit_near_killed(found);
     patch_entry(jc->far_r, jit_space.stale_r);
     patch_entry(jc->far_e, jit_space.bottom);
     for (const JitLanding *l = jc->landings; l; l = l->next) {
@@ -541,6 +542,7 @@ static void flush(Env *env)
     }
     codes = NULL;
     jit_fp_maps = NULL;
+    jit_near_flush();
     stats.n_blocks = 0;
     stats.n_flushes++;
     feel_pressure();

@@ -153,7 +153,7 @@ static inline void jit_stop(Env *env)
 static inline void jit_resume(Env *env)
 {
     /* In this order: a jit_stop() in between must not leave JIT_STOP alone. */
-    __atomic_store_n(&env->jit_go, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&env->jit_go, PAGE_BYTES, __ATOMIC_SEQ_CST);
     __atomic_and_fetch(&jit_cpu(env)->key, ~JIT_STOP, __ATOMIC_SEQ_CST);
 }
 
@@ -277,12 +277,26 @@ typedef struct JitSpace {
     uint8_t *code_end;
     uint8_t *cold, *data;       /* grow up and down: free between these */
     uint8_t *leave, *leave_null, *fallback;     /* thunks (writable view) */
-    uint8_t *lookup, *transfer;
+    uint8_t *lookup, *transfer, *near_miss;
     uint8_t *bottom, *stale_r, *land_stale;
 } JitSpace;
 
 extern JitSpace jit_space;
 extern JitOptions jit_options;
+
+/* near.c: of a page.  Code reads it as addresses of code by offset. */
+typedef struct JitNear JitNear;
+/* For the indirect jump at `off` of the block's page; NULL: not worth it. */
+JitNear *jit_near_table(const Block *b, unsigned off);
+void jit_near_killed(const Block *b);
+/* All code is gone. */
+void jit_near_flush(void);
+/*
+ * Compiled code jumps to `off` of a table's page and does not find it there:
+ * the code, or NULL to leave with RIP.  `table` is the executable view.  hot.c
+ */
+void *jit_near(Env *env, const void *table, unsigned off);
+void *jit_near_cold(const void *table, unsigned off);
 
 /* slot.c: where accesses through an empty slot end. */
 bool jit_slots_init(void);

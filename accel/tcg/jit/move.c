@@ -87,6 +87,15 @@ static void lea(Ctx *c)
     int h = t_home(&c->e, n->reg, 8);
 
     c->rax_keep = true;
+    if (n->size >= 4 && h >= 0 && n->base < R_ZERO
+        && t_home(&c->e, n->base, 8) >= 0
+        && (n->index >= R_ZERO || t_home(&c->e, n->index, 8) >= 0)) {
+        e_rm(&c->e, n->ea & EA_A32 ? 4 : n->size, 0x8d, h,
+             t_home(&c->e, n->base, 8), n->index >= R_ZERO ? H_SP
+             : (unsigned)t_home(&c->e, n->index, 8),
+             n->index >= R_ZERO ? 0 : n->scale, n->disp);
+        return;
+    }
     if (n->size == 8 && h >= 0 && n->base != n->reg && n->index != n->reg) {
         unsigned r = t_offset_to(c, h, true);
 

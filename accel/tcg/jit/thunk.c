@@ -51,7 +51,7 @@ void jit_make_thunks(void)
 {
     static const uint8_t saved[] = { H_BX, H_BP, H_12, H_13, H_14, H_15 };
     Emit em = { jit_space.code }, *e = &em;
-    uint8_t *restore, *jnz, *rel8;
+    uint8_t *restore, *go_on, *jnz, *rel8;
 
     /* At the very start: jit_enter(code). */
     for (unsigned i = 0; i < G_N_ELEMENTS(saved); i++) {
@@ -100,6 +100,7 @@ void jit_make_thunks(void)
     t_align8(e);
     jit_space.transfer = e->p;
     call_with_place(e, (uintptr_t)jit_transfer);
+    go_on = e->p;
     e8(e, 0x0f);                                    /* jz */
     e8(e, 0x84);
     e_rel32(e->p, restore);
@@ -108,6 +109,17 @@ void jit_make_thunks(void)
     e_gs(e, 8, 0x8b, H_SP, JOFF(sp));
     e_gs(e, 8, 0x8b, H_DX, OFF(s.rip));
     e_rr(e, 4, 0xff, 4, H_AX);
+
+    /* RAX: the table, RCX: the offset in the page; jumped to. */
+    t_align8(e);
+    jit_space.near_miss = e->p;
+    e_gs(e, 8, 0x8b, H_DX, OFF(rip_base));
+    e_rr(e, 8, 0x01, H_CX, H_DX);
+    e_gs(e, 8, 0x89, H_DX, OFF(s.rip));
+    call_with_place(e, (uintptr_t)jit_near);
+    e8(e, 0xe9);
+    e_rel32(e->p, go_on);
+    e->p += 4;
 
     /* RDX: a RIP.  RAX: is it in the jump table now?  Clobbers RCX and flags;
      * C keeps the other registers itself. */
