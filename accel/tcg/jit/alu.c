@@ -9,17 +9,58 @@
 
 /* --- arithmetic -------------------------------------------------------- */
 
+/* XOR and SUB of a register without a home and itself. */
+static bool zero_in_env(Ctx *c, uint32_t opc)
+{
+    const Insn *n = c->insn;
+
+    if ((opc != 0x28 && opc != 0x30) || n->reg != n->rm || n->size < 4
+        || !t_in_env(c, n->rm, n->size)) {
+        return false;
+    }
+    e_rr(&c->e, 4, opc | 1, H_CX, H_CX);
+    e_gs(&c->e, 8, 0x89, H_CX, t_gpr(n->rm, n->size));
+    c->rax_keep = true;
+    return true;
+}
+
+/* The same of registers one of which is in memory: an operand as any other,
+ * but not of BT and its like, to which that is a string of bits. */
+static bool op_in_env(Ctx *c, uint32_t opc, bool write)
+{
+    const Insn *n = c->insn;
+    unsigned size = n->size;
+
+    if (opc > 0xff) {
+        return false;
+    }
+    if (t_in_env(c, n->rm, size) && !(write && size == 4)) {
+        e_gs(&c->e, size, t_sized(opc, size), t_src(c, n->reg, size, H_CX),
+             t_gpr(n->rm, size));
+    } else if (t_in_env(c, n->reg, size) && t_home(&c->e, n->rm, size) >= 0
+               && !t_is_high(n->rm, size)) {
+        /* TEST has only one form, and needs no other. */
+        e_gs(&c->e, size, t_sized(opc == 0x84 ? opc : opc + 2, size),
+             t_home(&c->e, n->rm, size), t_gpr(n->reg, size));
+    } else {
+        return false;
+    }
+    c->rax_keep = true;
+    return true;
+}
+
 /* rm op= reg; or, without `write`, compare. */
 static void op_rm_r(Ctx *c, uint32_t opc, bool write)
 {
     const Insn *n = c->insn;
+    uint32_t any_size = opc;
 
     opc = t_sized(opc, n->size);
     if (t_is_mem(c)) {
         unsigned ea = t_operand(c, n->size, write);
 
         t_mem_op(c, n->size, opc, t_src(c, n->reg, n->size, H_CX), ea);
-    } else {
+    } else if (!zero_in_env(c, any_size) && !op_in_env(c, any_size, write)) {
         unsigned s = t_src(c, n->reg, n->size, H_CX);
         unsigned d = t_src(c, n->rm, n->size, H_AX);
 
@@ -43,11 +84,16 @@ static void op_r_rm(Ctx *c, uint32_t opc, bool write)
         d = t_src(c, n->reg, n->size, H_CX);
         t_mem_insn(c, n->size, opc, d, ea);
     } else {
-        unsigned s = t_src(c, n->rm, n->size, H_CX);
+        bool in_env = t_in_env(c, n->rm, n->size);
+        unsigned s = in_env ? 0 : t_src(c, n->rm, n->size, H_CX);
 
         d = t_src(c, n->reg, n->size, H_AX);
         c->rax_keep = d != H_AX;
-        e_rr(&c->e, n->size, opc, d, s);
+        if (in_env) {
+            e_gs(&c->e, n->size, opc, d, t_gpr(n->rm, n->size));
+        } else {
+            e_rr(&c->e, n->size, opc, d, s);
+        }
     }
     if (write) {
         t_dst(c, n->reg, n->size, d);
@@ -84,6 +130,12 @@ static void op_rm_x(Ctx *c, uint32_t opc, unsigned ext, bool write,
         unsigned ea = t_operand(c, n->size, write);
 
         t_mem_op(c, n->size, opc, ext, ea);
+        if (imm_size) {
+            t_imm(c, imm_size, n->imm);
+        }
+    } else if (t_in_env(c, n->rm, n->size) && !(write && n->size == 4)) {
+        c->rax_keep = true;
+        e_gs(&c->e, n->size, opc, ext, t_gpr(n->rm, n->size));
         if (imm_size) {
             t_imm(c, imm_size, n->imm);
         }

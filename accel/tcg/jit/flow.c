@@ -334,7 +334,8 @@ static bool jmp_rm(Ctx *c)
     }
     c->done = true;
     t_clobber(c);
-    table = c->in_e ? jit_near_table(c->b, n->off) : NULL;
+    /* A target in a place that RIP names is in a table of addresses elsewhere. */
+    table = c->in_e && !(n->ea & EA_RIP) ? jit_near_table(c->b) : NULL;
     if (t_is_mem(c)) {
         unsigned ea = t_operand(c, c->word, false);
 

@@ -286,8 +286,8 @@ extern JitOptions jit_options;
 
 /* near.c: of a page.  Code reads it as addresses of code by offset. */
 typedef struct JitNear JitNear;
-/* For the indirect jump at `off` of the block's page; NULL: not worth it. */
-JitNear *jit_near_table(const Block *b, unsigned off);
+/* For an indirect jump of the block; NULL: not worth it. */
+JitNear *jit_near_table(const Block *b);
 void jit_near_killed(const Block *b);
 /* All code is gone. */
 void jit_near_flush(void);

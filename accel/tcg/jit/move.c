@@ -73,6 +73,8 @@ static void mov_ext(Ctx *c, uint32_t opc, unsigned from)
         unsigned ea = t_operand(c, from, false);
 
         t_mem_insn(c, n->size, opc, d, ea);
+    } else if (t_in_env(c, n->rm, from)) {
+        e_gs(&c->e, n->size, opc, d, t_gpr(n->rm, from));
     } else {
         unsigned s = t_src(c, n->rm, from, H_CX);
 

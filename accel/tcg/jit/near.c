@@ -57,11 +57,12 @@ void jit_near_flush(void)
     n_bytes = 0;
 }
 
-/* Has the interpreter seen the jump at `off` go to its own page? */
-static bool seen(const Block *b, unsigned off)
+/* Has the interpreter seen such a jump of the page stay in it?  It need not have
+ * linked each of them. */
+static bool seen(const Block *b)
 {
     for (const Block *p = b->page->blocks; p; p = p->page_next) {
-        if (p->mode == b->mode && p->insns[p->n_insns - 1].off == off
+        if (p->mode == b->mode && p->insns[p->n_insns - 1].op == OP_JMP_RM
             && __atomic_load_n(&p->link[0], __ATOMIC_RELAXED)) {
             return true;
         }
@@ -69,15 +70,15 @@ static bool seen(const Block *b, unsigned off)
     return false;
 }
 
-JitNear *jit_near_table(const Block *b, unsigned off)
+JitNear *jit_near_table(const Block *b)
 {
     JitNear *t;
 
-    if (jit_options.no_chain || !b->page || !seen(b, off)) {
+    if (jit_options.no_chain || !b->page) {
         return NULL;
     }
     t = find(b->ram_addr, b->mode);
-    if (!t && n_bytes + sizeof(*t) <= jit_space.size / SHARE) {
+    if (!t && n_bytes + sizeof(*t) <= jit_space.size / SHARE && seen(b)) {
         JitNear **first = bucket(b->ram_addr);
 
         t = jit_alloc(sizeof(*t));

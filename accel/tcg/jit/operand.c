@@ -69,7 +69,7 @@ unsigned t_src(Ctx *c, unsigned n, unsigned size, unsigned scratch)
     int h = t_home(&c->e, n, size);
 
     if (h < 0) {
-        e_gs(&c->e, 8, 0x8b, scratch, GPR(size == 1 ? n >> 3 : n));
+        e_gs(&c->e, 8, 0x8b, scratch, t_gpr(n, size));
         return scratch;
     }
     if (t_is_high(n, size)) {
@@ -105,7 +105,7 @@ void t_dst(Ctx *c, unsigned n, unsigned size, unsigned from)
             from = H_CX;
         }
         e_gs(&c->e, size == 4 ? 8 : size, size == 1 ? 0x88 : 0x89, from,
-             GPR(size == 1 ? n >> 3 : n));
+             t_gpr(n, size));
     } else if (t_is_high(n, size)) {
         if ((unsigned)h == from) {
             e_mov(&c->e, 4, H_CX, from);

@@ -15,12 +15,6 @@
 
 /* --- what to run again --------------------------------------------------- */
 
-/* A guest register that an instruction of ours can name. */
-static bool usable(const Ctx *c, unsigned n, unsigned size)
-{
-    return !t_is_high(n, size) && t_home(&c->e, n, size) >= 0;
-}
-
 static unsigned number(unsigned n, unsigned size)
 {
     return size == 1 ? n >> 3 : n;
@@ -28,13 +22,12 @@ static unsigned number(unsigned n, unsigned size)
 
 enum { IMM = 255 };             /* in place of a register's number */
 
-static JitReplay make(const Ctx *c, unsigned op, unsigned a, unsigned b)
+static JitReplay make(const Insn *n, unsigned op, unsigned a, unsigned b)
 {
-    const Insn *n = c->insn;
     JitReplay q = { .op = op, .size = n->size, .b = R_ZERO };
     bool changes = op == REPLAY_ADD || op == REPLAY_SUB;
 
-    if (!usable(c, a, n->size) || (b != IMM && !usable(c, b, n->size))
+    if (t_is_high(a, n->size) || (b != IMM && t_is_high(b, n->size))
         || (changes && (n->size < 4 || a == b))
         || (b == IMM && (n->imm != (int32_t)n->imm
                          || n->imm == INT32_MIN))) {
@@ -56,26 +49,26 @@ JitReplay t_replay_of(const Ctx *c)
 
     switch (n->op) {
     case OP_AND_R_RM: case OP_OR_R_RM: case OP_XOR_R_RM:
-        return make(c, REPLAY_TEST, n->reg, n->reg);
+        return make(n, REPLAY_TEST, n->reg, n->reg);
     }
     if (mem) {
         return (JitReplay) { 0 };
     }
     switch (n->op) {
-    case OP_CMP_RM_R: return make(c, REPLAY_CMP, n->rm, n->reg);
-    case OP_CMP_R_RM: return make(c, REPLAY_CMP, n->reg, n->rm);
-    case OP_CMP_RM_I: return make(c, REPLAY_CMP, n->rm, IMM);
-    case OP_TEST_RM_R: return make(c, REPLAY_TEST, n->rm, n->reg);
-    case OP_TEST_RM_I: return make(c, REPLAY_TEST, n->rm, IMM);
-    case OP_ADD_RM_R: return make(c, REPLAY_ADD, n->rm, n->reg);
-    case OP_ADD_R_RM: return make(c, REPLAY_ADD, n->reg, n->rm);
-    case OP_ADD_RM_I: return make(c, REPLAY_ADD, n->rm, IMM);
-    case OP_SUB_RM_R: return make(c, REPLAY_SUB, n->rm, n->reg);
-    case OP_SUB_R_RM: return make(c, REPLAY_SUB, n->reg, n->rm);
-    case OP_SUB_RM_I: return make(c, REPLAY_SUB, n->rm, IMM);
+    case OP_CMP_RM_R: return make(n, REPLAY_CMP, n->rm, n->reg);
+    case OP_CMP_R_RM: return make(n, REPLAY_CMP, n->reg, n->rm);
+    case OP_CMP_RM_I: return make(n, REPLAY_CMP, n->rm, IMM);
+    case OP_TEST_RM_R: return make(n, REPLAY_TEST, n->rm, n->reg);
+    case OP_TEST_RM_I: return make(n, REPLAY_TEST, n->rm, IMM);
+    case OP_ADD_RM_R: return make(n, REPLAY_ADD, n->rm, n->reg);
+    case OP_ADD_R_RM: return make(n, REPLAY_ADD, n->reg, n->rm);
+    case OP_ADD_RM_I: return make(n, REPLAY_ADD, n->rm, IMM);
+    case OP_SUB_RM_R: return make(n, REPLAY_SUB, n->rm, n->reg);
+    case OP_SUB_R_RM: return make(n, REPLAY_SUB, n->reg, n->rm);
+    case OP_SUB_RM_I: return make(n, REPLAY_SUB, n->rm, IMM);
     case OP_AND_RM_R: case OP_OR_RM_R: case OP_XOR_RM_R:
     case OP_AND_RM_I: case OP_OR_RM_I: case OP_XOR_RM_I:
-        return make(c, REPLAY_TEST, n->rm, n->rm);
+        return make(n, REPLAY_TEST, n->rm, n->rm);
     }
     return (JitReplay) { 0 };
 }
@@ -94,44 +87,55 @@ void t_replay_check(Ctx *c, bool sets_all)
 
 /* --- running it ----------------------------------------------------------- */
 
-void t_replay(Emit *e, const JitReplay *q)
-{
-    unsigned a = e->home[q->a], size = q->size;
-    bool imm = q->b == R_ZERO;
-    unsigned b = imm ? 0 : e->home[q->b];
-    unsigned k = q->op == REPLAY_ADD ? 0 : 7;       /* ADD, CMP */
+/* An instruction on host register `a` and the second operand; `k`: ADD, CMP or
+ * others by number, TEST. */
+enum { K_TEST = -1 };
 
-    if (q->op == REPLAY_ADD || q->op == REPLAY_SUB) {
-        /* The first operand as it was. */
-        if (imm) {
-            e_rm(e, size, 0x8d, H_CX, a, H_SP, 0, k ? q->imm : -q->imm);
-        } else {
-            e_mov(e, size, H_CX, a);
-            e_rr(e, size, k ? 0x01 : 0x29, b, H_CX);
-        }
-        a = H_CX;
-    }
-    if (q->op == REPLAY_TEST) {
-        if (imm) {
-            e_rr(e, size, t_sized(0xf6, size), 0, a);
-        } else {
-            e_rr(e, size, t_sized(0x84, size), b, a);
-        }
-    } else if (imm) {
-        e_rr(e, size, t_sized(0x80, size), k, a);
+static void on_b(Emit *e, const JitReplay *q, int k, unsigned a)
+{
+    unsigned size = q->size;
+    int b = q->b == R_ZERO ? 0 : e->home[q->b];
+
+    if (q->b != R_ZERO && b < 0) {
+        e_gs(e, size, t_sized(k == K_TEST ? 0x84 : k * 8 + 2, size), a,
+             GPR(q->b));
+    } else if (q->b != R_ZERO) {
+        e_rr(e, size, t_sized(k == K_TEST ? 0x84 : k * 8, size), b, a);
     } else {
-        e_rr(e, size, t_sized(k * 8, size), b, a);
-    }
-    if (imm) {
-        if (size == 2) {
+        e_rr(e, size, t_sized(k == K_TEST ? 0xf6 : 0x80, size),
+             k == K_TEST ? 0 : k, a);
+        if (size < 4) {
             e8(e, q->imm);
-            e8(e, q->imm >> 8);
-        } else if (size == 1) {
-            e8(e, q->imm);
+            if (size == 2) {
+                e8(e, q->imm >> 8);
+            }
         } else {
             e32(e, q->imm);
         }
     }
+}
+
+void t_replay(Emit *e, const JitReplay *q)
+{
+    int a = e->home[q->a];
+    bool add = q->op == REPLAY_ADD, sub = q->op == REPLAY_SUB;
+
+    if (a < 0) {
+        e_gs(e, 8, 0x8b, H_CX, GPR(q->a));
+        a = H_CX;
+    }
+    if (add || sub) {           /* the first operand as it was */
+        if (q->b == R_ZERO) {
+            e_rm(e, q->size, 0x8d, H_CX, a, H_SP, 0, add ? -q->imm : q->imm);
+        } else {
+            if (a != H_CX) {
+                e_mov(e, q->size, H_CX, a);
+            }
+            on_b(e, q, add ? 5 : 0, H_CX);          /* SUB, ADD */
+        }
+        a = H_CX;
+    }
+    on_b(e, q, q->op == REPLAY_TEST ? K_TEST : add ? 0 : 7, a);
 }
 
 #define RUN(insn, type, x, y)                                               \

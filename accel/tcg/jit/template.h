@@ -18,7 +18,11 @@
 #define GPR(n) ((uint32_t)(offsetof(Env, s.gpr) + 8 * (n)))
 #define SP ((unsigned)jit_host_reg[R_RSP])
 
-enum { MAX_STUBS = 8 * BLOCK_MAX_INSNS, LOOP_MAX_INSNS = BLOCK_MAX_INSNS / 2, MAX_SITES = 12 };
+enum {
+    MAX_STUBS = 12 * BLOCK_MAX_INSNS,
+    LOOP_MAX_INSNS = 3 * BLOCK_MAX_INSNS / 4,   /* which is compiled twice */
+    MAX_SITES = 12,
+};
 
 /* `size` bytes at [ea] + disp of the guest's memory; see t_check_aligned(). */
 typedef struct Access {
@@ -177,7 +181,7 @@ typedef struct Ctx {
     uint8_t x87_seg;            /* what env->x87_seg is known to be; or 0 */
     JitLanding *landings;
     uint8_t *start;             /* of this piece of code */
-    JitFpSite fp_sites[6 * BLOCK_MAX_INSNS];
+    JitFpSite fp_sites[9 * BLOCK_MAX_INSNS];
     unsigned n_fp_sites;
 } Ctx;
 
@@ -228,6 +232,18 @@ static inline bool t_is_high(unsigned n, unsigned size)
 static inline int t_home(const Emit *e, unsigned n, unsigned size)
 {
     return e->home[size == 1 ? n >> 3 : n];
+}
+
+/* A register without a home, and where it is: an operand in memory, with
+ * which an instruction of four bytes must not write. */
+static inline bool t_in_env(const Ctx *c, unsigned n, unsigned size)
+{
+    return t_home(&c->e, n, size) < 0 && !t_is_high(n, size);
+}
+
+static inline uint32_t t_gpr(unsigned n, unsigned size)
+{
+    return GPR(size == 1 ? n >> 3 : n);
 }
 
 /* The operand in a host register: its home, or `scratch`. */

@@ -513,7 +513,7 @@ static bool try_loop(Ctx *c, bool keep_flags, bool apart, JitReplay entry)
         || !t_turns_known(c, keep_flags, apart)) {
         return false;
     }
-    t->entry = keep_flags && !in_e ? entry : (JitReplay) { 0 };
+    t->entry = t->keeps_flags && !in_e ? entry : (JitReplay) { 0 };
     if (!in_e && !t->entry.op) {
         t_save_from(&c->e, in_r ? &t->entry : &entry);
         c->in_e = true;
