@@ -376,7 +376,7 @@ static void put_stack_body(Code *c, const unsigned *calls, unsigned n_calls)
     unsigned depth = 0;
 
     for (unsigned i = 2 + below(14); i--;) {
-        switch (below(7)) {
+        switch (below(8)) {
         case 0: case 1:
             if (below(4)) {
                 put(c, 0x50 | below(4), 1);
@@ -406,6 +406,10 @@ static void put_stack_body(Code *c, const unsigned *calls, unsigned n_calls)
             break;
         case 5:
             put_stack_insn(c, 7, below(32) * 4);
+            break;
+        case 6:                                 /* of registers; RSP is read */
+            put(c, "\x88\x89\x01\x31\x39\x85"[below(6)], 1);
+            put(c, 0xc0 | below(code32 ? 4 : 5) << 3 | below(4), 1);
             break;
         default:
             if (depth) {                        /* not the return address */

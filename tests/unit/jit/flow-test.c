@@ -1,0 +1,116 @@
+/*
+ * Transfers of control, translated and interpreted: an interpreter's dispatch
+ * inside a page and out of it, with flags that are alive across it, functions
+ * called through registers and memory, and code that is rewritten.
+ *
+ * RHEA_TEST_ACCEL adds options.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "../tcg/guest.h"
+
+#include "accel/tcg/jit/jit.h"
+
+enum {
+    CODE = 0x10000, PAGE_TABLES = 0x100000, STACK = 0x2e0000,
+    PROGRAM = 0x310000, N_BYTECODES = 20000,
+};
+
+/* To the handler of the next byte: the address from memory, or from a register
+ * with the flags as they are. */
+#define GO      "movzbl (%rsi), %eax\n inc %rsi\n jmp *0x300000(,%rax,8)\n"
+#define GO_KEEP "movzbl (%rsi), %eax\n lea 1(%rsi), %rsi\n"                 \
+                "mov 0x300000(,%rax,8), %r11\n jmp *%r11\n"
+#define HANDLER(n) "lea 1" #n "f(%rip), %rax\n"                             \
+                   "mov %rax, 0x300000 + 8 * " #n "\n"
+
+GUEST_CODE(dispatcher, "64",
+    HANDLER(0) HANDLER(1) HANDLER(2) HANDLER(3) HANDLER(4) HANDLER(5)
+    HANDLER(6) HANDLER(7) HANDLER(8)
+    "lea 20f(%rip), %r15\n lea 21f(%rip), %r12\n"
+    "mov %r12, 0x300100\n mov $0x310000, %esi\n xor %ebx, %ebx\n" GO
+    "10: add $0x51234567, %ebx\n" GO_KEEP
+    "11: adc $3, %rbx\n" GO_KEEP
+    "12: push %rbx\n mov %ebx, %edi\n push %rcx\n xor %ecx, %ecx\n"
+    "push %r15\n cmp %edi, %ebx\n lea 1(%rbx,%rcx,2), %r14d\n"
+    "pop %r10\n setne %ah\n pop %rcx\n mov %rsp, %r9\n pop %rdx\n"
+    "lea (%r14,%rdx), %rbx\n sub %r9, %rbx\n sub %r10, %r15\n"
+    "add %r10, %r15\n" GO
+    "14: call *%r15\n adc $0, %ebx\n call *%r12\n call *0x300100\n" GO
+    "15: incb 16f+2(%rip)\n" GO_KEEP
+    "16: add $7, %bl\n" GO_KEEP
+    "17: sub %ebx, %ecx\n mov $0x300000, %r10d\n call *0x100(%r10)\n"
+    "xor %r11d, %r11d\n sete %r11b\n add %r11, %rbx\n add $1, %r14\n"
+    "adc %r14, %rbx\n" GO
+    "18: mov %rsp, %rdx\n" GUEST_EXIT
+    "20: bt $3, %ebx\n ret\n"
+    "21: push %rbx\n push %rdi\n mov 16(%rsp), %rdi\n xor %edi, %ebx\n"
+    "pop %rdi\n pop %rdx\n add %rdx, %rbx\n ret\n"
+    ".balign 4096\n"
+    "13: rol $5, %rbx\n" GO_KEEP);
+
+static uint64_t rng = 0x9e3779b97f4a7c15;
+
+static unsigned below(unsigned n)
+{
+    rng ^= rng << 13;
+    rng ^= rng >> 7;
+    rng ^= rng << 17;
+    return (rng >> 33) % n;
+}
+
+static const uint8_t compared[] = {
+    R_RBX, R_RCX, R_RDX, R_RDI, R_R9, R_R10, R_R14, R_R15,
+};
+
+static void run_machine(uint32_t threshold, const uint8_t *ops, uint64_t *gpr)
+{
+    guest_reset();
+    memcpy(guest_ram + PROGRAM, ops, N_BYTECODES);
+    GUEST_LOAD(CODE, dispatcher);
+    guest_long(0, CODE, PAGE_TABLES);
+    guest_env(0)->s.gpr[R_RSP] = STACK;
+    jit_options.threshold = threshold;
+    g_assert_cmphex(guest_run(1), ==, guest_env(0)->s.gpr[R_RAX] & 0xff);
+    memcpy(gpr, guest_env(0)->s.gpr, 16 * sizeof(*gpr));
+}
+
+static void test_dispatch(void)
+{
+    static uint8_t ops[N_BYTECODES];
+    uint64_t want[16], got[16];
+
+    for (unsigned k = 0; k < 4; k++) {
+        /* The one that rewrites another comes seldom, or often. */
+        for (unsigned i = 0; i < N_BYTECODES - 1; i++) {
+            ops[i] = below(8);
+            if (ops[i] == 5 && k < 3 && below(20)) {
+                ops[i] = 6;
+            }
+        }
+        ops[N_BYTECODES - 1] = 8;
+        run_machine(UINT32_MAX, ops, want);
+        run_machine(k & 1 ? 5 : 0, ops, got);
+        for (unsigned i = 0; i < G_N_ELEMENTS(compared); i++) {
+            g_assert_cmphex(got[compared[i]], ==, want[compared[i]]);
+        }
+        g_assert_cmphex(got[R_RDX], ==, STACK);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    int status;
+
+    g_test_init(&argc, &argv, NULL);
+    if (!g_getenv("RHEA_TEST_ACCEL")) {
+        g_setenv("RHEA_TEST_ACCEL", "jit=on", true);
+    }
+    guest_init(1);
+    if (jit_enabled) {
+        g_test_add_func("/jit/dispatch", test_dispatch);
+    }
+    status = g_test_run();
+    guest_free();
+    return status;
+}
