@@ -26,6 +26,7 @@ struct JitNear {
 enum {
     BUCKETS = 64,
     SHARE = 8,                  /* of the code cache, at most, is tables */
+    ROOM_BYTES = 64 * KiB,      /* is left to the block that is compiled */
 };
 
 static JitNear *tables[BUCKETS];        /* writable view */
@@ -78,7 +79,9 @@ JitNear *jit_near_table(const Block *b)
         return NULL;
     }
     t = find(b->ram_addr, b->mode);
-    if (!t && n_bytes + sizeof(*t) <= jit_space.size / SHARE && seen(b)) {
+    if (!t && n_bytes + sizeof(*t) <= jit_space.size / SHARE && seen(b)
+        && jit_space.data - jit_space.cold
+           >= ROOM_BYTES + (ptrdiff_t)sizeof(*t)) {
         JitNear **first = bucket(b->ram_addr);
 
         t = jit_alloc(sizeof(*t));
