@@ -133,7 +133,10 @@ static void op_rm_x(Ctx *c, uint32_t opc, unsigned ext, bool write,
         if (imm_size) {
             t_imm(c, imm_size, n->imm);
         }
-    } else if (t_in_env(c, n->rm, n->size) && !(write && n->size == 4)) {
+    } else if (t_in_env(c, n->rm, n->size) && !(write && n->size == 4)
+               && t_sized(opc, 2) != 0xc1) {
+        /* But no shifts: OF, where it is undefined, is not what it is for a
+         * register. */
         c->rax_keep = true;
         e_gs(&c->e, n->size, opc, ext, t_gpr(n->rm, n->size));
         if (imm_size) {
