@@ -5,6 +5,8 @@ Debian's, each once on the host and then, two at a time, in a guest with two
 processors.  What each writes must be the same, to the byte.  One boot serves
 all; a case is one program.
 
+RHEA_TEST_ARCH=i386: 32-bit programs, which a 64-bit kernel runs too.
+
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 import hashlib
@@ -16,6 +18,7 @@ from guest import (ROOT, Guest, busybox, cloud_kernel, linux_words,
                    run_tests)
 from programs import PROGRAMS, make_tree, run_on_host
 
+ARCH = os.environ.get("RHEA_TEST_ARCH", "amd64")
 # Besides those of the benchmark: threads, pipes and background jobs.
 CASES = {
     **{name: command for name, (_, command) in PROGRAMS.items()},
@@ -71,7 +74,7 @@ class Run:
         self.expected, self.results = {}, {}
         with tempfile.TemporaryDirectory(prefix="programs-test-") as folder:
             root = os.path.join(folder, "tree")
-            make_tree(root)
+            make_tree(root, ARCH)
             init = os.path.join(folder, "init")
             with open(init, "w") as f:
                 f.write(self.init(root))

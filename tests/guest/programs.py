@@ -17,6 +17,9 @@ from guest import busybox, package
 PACKAGES = """dash libc6 libgcc-s1 zlib1g liblzma5 xz-utils libzstd1 liblz4-1 zstd
 gzip libssl3 openssl tcc perl-base libcrypt1 libexpat1 python3.11-minimal
 libpython3.11-minimal libsqlite3-0 libreadline8 libtinfo6 sqlite3""".split()
+# Where an architecture has its libraries, and which of them loads programs.
+ARCHES = {"amd64": ("x86_64-linux-gnu", "ld-linux-x86-64.so.2"),
+          "i386": ("i386-linux-gnu", "ld-linux.so.2")}
 
 SCRIPT = """
 i=0
@@ -107,19 +110,19 @@ def host_bin(root):
     return root.rstrip("/") + "-bin"
 
 
-def make_host_bin(root):
+def make_host_bin(root, arch):
     """Commands that run the tree's programs on the host, where they are, with
     the tree's libraries."""
-    lib = os.path.join(root, "lib/x86_64-linux-gnu")
+    folder, loader = ARCHES[arch]
+    lib = os.path.join(root, "lib", folder)
     os.makedirs(host_bin(root))
     for path in ("bin/dash", "bin/gzip", "usr/bin/xz", "usr/bin/zstd",
                  "usr/bin/openssl", "usr/bin/tcc", "usr/bin/perl",
                  "usr/bin/python3.11", "usr/bin/sqlite3"):
         command = os.path.join(host_bin(root), os.path.basename(path))
         with open(command, "w") as f:
-            f.write(f"#!/bin/sh\nexec {lib}/ld-linux-x86-64.so.2 "
-                    f"--library-path {lib}:{root}/usr/lib/x86_64-linux-gnu "
-                    f'{root}/{path} "$@"\n')
+            f.write(f"#!/bin/sh\nexec {lib}/{loader} --library-path "
+                    f'{lib}:{root}/usr/lib/{folder} {root}/{path} "$@"\n')
         os.chmod(command, 0o755)
     os.symlink("dash", os.path.join(host_bin(root), "sh"))
 
@@ -134,14 +137,14 @@ def run_on_host(root, command):
             "LC_ALL": "C", "HOME": "/tmp", "OPENSSL_CONF": "/dev/null"})
 
 
-def make_tree(root):
+def make_tree(root, arch="amd64"):
     for name in PACKAGES:
-        folder = package(name)
+        folder = package(name if arch == "amd64" else f"{name}:{arch}")
         for path, _, files in os.walk(folder):
             guest = os.path.relpath(path, folder)
             if guest.startswith(("usr/share/doc", "usr/share/man",
-                                 "usr/share/locale", "usr/lib/x86_64-linux-gnu"
-                                 "/gconv", "usr/share/lintian")):
+                                 "usr/share/locale", "usr/share/lintian",
+                                 f"usr/lib/{ARCHES[arch][0]}/gconv")):
                 continue
             for file in files:
                 to = os.path.join(root, guest, file)
@@ -171,7 +174,7 @@ def make_tree(root):
             f.write(content)
     with open(os.path.join(data, "big"), "wb") as f:
         f.write(random.Random(2).randbytes(8 << 20))
-    make_host_bin(root)
+    make_host_bin(root, arch)
     made = run_on_host(root, "openssl genrsa -out data/key 2048")
     if made.returncode:
         raise RuntimeError(f"openssl genrsa: {made.stdout.decode()}")
