@@ -71,50 +71,85 @@ static bool append(Unpack *u, const void *data, size_t len, GError **err)
     return true;
 }
 
+/* --- what gzip, xz and Zstandard have in common --------------------------------------------- */
+
+/* Input of a decompressor and room for its output, both moved on by it. */
+typedef struct {
+    const uint8_t *in;
+    size_t in_left;
+    uint8_t *out;
+    size_t out_left;
+    bool end;                   /* out: of what was packed */
+} Step;
+
+/* NULL, or what is wrong. */
+typedef const char *StepFn(Unpack *u, void *z, Step *s);
+
+static const char damaged[] = "it is damaged";
+
+static bool unpack_steps(Unpack *u, StepFn *fn, void *z, GError **err)
+{
+    uint8_t chunk[IN_BYTES];
+    Step s = { .in_left = 0 };
+
+    while (!s.end) {
+        const char *why;
+
+        if (!s.in_left) {
+            s.in = u->in;
+            s.in_left = refill(u, err);
+            if (!s.in_left) {
+                return false;
+            }
+        }
+        s.out = chunk;
+        s.out_left = sizeof(chunk);
+        why = fn(u, z, &s);
+        if (why) {
+            return fail(u, err, why);
+        }
+        if (!append(u, chunk, sizeof(chunk) - s.out_left, err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* --- gzip ----------------------------------------------------------------------------------- */
 
 /* Does another member follow?  The rest of the file may be padding. */
-static bool next_member(Unpack *u, z_stream *z)
+static bool next_member(Unpack *u, z_stream *z, Step *s)
 {
     uint8_t magic[2];
-    uint64_t at = u->at - z->avail_in;
+    uint64_t at = u->at - s->in_left;
 
     if (!boot_file_read(u->f, at, magic, 2) || magic[0] != 0x1f
         || magic[1] != 0x8b) {
         return false;
     }
     u->at = at;
-    z->avail_in = 0;
+    s->in_left = 0;
     return inflateReset(z) == Z_OK;
 }
 
-static bool inflate_all(Unpack *u, z_stream *z, GError **err)
+static const char *step_gzip(Unpack *u, void *opaque, Step *s)
 {
-    uint8_t chunk[IN_BYTES];
+    z_stream *z = opaque;
+    int rc;
 
-    for (;;) {
-        int rc;
-
-        if (!z->avail_in) {
-            z->next_in = u->in;
-            z->avail_in = refill(u, err);
-            if (!z->avail_in) {
-                return false;
-            }
-        }
-        z->next_out = chunk;
-        z->avail_out = sizeof(chunk);
-        rc = inflate(z, Z_NO_FLUSH);
-        if (rc != Z_OK && rc != Z_STREAM_END && rc != Z_BUF_ERROR) {
-            return fail(u, err, "it is damaged");
-        }
-        if (!append(u, chunk, sizeof(chunk) - z->avail_out, err)) {
-            return false;
-        }
-        if (rc == Z_STREAM_END && !next_member(u, z)) {
-            return true;
-        }
+    z->next_in = (uint8_t *)s->in;
+    z->avail_in = s->in_left;
+    z->next_out = s->out;
+    z->avail_out = s->out_left;
+    rc = inflate(z, Z_NO_FLUSH);
+    if (rc != Z_OK && rc != Z_STREAM_END && rc != Z_BUF_ERROR) {
+        return damaged;
     }
+    s->in = z->next_in;
+    s->in_left = z->avail_in;
+    s->out_left = z->avail_out;
+    s->end = rc == Z_STREAM_END && !next_member(u, z, s);
+    return NULL;
 }
 
 static bool unpack_gzip(Unpack *u, GError **err)
@@ -125,7 +160,7 @@ static bool unpack_gzip(Unpack *u, GError **err)
     if (inflateInit2(&z, GZIP_WINDOW) != Z_OK) {
         return fail(u, err, "there is no memory to unpack it");
     }
-    ok = inflate_all(u, &z, err);
+    ok = unpack_steps(u, step_gzip, &z, err);
     inflateEnd(&z);
     return ok;
 }
@@ -153,7 +188,7 @@ static bool unpack_lz4(Unpack *u, GError **err)
             break;
         }
         if (len > LZ4_COMPRESSBOUND(LZ4_BLOCK_BYTES)) {
-            return fail(u, err, "it is damaged");
+            return fail(u, err, damaged);
         }
         if (!boot_file_read(u->f, u->at, in, len)) {
             return fail(u, err, "the file is truncated");
@@ -161,7 +196,7 @@ static bool unpack_lz4(Unpack *u, GError **err)
         u->at += len;
         n = LZ4_decompress_safe(in, block, len, LZ4_BLOCK_BYTES);
         if (n < 0) {
-            return fail(u, err, "it is damaged");
+            return fail(u, err, damaged);
         }
         if (!append(u, block, n, err)) {
             return false;
@@ -174,35 +209,25 @@ static bool unpack_lz4(Unpack *u, GError **err)
 /* --- xz --------------------------------------------------------------------------------------- */
 
 #ifdef RHEA_LZMA
-static bool decode_xz(Unpack *u, lzma_stream *z, GError **err)
+static const char *step_xz(Unpack *u, void *opaque, Step *s)
 {
-    uint8_t chunk[IN_BYTES];
+    lzma_stream *z = opaque;
+    lzma_ret rc;
 
-    for (;;) {
-        lzma_ret rc;
-
-        if (!z->avail_in) {
-            z->next_in = u->in;
-            z->avail_in = refill(u, err);
-            if (!z->avail_in) {
-                return false;
-            }
-        }
-        z->next_out = chunk;
-        z->avail_out = sizeof(chunk);
-        rc = lzma_code(z, LZMA_RUN);
-        if (rc != LZMA_OK && rc != LZMA_STREAM_END && rc != LZMA_BUF_ERROR) {
-            return fail(u, err, rc == LZMA_MEMLIMIT_ERROR
-                        ? "unpacking it takes more than 256M of memory"
-                        : "it is damaged");
-        }
-        if (!append(u, chunk, sizeof(chunk) - z->avail_out, err)) {
-            return false;
-        }
-        if (rc == LZMA_STREAM_END) {
-            return true;
-        }
+    z->next_in = s->in;
+    z->avail_in = s->in_left;
+    z->next_out = s->out;
+    z->avail_out = s->out_left;
+    rc = lzma_code(z, LZMA_RUN);
+    if (rc != LZMA_OK && rc != LZMA_STREAM_END && rc != LZMA_BUF_ERROR) {
+        return rc == LZMA_MEMLIMIT_ERROR
+               ? "unpacking it takes more than 256M of memory" : damaged;
     }
+    s->in = z->next_in;
+    s->in_left = z->avail_in;
+    s->out_left = z->avail_out;
+    s->end = rc == LZMA_STREAM_END;
+    return NULL;
 }
 
 static bool unpack_xz(Unpack *u, GError **err)
@@ -213,7 +238,7 @@ static bool unpack_xz(Unpack *u, GError **err)
     if (lzma_stream_decoder(&z, XZ_MEMORY_BYTES, 0) != LZMA_OK) {
         return fail(u, err, "there is no memory to unpack it");
     }
-    ok = decode_xz(u, &z, err);
+    ok = unpack_steps(u, step_xz, &z, err);
     lzma_end(&z);
     return ok;
 }
@@ -222,33 +247,20 @@ static bool unpack_xz(Unpack *u, GError **err)
 /* --- Zstandard -------------------------------------------------------------------------------- */
 
 #ifdef RHEA_ZSTD
-static bool decode_zstd(Unpack *u, ZSTD_DStream *z, GError **err)
+static const char *step_zstd(Unpack *u, void *z, Step *s)
 {
-    uint8_t chunk[IN_BYTES];
-    ZSTD_inBuffer in = { .src = u->in };
+    ZSTD_inBuffer in = { .src = s->in, .size = s->in_left };
+    ZSTD_outBuffer out = { .dst = s->out, .size = s->out_left };
+    size_t rc = ZSTD_decompressStream(z, &out, &in);
 
-    for (;;) {
-        ZSTD_outBuffer out = { .dst = chunk, .size = sizeof(chunk) };
-        size_t rc;
-
-        if (in.pos == in.size) {
-            in.pos = 0;
-            in.size = refill(u, err);
-            if (!in.size) {
-                return false;
-            }
-        }
-        rc = ZSTD_decompressStream(z, &out, &in);
-        if (ZSTD_isError(rc)) {
-            return fail(u, err, "it is damaged");
-        }
-        if (!append(u, chunk, out.pos, err)) {
-            return false;
-        }
-        if (!rc) {
-            return true;        /* the end of the frame */
-        }
+    if (ZSTD_isError(rc)) {
+        return damaged;
     }
+    s->in += in.pos;
+    s->in_left -= in.pos;
+    s->out_left -= out.pos;
+    s->end = !rc;               /* of the frame */
+    return NULL;
 }
 
 static bool unpack_zstd(Unpack *u, GError **err)
@@ -260,7 +272,7 @@ static bool unpack_zstd(Unpack *u, GError **err)
         return fail(u, err, "there is no memory to unpack it");
     }
     ZSTD_DCtx_setParameter(z, ZSTD_d_windowLogMax, ZSTD_WINDOW_LOG_MAX);
-    ok = decode_zstd(u, z, err);
+    ok = unpack_steps(u, step_zstd, z, err);
     ZSTD_freeDStream(z);
     return ok;
 }
