@@ -83,12 +83,29 @@ static bool set_number(GByteArray *t, Opt *dict, const char *key, unsigned at,
     return true;
 }
 
+/* Before what may be missing: a mistyped name is why. */
+static bool names_known(Opt *dict, GError **err)
+{
+    static const char *const names[] = {
+        "file", "data", "sig", "rev", "oem_id", "oem_table_id", "oem_rev",
+        "asl_compiler_id", "asl_compiler_rev", NULL
+    };
+
+    for (unsigned i = 0; i < opt_len(dict); i++) {
+        if (!g_strv_contains(names, opt_key_at(dict, i))) {
+            return opt_all_read(dict, "-acpitable", names, err);
+        }
+    }
+    return true;
+}
+
 static bool fill(GByteArray *t, Opt *dict, GError **err)
 {
     static const uint8_t ids[] = "BOCHS BXPC    \1\0\0\0BXPC\1\0\0\0";
     const char *file = NULL, *data = NULL;
 
-    if (!opt_get_string(dict, "file", &file, err)
+    if (!names_known(dict, err)
+        || !opt_get_string(dict, "file", &file, err)
         || !opt_get_string(dict, "data", &data, err)) {
         return false;
     }
@@ -119,8 +136,7 @@ static bool fill(GByteArray *t, Opt *dict, GError **err)
            && set_number(t, dict, "oem_rev", AT_OEM_REVISION, UINT32_MAX, err)
            && set_text(t, dict, "asl_compiler_id", AT_COMPILER_ID, 4, err)
            && set_number(t, dict, "asl_compiler_rev", AT_COMPILER_REVISION,
-                         UINT32_MAX, err)
-           && opt_all_read(dict, "-acpitable", NULL, err);
+                         UINT32_MAX, err);
 }
 
 bool acpi_user_table_add(Opt *dict, GError **err)

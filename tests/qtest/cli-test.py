@@ -145,6 +145,8 @@ MISTAKES = [
      "device model name; did you mean 'isa-serial'?"),
     ("-acpitable data=x", "-acpitable data=x: parameter 'sig' is missing: "
      "'data' has no header that tells it"),
+    ("-acpitable sgi=TEST", "-acpitable sgi=TEST: -acpitable: unknown parameter "
+     "'sgi'; did you mean 'sig'?"),
     ("-acpitable file=/nowhere/x",
      r"/-acpitable file=/nowhere/x: .*/nowhere/x.*No such file or directory"),
     ("-acpitable sig=TEST", "-acpitable sig=TEST: either 'file', with a "
