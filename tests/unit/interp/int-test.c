@@ -15,28 +15,9 @@
 #include "accel/tcg/interp/io.h"
 #include "accel/tcg/interp/segment.h"
 #include "native.h"
+#include "tests/common/rnd.h"
 
 /* --- random values ----------------------------------------------------------- */
-
-static uint64_t rng = 0x9e3779b97f4a7c15;
-
-static uint64_t rnd(void)
-{
-    rng ^= rng << 13;
-    rng ^= rng >> 7;
-    rng ^= rng << 17;
-    return rng * UINT64_C(0x2545f4914f6cdd1d);
-}
-
-static unsigned below(unsigned n)
-{
-    return (rnd() >> 33) % n;
-}
-
-static bool one_in(unsigned n)
-{
-    return below(n) == 0;
-}
 
 static uint64_t some_value(void)
 {
@@ -1091,7 +1072,7 @@ int main(int argc, char **argv)
     rounds = env ? MAX(atoi(env), 1) : 1;
     env = g_getenv("RHEA_TEST_SEED");
     if (env) {
-        rng ^= strtoull(env, NULL, 0) * 0x9e3779b9;
+        rnd_seed(strtoull(env, NULL, 0));
     }
     __builtin_cpu_init();
     undefined_count = host_is_measured();

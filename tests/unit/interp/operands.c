@@ -10,31 +10,6 @@
 
 /* --- random values ----------------------------------------------------------- */
 
-static uint64_t rng = 0x9e3779b97f4a7c15;
-
-void rnd_seed(uint64_t seed)
-{
-    rng ^= seed * 0x9e3779b9;
-}
-
-uint64_t rnd(void)
-{
-    rng ^= rng << 13;
-    rng ^= rng >> 7;
-    rng ^= rng << 17;
-    return rng * UINT64_C(0x2545f4914f6cdd1d);
-}
-
-unsigned below(unsigned n)
-{
-    return (rnd() >> 33) % n;
-}
-
-bool one_in(unsigned n)
-{
-    return below(n) == 0;
-}
-
 static uint32_t some_f32(void)
 {
     static const uint32_t special[] = {

@@ -7,12 +7,7 @@
 #define TESTS_OPERANDS_H
 
 #include "cpu/state.h"
-
-/* Random numbers: fixed, or by RHEA_TEST_SEED. */
-void rnd_seed(uint64_t seed);
-uint64_t rnd(void);
-unsigned below(unsigned n);
-bool one_in(unsigned n);
+#include "tests/common/rnd.h"
 
 /* A random x87 register; `n` bytes (a multiple of 8) as operands may be; a
  * whole state. */

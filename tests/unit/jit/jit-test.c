@@ -15,6 +15,7 @@
 
 #include "accel/tcg/decode/info.h"
 #include "accel/tcg/jit/jit.h"
+#include "tests/common/rnd.h"
 
 enum {
     CODE = 0x10000, TABLES = 0x100000, COUNT = 0x2f0000, DATA = 0x300000,
@@ -24,21 +25,6 @@ enum {
 
 static bool code32;             /* 32-bit code, no paging */
 static bool tight;              /* few instructions in one block */
-
-static uint64_t rng = 0x9e3779b97f4a7c15;
-
-static uint64_t rnd(void)
-{
-    rng ^= rng << 13;
-    rng ^= rng >> 7;
-    rng ^= rng << 17;
-    return rng * UINT64_C(0x2545f4914f6cdd1d);
-}
-
-static unsigned below(unsigned n)
-{
-    return (rnd() >> 33) % n;
-}
 
 /* --- code ------------------------------------------------------------------- */
 
@@ -504,7 +490,7 @@ static void test_random(void)
     const char *seed = g_getenv("RHEA_TEST_SEED");
     unsigned n = 300 * (rounds ? atoi(rounds) : 1), n_bad = 0;
 
-    rng ^= (seed ? strtoull(seed, NULL, 0) : 0) * 0x1234567;
+    rnd_seed(seed ? strtoull(seed, NULL, 0) : 0);
     guest_reset();
     for (unsigned k = 0; k < n && n_bad < 3; k++) {
         uint64_t gpr[16];

@@ -17,6 +17,7 @@
 
 #include "accel/tcg/decode/info.h"
 #include "accel/tcg/jit/jit.h"
+#include "tests/common/rnd.h"
 
 enum {
     CODE = 0x10000, TABLES = 0x100000, PT = 0x180000, GDT = 0x4000,
@@ -24,21 +25,6 @@ enum {
     FAR = 0x13000, DATA = 0x600000, DATA_BYTES = 0x200000,
     MIDDLE = DATA + DATA_BYTES / 2,
 };
-
-static uint64_t rng = 0x9e3779b97f4a7c15;
-
-static uint64_t rnd(void)
-{
-    rng ^= rng << 13;
-    rng ^= rng >> 7;
-    rng ^= rng << 17;
-    return rng * UINT64_C(0x2545f4914f6cdd1d);
-}
-
-static unsigned below(unsigned n)
-{
-    return (rnd() >> 33) % n;
-}
 
 /* --- a case ---------------------------------------------------------- */
 
@@ -414,7 +400,7 @@ static void test_random(void)
     const char *seed = g_getenv("RHEA_TEST_SEED");
     unsigned n = 400 * (rounds ? atoi(rounds) : 1), n_bad = 0;
 
-    rng ^= (seed ? strtoull(seed, NULL, 0) : 0) * 0x1234567;
+    rnd_seed(seed ? strtoull(seed, NULL, 0) : 0);
     for (unsigned i = 0; i < sizeof(first_data); i++) {
         first_data[i] = rnd() >> 40;
     }
