@@ -6,6 +6,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include "accel/tcg/host-features.h"
 #include "accel/tcg/jit/jit.h"
 
 #include "accel/tcg/interp/fpu.h"
@@ -27,6 +28,7 @@ typedef struct TcgOptions {
     bool ignore_msrs;
     bool perf_map, tlb_miss, no_chain, small_cache, lockstep, bare_host;
     TcgTest test;
+    TcgHost host;
 } TcgOptions;
 
 static const Property tcg_props[] = {
@@ -55,6 +57,10 @@ static const Property tcg_props[] = {
               "jit: so little memory for code that it is used up at once"),
     PROP_BOOL(TcgOptions, bare_host, "x-bare-host", false,
               "jit: as on a host whose processor it cannot use"),
+    PROP_BOOL(TcgOptions, host.no_avx, "x-no-avx", false,
+              "as on a host without AVX"),
+    PROP_BOOL(TcgOptions, host.no_avx2, "x-no-avx2", false,
+              "as on a host without AVX2, FMA and F16C"),
     PROP_BOOL(TcgOptions, test.few_entries, "x-tlb-four", false,
               "a TLB that remembers four pages"),
     PROP_U32(TcgOptions, test.flush_each, "x-flush-each", 0,
@@ -170,6 +176,8 @@ static bool tcg_init(Machine *m, Opt *options, GError **err)
             || !opt_get_bool(options, "x-no-chain", &o.no_chain, err)
             || !opt_get_bool(options, "x-small-cache", &o.small_cache, err)
             || !opt_get_bool(options, "x-bare-host", &o.bare_host, err)
+            || !opt_get_bool(options, "x-no-avx", &o.host.no_avx, err)
+            || !opt_get_bool(options, "x-no-avx2", &o.host.no_avx2, err)
             || !opt_get_bool(options, "x-tlb-four", &o.test.few_entries, err)
             || !opt_get_uint(options, "x-flush-each", &flush_each, UINT32_MAX,
                              err)
@@ -183,6 +191,7 @@ static bool tcg_init(Machine *m, Opt *options, GError **err)
         return false;
     }
     interp_init();
+    tcg_features_begin(o.host);
     tcg_ferr = set_ferr;
     tcg_one_insn = o.one_insn;
     cpu_ignore_msrs = o.ignore_msrs;

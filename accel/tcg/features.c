@@ -3,11 +3,15 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "accel/tcg/tcg.h"
+#include "accel/tcg/host-features.h"
 
+#include "accel/tcg/tcg.h"
+#include "base/log.h"
 #include "cpu/features.h"
 
+#ifdef __x86_64__
 #include <cpuid.h>
+#endif
 
 static const uint16_t supported[] = {
     FEAT_FPU, FEAT_VME, FEAT_DE, FEAT_PSE, FEAT_TSC, FEAT_MSR, FEAT_PAE,
@@ -29,19 +33,28 @@ static const uint16_t supported[] = {
     FEAT_RRSBA_CTRL, FEAT_DDPD_U, FEAT_BHI_CTRL, FEAT_MCDT_NO,
 };
 
-/* Run by the same instruction of the host, so it must have it. */
+/* On x86-64 run by the same instruction of the host, so it must have it. */
 static const uint16_t on_host[] = {
     FEAT_SSSE3, FEAT_SSE4_1, FEAT_SSE4_2, FEAT_AES, FEAT_PCLMULQDQ,
     FEAT_SHA_NI, FEAT_AVX, FEAT_AVX2, FEAT_FMA, FEAT_F16C,
 };
 
+static TcgHost pretended;
+
 static bool host_has(unsigned feature)
 {
+    bool vex = feature == FEAT_AVX2 || feature == FEAT_FMA
+               || feature == FEAT_F16C;
+
+    if ((pretended.no_avx && (vex || feature == FEAT_AVX))
+        || (pretended.no_avx2 && vex)) {
+        return false;
+    }
+#ifdef __x86_64__
     unsigned a, b, c, d;
 
     /* Without the host kernel's support for YMM there is no AVX. */
-    if ((feature == FEAT_AVX || feature == FEAT_AVX2 || feature == FEAT_FMA
-         || feature == FEAT_F16C) && !__builtin_cpu_supports("avx")) {
+    if ((vex || feature == FEAT_AVX) && !__builtin_cpu_supports("avx")) {
         return false;
     }
     switch (feature / 32) {
@@ -52,6 +65,18 @@ static bool host_has(unsigned feature)
                && b >> feature % 32 & 1;
     default:
         return false;
+    }
+#else
+    return true;                /* interp/soft */
+#endif
+}
+
+void tcg_features_begin(TcgHost host)
+{
+    pretended = host;
+    if (!host_has(FEAT_AVX2)) {
+        warn("accelerator 'tcg': this host's processor lacks %s, and so do "
+             "guests'", host_has(FEAT_AVX) ? "AVX2" : "AVX");
     }
 }
 

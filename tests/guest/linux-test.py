@@ -28,6 +28,7 @@ dmesg | grep -iE 'ACPI.*(warn|error|bios bug)|firmware bug|WARNING:|BUG:' |
 echo "sums done"
 case "$(cat /proc/cmdline)" in
 *then-shell*)  setsid cttyhack sh ;;
+*then-flags*)  grep -m1 ^flags /proc/cpuinfo ;;
 *then-reboot*) reboot -f ;;
 *then-sleep=*)
     cat /sys/power/mem_sleep
@@ -115,6 +116,20 @@ def bare_host():
         g.expect("at init", 90)
 
 
+def no_avx():
+    """Without the host's AVX, then without AVX2, guests have none."""
+    for option, what in ("x-no-avx", "AVX"), ("x-no-avx2", "AVX2"):
+        with guest("-no-reboot", accel=f",{option}=on",
+                   append="then-flags") as g:
+            g.expect("accelerator 'tcg': this host's processor lacks "
+                     f"{what}, and so do guests'", 30)
+            g.expect("at init", 90)
+            check_sums(g)
+            flags = g.expect(r"flags\s*:([^\r\n]*)", 60).group(1).split()
+            if what.lower() in flags or (what == "AVX2") != ("avx" in flags):
+                g.fail(f"{option}: the guest has {flags}")
+
+
 def reboot():
     """A reset starts the same kernel again; -no-reboot makes it the end."""
     with guest("-smp", "2", append="then-reboot") as g:
@@ -161,7 +176,7 @@ def shell():
 if __name__ == "__main__":
     try:
         run_tests([power_off_1_cpu, power_off_2_cpus, power_off_4_cpus,
-                   default_cpu_model, bare_host, reboot, suspend, shell])
+                   default_cpu_model, bare_host, no_avx, reboot, suspend, shell])
     finally:
         if IMAGE:
             os.unlink(IMAGE)
