@@ -120,7 +120,7 @@ enum { EXC_SOFT_NONE, EXC_SOFT_INT, EXC_SOFT_INT3, EXC_SOFT_INTO, EXC_SOFT_ICEBP
 /* --- leaving a handler ---------------------------------------------------- */
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) \
-    || !defined(__OPTIMIZE__)
+    || !defined(__OPTIMIZE__) || !defined(__x86_64__)
 #define NEXT(env, insn) return (insn) + 1       /* no tail calls: loop */
 #else
 #define NEXT(env, insn) return (insn)[1].fn((env), (insn) + 1)

@@ -264,7 +264,7 @@ void env_update_mode(Env *env)
 
 /* Start a block: by a tail call where NEXT() makes them. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) \
-    || !defined(__OPTIMIZE__)
+    || !defined(__OPTIMIZE__) || !defined(__x86_64__)
 #define START(env, b) return (b)->insns
 #else
 #define START(env, b) return (b)->insns[0].fn((env), (b)->insns)
@@ -726,6 +726,52 @@ static bool code_db_blocked(const Env *env)
     return env->s.interrupt_shadow == 2 && !env_is_amd(env);
 }
 
+#ifdef __x86_64__
+static inline const Insn *run_insn(Env *env, const Insn *insn)
+{
+    /* Another vCPU may be invalidating the block. */
+    return __atomic_load_n(&insn->fn, __ATOMIC_RELAXED)(env, insn);
+}
+#else
+
+/*
+ * Where memory is ordered more weakly than a guest expects (TSO), and atomic
+ * operations want aligned operands of at most 8 bytes: handlers make no tail
+ * calls, so that each instruction begins here, after a barrier, and those that
+ * the host has no atomic operation for run with the other vCPUs stopped.
+ */
+static bool wants_others_stopped(const Env *env, const Insn *insn)
+{
+    uint64_t gva;
+
+    if (!(insn->flags & INSN_MEM)
+        || !(insn->flags & INSN_LOCK || insn->op == OP_XCHG_RM_R)) {
+        return false;
+    }
+    gva = insn_offset(env, insn);
+    if (insn->ea & EA_SEG) {
+        gva += env->s.seg[insn->seg].base;
+    }
+    return insn->op == OP_CMPXCHG16B_M
+           || gva & ((insn->op == OP_CMPXCHG8B_M ? 8 : insn->size) - 1);
+}
+
+static const Insn *run_insn(Env *env, const Insn *insn)
+{
+    InsnFn *fn = __atomic_load_n(&insn->fn, __ATOMIC_RELAXED);
+
+    __atomic_thread_fence(__ATOMIC_ACQ_REL);
+    if (unlikely(wants_others_stopped(env, insn))) {
+        tcg_exclusive_begin(env);
+    }
+    insn = fn(env, insn);
+    if (unlikely(env->exclusive)) {
+        tcg_exclusive_end(env);
+    }
+    return insn;
+}
+#endif
+
 /* Run from RIP until something ends the chain of blocks. */
 static void run_blocks(Env *env)
 {
@@ -767,8 +813,7 @@ static void run_blocks(Env *env)
     } else {
         insn = b->insns;
         do {
-            /* Another vCPU may be invalidating the block. */
-            insn = __atomic_load_n(&insn->fn, __ATOMIC_RELAXED)(env, insn);
+            insn = run_insn(env, insn);
         } while (insn);
     }
     env->cpu->n_insns += budget - env->budget;

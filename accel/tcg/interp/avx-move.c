@@ -11,6 +11,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "accel/tcg/interp/fpu.h"
+#include "accel/tcg/interp/soft/soft.h"
 
 #define D(env, insn) (&(env)->s.vec[(insn)->reg])
 #define S(env, insn) (&(env)->s.vec[(insn)->rm])
@@ -20,6 +21,7 @@
 
 TEMPLATE void copy(void *to, const void *from, unsigned n)
 {
+#if HOST_UNITS
     if (n == 32) {
         asm volatile("vmovdqu (%[s]), %%ymm0\n\tvmovdqu %%ymm0, (%[d])\n\t"
                      "vzeroupper"
@@ -28,6 +30,9 @@ TEMPLATE void copy(void *to, const void *from, unsigned n)
         asm volatile("movdqu (%[s]), %%xmm0\n\tmovdqu %%xmm0, (%[d])"
                      : : [d] "r"(to), [s] "r"(from) : "xmm0", "memory");
     }
+#else
+    memmove(to, from, n);
+#endif
 }
 
 TEMPLATE const Insn *vload(Env *env, const Insn *insn, unsigned n,
@@ -209,23 +214,30 @@ TEMPLATE const Insn *VEXTRACTF128_body(Env *env, const Insn *insn,
 }
 TWINS(VEXTRACTF128)
 
-#define MASK(name, text)                                                    \
+#if HOST_UNITS
+#define SIGNS(r, s, text, n, size)                                          \
+    asm("vmovdqa %1, %%ymm0\n\t" text ", %0\n\tvzeroupper"                  \
+        : "=r"(r) : "m"(*(s)) : "xmm0")
+#else
+#define SIGNS(r, s, text, n, size) ((r) = soft_signs(s, n, size))
+#endif
+
+#define MASK(name, text, n, size)                                           \
     static const Insn *name(Env *env, const Insn *insn)                     \
     {                                                                       \
         uint32_t r;                                                         \
                                                                             \
         NEED_AVX(env, insn);                                                \
-        asm("vmovdqa %1, %%ymm0\n\t" text ", %0\n\tvzeroupper"              \
-            : "=r"(r) : "m"(*S(env, insn)) : "xmm0");                       \
+        SIGNS(r, S(env, insn), text, n, size);                              \
         env->s.gpr[insn->reg] = r;                                          \
         NEXT(env, insn);                                                    \
     }
-MASK(VMOVMSKPS, "vmovmskps %%xmm0")
-MASK(VMOVMSKPS_256, "vmovmskps %%ymm0")
-MASK(VMOVMSKPD, "vmovmskpd %%xmm0")
-MASK(VMOVMSKPD_256, "vmovmskpd %%ymm0")
-MASK(VPMOVMSKB, "vpmovmskb %%xmm0")
-MASK(VPMOVMSKB_256, "vpmovmskb %%ymm0")
+MASK(VMOVMSKPS, "vmovmskps %%xmm0", 16, 4)
+MASK(VMOVMSKPS_256, "vmovmskps %%ymm0", 32, 4)
+MASK(VMOVMSKPD, "vmovmskpd %%xmm0", 16, 8)
+MASK(VMOVMSKPD_256, "vmovmskpd %%ymm0", 32, 8)
+MASK(VPMOVMSKB, "vpmovmskb %%xmm0", 16, 1)
+MASK(VPMOVMSKB_256, "vpmovmskb %%ymm0", 32, 1)
 
 /* In 32-bit code the upper eight registers do not exist and stay. */
 TEMPLATE const Insn *vzero(Env *env, const Insn *insn, bool all)
@@ -246,6 +258,7 @@ DEFINE_REG(VZEROALL, vzero, true)
 
 /* --- half precision --------------------------------------------------------------- */
 
+#if HOST_UNITS
 #define PH_CASE(i, reg)                                                     \
     case i:                                                                 \
         asm volatile(FP_ASM("vmovdqa (%[s]), %%" reg "0\n\t",               \
@@ -256,6 +269,25 @@ DEFINE_REG(VZEROALL, vzero, true)
                        [lo] "+r"(lo), [hi] "+r"(hi)                         \
                      : [s] "r"(D(env, insn)) : "xmm0");                     \
         break;
+#define RUN_PH(n, reg)                                                      \
+    do {                                                                    \
+        switch (insn->imm & 7) {                                            \
+        PH_CASE(0, reg) PH_CASE(1, reg) PH_CASE(2, reg) PH_CASE(3, reg)     \
+        PH_CASE(4, reg) PH_CASE(5, reg) PH_CASE(6, reg) PH_CASE(7, reg)     \
+        }                                                                   \
+        asm volatile("vzeroupper");                                         \
+    } while (0)
+#else
+#define RUN_PH(n, reg)                                                      \
+    do {                                                                    \
+        X86Vec r = { 0 };                                                   \
+                                                                            \
+        bad = !soft_cvtps2ph(&env->s.mxcsr, &r, D(env, insn), insn->imm,    \
+                             2 * (n));                                      \
+        lo = r.q[0];                                                        \
+        hi = r.q[1];                                                        \
+    } while (0)
+#endif
 /* A memory destination is written last, because the conversion may trap; before
  * it is probed, so as not to fault once MXCSR has changed, but on Intel's, which
  * do that. */
@@ -273,11 +305,7 @@ DEFINE_REG(VZEROALL, vzero, true)
             return insn_fault(env, insn);                                   \
         }                                                                   \
         FP_ENTER(env, insn, slow, odd);                                     \
-        switch (insn->imm & 7) {                                            \
-        PH_CASE(0, reg) PH_CASE(1, reg) PH_CASE(2, reg) PH_CASE(3, reg)     \
-        PH_CASE(4, reg) PH_CASE(5, reg) PH_CASE(6, reg) PH_CASE(7, reg)     \
-        }                                                                   \
-        asm volatile("vzeroupper");                                         \
+        RUN_PH(n, reg);                                                     \
         fp_leave(odd);                                                      \
         if (unlikely(bad)) {                                                \
             return fp_trap(env, insn);                                      \

@@ -11,6 +11,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "accel/tcg/interp/fpu.h"
+#include "accel/tcg/interp/soft/soft.h"
 
 /*
  * Of a source size in vec.def and a width of 128 (X) or 256 (Y): how many bytes
@@ -84,7 +85,103 @@ enum { X_BYTES_V = 16, X_BYTES_H = 8, X_BYTES_Q = 4, X_BYTES_E = 2,
     [d] "r"(&(env)->s.vec[(insn)->reg]), \
     [a] "r"(&(env)->s.vec[insn_vvvv(insn)]), [s] "r"(s)
 
-#define VEX_INT(NAME, w, size, text)                                        \
+/* d = a op s; with exceptions; with a mask; d, a and s multiplied and added. */
+#if HOST_UNITS
+#define RUN_INT(NAME, w, size, text)                                        \
+    asm volatile(FIRST(w) w##_LD_##size text "\n\t" STORE                   \
+                 : : OPERANDS(env, insn) : "xmm0", "xmm1", "memory")
+#define RUN_FP(NAME, w, size, text)                                         \
+    do {                                                                    \
+        asm volatile(FP_ASM(FIRST(w) w##_LD_##size, text, STORE)            \
+                     : [bad] "+r"(bad), [mx] "+m"(env->s.mxcsr)             \
+                     : OPERANDS(env, insn) : "xmm0", "xmm1", "memory");     \
+        if (unlikely(bad)) {                                                \
+            asm volatile("vzeroupper");                                     \
+        }                                                                   \
+    } while (0)
+#define RUN_BLENDV(NAME, w, mnem)                                           \
+    asm volatile(FIRST(w) w##_LD_V "vmovdqa (%[m]), " w##_A "\n\t"          \
+                 mnem " " w##_A ", " w##_S_V ", " w##_D ", " w##_D          \
+                 "\n\t" STORE                                               \
+                 : : OPERANDS(env, insn),                                   \
+                     [m] "r"(&env->s.vec[insn->imm & 15])                   \
+                 : "xmm0", "xmm1", "xmm2", "memory")
+/* The destination in register 0, vvvv in register 2. */
+#define RUN_FMA(w, size, kind, order, bytes, count, mnem)                   \
+    do {                                                                    \
+        asm volatile(FP_ASM("vmovdqa (%[d]), " w##_D "\n\t"                 \
+                            "vmovdqa (%[a]), " w##_A "\n\t" w##_LD_##size,  \
+                            mnem " " w##_S_##size ", " w##_A ", " w##_D,    \
+                            STORE)                                          \
+                     : [bad] "+r"(bad), [mx] "+m"(env->s.mxcsr)             \
+                     : OPERANDS(env, insn)                                  \
+                     : "xmm0", "xmm1", "xmm2", "memory");                   \
+        if (unlikely(bad)) {                                                \
+            asm volatile("vzeroupper");                                     \
+        }                                                                   \
+    } while (0)
+#else
+enum { X_BYTES = 16, Y_BYTES = 32 };
+
+#define SOFT_OPERANDS(w, size)                                              \
+    X86Vec *d = &env->s.vec[insn->reg];                                     \
+    X86Vec a = env->s.vec[insn_vvvv(insn)];                                 \
+    X86Vec b = vec_of(s, w##_BYTES_##size)
+#define SOFT_UPPER(w)                           \
+    do {                                        \
+        if (w##_BYTES == 16) {                  \
+            vec_zero_upper(d);                  \
+        }                                       \
+    } while (0)
+#define RUN_INT(NAME, w, size, text)                                        \
+    do {                                                                    \
+        SOFT_OPERANDS(w, size);                                             \
+                                                                            \
+        soft_##NAME(d, &a, &b, w##_BYTES);                                  \
+        SOFT_UPPER(w);                                                      \
+    } while (0)
+#define RUN_FP(NAME, w, size, text)                                         \
+    do {                                                                    \
+        SOFT_OPERANDS(w, size);                                             \
+                                                                            \
+        bad = !soft_##NAME(&env->s.mxcsr, d, &a, &b, w##_BYTES);            \
+        if (!bad) {                                                         \
+            SOFT_UPPER(w);                                                  \
+        }                                                                   \
+    } while (0)
+#define RUN_BLENDV(NAME, w, mnem)                                           \
+    do {                                                                    \
+        SOFT_OPERANDS(w, V);                                                \
+        X86Vec mask = env->s.vec[insn->imm & 15];                           \
+                                                                            \
+        soft_##NAME(d, &a, &b, &mask, w##_BYTES);                           \
+        SOFT_UPPER(w);                                                      \
+    } while (0)
+/* What multiplies what, by the digits of the name: 1 is the destination. */
+#define SOFT_132 d, &b, &a
+#define SOFT_213 &a, d, &b
+#define SOFT_231 &a, &b, d
+/* negate, minus for even, minus for odd elements */
+#define SOFT_VFMADD    false, false, false
+#define SOFT_VFMSUB    false, true, true
+#define SOFT_VFNMADD   true, false, false
+#define SOFT_VFNMSUB   true, true, true
+#define SOFT_VFMADDSUB false, true, false
+#define SOFT_VFMSUBADD false, false, true
+#define RUN_FMA(w, size, kind, order, bytes, count, mnem)                   \
+    do {                                                                    \
+        SOFT_OPERANDS(w, size);                                             \
+                                                                            \
+        bad = !soft_fma(&env->s.mxcsr, d, SOFT_##order, w##_BYTES, bytes,   \
+                        count, SOFT_##kind);                                \
+        if (!bad) {                                                         \
+            SOFT_UPPER(w);                                                  \
+        }                                                                   \
+    } while (0)
+#endif
+
+/* `op`: the instruction's name without V, `NAME` its handler. */
+#define VEX_INT(NAME, op, w, size, text)                                    \
     TEMPLATE const Insn *NAME##_body(Env *env, const Insn *insn,            \
                                      InsnFn *slow)                          \
     {                                                                       \
@@ -95,13 +192,12 @@ enum { X_BYTES_V = 16, X_BYTES_H = 8, X_BYTES_Q = 4, X_BYTES_E = 2,
         if (unlikely(!s)) {                                                 \
             MISS(env, insn, slow);                                          \
         }                                                                   \
-        asm volatile(FIRST(w) w##_LD_##size text "\n\t" STORE               \
-                     : : OPERANDS(env, insn) : "xmm0", "xmm1", "memory");   \
+        RUN_INT(op, w, size, text);                                         \
         NEXT(env, insn);                                                    \
     }                                                                       \
     TWINS(NAME)
 
-#define VEX_FP(NAME, w, size, text)                                         \
+#define VEX_FP(NAME, op, w, size, text)                                     \
     TEMPLATE const Insn *NAME##_body(Env *env, const Insn *insn,            \
                                      InsnFn *slow)                          \
     {                                                                       \
@@ -114,12 +210,7 @@ enum { X_BYTES_V = 16, X_BYTES_H = 8, X_BYTES_Q = 4, X_BYTES_E = 2,
             MISS(env, insn, slow);                                          \
         }                                                                   \
         FP_ENTER(env, insn, slow, odd);                                     \
-        asm volatile(FP_ASM(FIRST(w) w##_LD_##size, text, STORE)            \
-                     : [bad] "+r"(bad), [mx] "+m"(env->s.mxcsr)             \
-                     : OPERANDS(env, insn) : "xmm0", "xmm1", "memory");     \
-        if (unlikely(bad)) {                                                \
-            asm volatile("vzeroupper");                                     \
-        }                                                                   \
+        RUN_FP(op, w, size, text);                                          \
         fp_leave(odd);                                                      \
         if (unlikely(bad)) {                                                \
             return fp_trap(env, insn);                                      \
@@ -139,13 +230,13 @@ enum { X_BYTES_V = 16, X_BYTES_H = 8, X_BYTES_Q = 4, X_BYTES_E = 2,
 #define WIDE_8(M)
 #define WIDE_4(M)
 #define EACH(DEFINE, NAME, mnem, size, text)                                \
-    DEFINE(V##NAME, X, size, text(X, mnem, size))                           \
-    WIDE_##size(DEFINE(V##NAME##_256, Y, size, text(Y, mnem, size)))
+    DEFINE(V##NAME, NAME, X, size, text(X, mnem, size))                     \
+    WIDE_##size(DEFINE(V##NAME##_256, NAME, Y, size, text(Y, mnem, size)))
 
 #define INT(NAME, mnem, size)   EACH(VEX_INT, NAME, mnem, size, TEXT2)
 #define INT1(NAME, mnem, size)  EACH(VEX_INT, NAME, mnem, size, TEXT1)
-#define INT_128(NAME, mnem)     VEX_INT(V##NAME, X, V, TEXT2(X, mnem, V))
-#define INT1_128(NAME, mnem)    VEX_INT(V##NAME, X, V, TEXT1(X, mnem, V))
+#define INT_128(NAME, mnem)     VEX_INT(V##NAME, NAME, X, V, TEXT2(X, mnem, V))
+#define INT1_128(NAME, mnem)    VEX_INT(V##NAME, NAME, X, V, TEXT1(X, mnem, V))
 #define FP(NAME, mnem, size)    EACH(VEX_FP, NAME, mnem, size, TEXT2)
 #define FP1(NAME, mnem, size)   EACH(VEX_FP, NAME, mnem, size, TEXT1)
 #define FPN(NAME, mnem, size)   EACH(VEX_FP, NAME, mnem, size, TEXTN)
@@ -180,8 +271,8 @@ enum { X_BYTES_V = 16, X_BYTES_H = 8, X_BYTES_Q = 4, X_BYTES_E = 2,
     X(PBROADCASTQ, "pbroadcastq", 8)
 
 #define X(NAME, mnem, size)                                                 \
-    VEX_INT(V##NAME, X, size, TEXT2(X, mnem, size))                         \
-    VEX_INT(V##NAME##_256, Y, size, TEXT2(Y, mnem, size))
+    VEX_INT(V##NAME, NAME, X, size, TEXT2(X, mnem, size))                   \
+    VEX_INT(V##NAME##_256, NAME, Y, size, TEXT2(Y, mnem, size))
 ONLY2(X)
 #undef X
 
@@ -193,27 +284,28 @@ ONLY2(X)
 #define V128_PBROADCASTD VEX_INT_1
 #define V128_PBROADCASTQ VEX_INT_1
 #define VEX_INT_1(NAME, mnem, size) \
-    VEX_INT(V##NAME, X, size, TEXT1(X, mnem, size))
+    VEX_INT(V##NAME, NAME, X, size, TEXT1(X, mnem, size))
 #define X(NAME, mnem, size)                                                 \
     V128_##NAME(NAME, mnem, size)                                           \
-    VEX_INT(V##NAME##_256, Y, size, TEXT1(Y, mnem, size))
+    VEX_INT(V##NAME##_256, NAME, Y, size, TEXT1(Y, mnem, size))
 ONLY1(X)
 #undef X
 #define VBROADCASTSD VBROADCASTSD_256
 
-VEX_INT(VPERMD, Y, V, "vpermd %%ymm1, %%ymm0, %%ymm0")
-VEX_INT(VPERMPS, Y, V, "vpermps %%ymm1, %%ymm0, %%ymm0")
-VEX_INT(VBROADCASTF128, Y, 16, "vinsertf128 $1, %%xmm1, %%ymm1, %%ymm0")
+VEX_INT(VPERMD, VPERMD, Y, V, "vpermd %%ymm1, %%ymm0, %%ymm0")
+VEX_INT(VPERMPS, VPERMPS, Y, V, "vpermps %%ymm1, %%ymm0, %%ymm0")
+VEX_INT(VBROADCASTF128, VBROADCASTF128, Y, 16,
+        "vinsertf128 $1, %%xmm1, %%ymm1, %%ymm0")
 
-VEX_FP(VCVTPH2PS, X, H, "vcvtph2ps %%xmm1, %%xmm0")
-VEX_FP(VCVTPH2PS_256, Y, H, "vcvtph2ps %%xmm1, %%ymm0")
+VEX_FP(VCVTPH2PS, VCVTPH2PS, X, H, "vcvtph2ps %%xmm1, %%xmm0")
+VEX_FP(VCVTPH2PS_256, VCVTPH2PS, Y, H, "vcvtph2ps %%xmm1, %%ymm0")
 
 /* The fourth operand, the mask, goes into register 2. */
 #define BLENDV(X)                               \
-    X(VBLENDVPS, "vblendvps")                   \
-    X(VBLENDVPD, "vblendvpd")                   \
-    X(VPBLENDVB, "vpblendvb")
-#define VEX_BLENDV(NAME, w, mnem)                                           \
+    X(VBLENDVPS, BLENDVPS, "vblendvps")         \
+    X(VBLENDVPD, BLENDVPD, "vblendvpd")         \
+    X(VPBLENDVB, PBLENDVB, "vpblendvb")
+#define VEX_BLENDV(NAME, op, w, mnem)                                           \
     TEMPLATE const Insn *NAME##_body(Env *env, const Insn *insn,            \
                                      InsnFn *slow)                          \
     {                                                                       \
@@ -224,33 +316,28 @@ VEX_FP(VCVTPH2PS_256, Y, H, "vcvtph2ps %%xmm1, %%ymm0")
         if (unlikely(!s)) {                                                 \
             MISS(env, insn, slow);                                          \
         }                                                                   \
-        asm volatile(FIRST(w) w##_LD_V "vmovdqa (%[m]), " w##_A "\n\t"      \
-                     mnem " " w##_A ", " w##_S_V ", " w##_D ", " w##_D      \
-                     "\n\t" STORE                                           \
-                     : : OPERANDS(env, insn),                               \
-                         [m] "r"(&env->s.vec[insn->imm & 15])               \
-                     : "xmm0", "xmm1", "xmm2", "memory");                   \
+        RUN_BLENDV(op, w, mnem);                                            \
         NEXT(env, insn);                                                    \
     }                                                                       \
     TWINS(NAME)
-#define X(NAME, mnem)                           \
-    VEX_BLENDV(NAME, X, mnem)                   \
-    VEX_BLENDV(NAME##_256, Y, mnem)
+#define X(NAME, op, mnem)                       \
+    VEX_BLENDV(NAME, op, X, mnem)               \
+    VEX_BLENDV(NAME##_256, op, Y, mnem)
 BLENDV(X)
 #undef X
 
 /* --- FMA ------------------------------------------------------------------------------ */
 
 #define FMA_ORDERS(X, NAME, mnem)                                           \
-    X(NAME##132, mnem "132") X(NAME##213, mnem "213") X(NAME##231, mnem "231")
+    X(NAME, 132, mnem "132") X(NAME, 213, mnem "213") X(NAME, 231, mnem "231")
 #define FMA_ALL(X)                                                          \
     FMA_ORDERS(X, VFMADD, "vfmadd") FMA_ORDERS(X, VFMSUB, "vfmsub")         \
     FMA_ORDERS(X, VFNMADD, "vfnmadd") FMA_ORDERS(X, VFNMSUB, "vfnmsub")
 #define FMA_PACKED(X)                                                       \
     FMA_ORDERS(X, VFMADDSUB, "vfmaddsub") FMA_ORDERS(X, VFMSUBADD, "vfmsubadd")
 
-/* The destination is a source too: in register 0, vvvv in register 2. */
-#define VEX_FMA(NAME, w, size, mnem)                                        \
+/* The destination is a source too. */
+#define VEX_FMA(NAME, w, size, kind, order, bytes, count, mnem)             \
     TEMPLATE const Insn *NAME##_body(Env *env, const Insn *insn,            \
                                      InsnFn *slow)                          \
     {                                                                       \
@@ -263,16 +350,7 @@ BLENDV(X)
             MISS(env, insn, slow);                                          \
         }                                                                   \
         FP_ENTER(env, insn, slow, odd);                                     \
-        asm volatile(FP_ASM("vmovdqa (%[d]), " w##_D "\n\t"                 \
-                            "vmovdqa (%[a]), " w##_A "\n\t" w##_LD_##size,  \
-                            mnem " " w##_S_##size ", " w##_A ", " w##_D,    \
-                            STORE)                                          \
-                     : [bad] "+r"(bad), [mx] "+m"(env->s.mxcsr)             \
-                     : OPERANDS(env, insn)                                  \
-                     : "xmm0", "xmm1", "xmm2", "memory");                   \
-        if (unlikely(bad)) {                                                \
-            asm volatile("vzeroupper");                                     \
-        }                                                                   \
+        RUN_FMA(w, size, kind, order, bytes, count, mnem);                  \
         fp_leave(odd);                                                      \
         if (unlikely(bad)) {                                                \
             return fp_trap(env, insn);                                      \
@@ -281,17 +359,17 @@ BLENDV(X)
     }                                                                       \
     TWINS(NAME)
 
-#define X(NAME, mnem)                               \
-    VEX_FMA(NAME##PS, X, V, mnem "ps")              \
-    VEX_FMA(NAME##PS_256, Y, V, mnem "ps")          \
-    VEX_FMA(NAME##PD, X, V, mnem "pd")              \
-    VEX_FMA(NAME##PD_256, Y, V, mnem "pd")
+#define X(NAME, order, mnem)                                                \
+    VEX_FMA(NAME##order##PS, X, V, NAME, order, 4, 4, mnem "ps")            \
+    VEX_FMA(NAME##order##PS_256, Y, V, NAME, order, 4, 8, mnem "ps")        \
+    VEX_FMA(NAME##order##PD, X, V, NAME, order, 8, 2, mnem "pd")            \
+    VEX_FMA(NAME##order##PD_256, Y, V, NAME, order, 8, 4, mnem "pd")
 FMA_ALL(X)
 FMA_PACKED(X)
 #undef X
-#define X(NAME, mnem)                               \
-    VEX_FMA(NAME##SS, X, 4, mnem "ss")              \
-    VEX_FMA(NAME##SD, X, 8, mnem "sd")
+#define X(NAME, order, mnem)                                                \
+    VEX_FMA(NAME##order##SS, X, 4, NAME, order, 4, 1, mnem "ss")            \
+    VEX_FMA(NAME##order##SD, X, 8, NAME, order, 8, 1, mnem "sd")
 FMA_ALL(X)
 #undef X
 
@@ -324,7 +402,7 @@ const HandlerRow fpu_avx[] = {
       VECS(V##NAME, V##NAME##_256), {} },
     ONLY1(X)
 #undef X
-#define X(NAME, mnem) ROW_VEC(NAME##_X_X_XM_X, NAME)
+#define X(NAME, op, mnem) ROW_VEC(NAME##_X_X_XM_X, NAME)
     BLENDV(X)
 #undef X
     ROW(VPERMD_X_X_XM, VPERMD)
@@ -332,15 +410,15 @@ const HandlerRow fpu_avx[] = {
     ROW(VBROADCASTF128_X_M, VBROADCASTF128)
     ROW(VBROADCASTI128_X_M, VBROADCASTF128)
     ROW_VEC(VCVTPH2PS_X_XM, VCVTPH2PS)
-#define X(NAME, mnem)                               \
-    ROW_VEC(NAME##PS_X_X_XM, NAME##PS)              \
-    ROW_VEC(NAME##PD_X_X_XM, NAME##PD)
+#define X(NAME, order, mnem)                                                \
+    ROW_VEC(NAME##order##PS_X_X_XM, NAME##order##PS)                        \
+    ROW_VEC(NAME##order##PD_X_X_XM, NAME##order##PD)
     FMA_ALL(X)
     FMA_PACKED(X)
 #undef X
-#define X(NAME, mnem)                               \
-    ROW(NAME##SS_X_X_XM, NAME##SS)                  \
-    ROW(NAME##SD_X_X_XM, NAME##SD)
+#define X(NAME, order, mnem)                                                \
+    ROW(NAME##order##SS_X_X_XM, NAME##order##SS)                            \
+    ROW(NAME##order##SD_X_X_XM, NAME##order##SD)
     FMA_ALL(X)
 #undef X
     {}

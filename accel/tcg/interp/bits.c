@@ -118,6 +118,13 @@ TEMPLATE const Insn *bt_lock(Env *env, const Insn *insn, unsigned bits, int op,
         : op == BT_RESET                                                    \
             ? __atomic_fetch_and((type *)p, (type)~mask, __ATOMIC_SEQ_CST)  \
             : __atomic_fetch_xor((type *)p, (type)mask, __ATOMIC_SEQ_CST)
+#ifndef __x86_64__
+    if ((uintptr_t)p & (bits / 8 - 1)) {    /* the others stand still: run.c */
+        v = load(p, bits);
+        store(p, bits, op == BT_SET ? v | mask
+                       : op == BT_RESET ? v & ~mask : v ^ mask);
+    } else
+#endif
     if (bits == 16) {
         BT_ATOMIC(uint16_t);
     } else if (bits == 32) {

@@ -15,7 +15,6 @@
 #include <ucontext.h>
 
 void (*tcg_ferr)(Env *env, bool level);
-bool (*fp_other_code)(struct ucontext_t *uc);
 
 const HandlerRow *const fpu_tables[] = {
     fpu_sse, fpu_sse_fp, fpu_sse_move, fpu_shuffle, fpu_mmx, fpu_x87,
@@ -193,6 +192,9 @@ const Insn *fp_trap(Env *env, const Insn *insn)
                       env->s.cr4 & CR4_OSXMMEXCPT ? EXC_XM : EXC_UD);
 }
 
+#if HOST_UNITS
+bool (*fp_other_code)(struct ucontext_t *uc);
+
 /* Made by FP_ASM(): offsets from each word to the instruction that may fault
  * and to where execution goes on. */
 typedef struct FpFixup {
@@ -252,3 +254,4 @@ void fp_arm(void)
     pthread_sigmask(SIG_UNBLOCK, &fpe, NULL);
     armed = true;
 }
+#endif

@@ -23,6 +23,19 @@
 
 #include "accel/tcg/interp/int.h"
 
+/*
+ * Whose units do it: the host's, or functions in C (soft/), on hosts that are
+ * not x86-64 and in tests.
+ */
+#if defined(__x86_64__) && !defined(TCG_SOFT_UNITS)
+#define HOST_UNITS 1
+#else
+#define HOST_UNITS 0
+/* They take addresses of locals: no tail calls (rule 4 of env.h). */
+#undef NEXT
+#define NEXT(env, insn) return (insn) + 1
+#endif
+
 enum {                          /* MXCSR */
     MX_IE = 1 << 0, MX_DE = 1 << 1, MX_ZE = 1 << 2, MX_OE = 1 << 3,
     MX_UE = 1 << 4, MX_PE = 1 << 5, MX_FLAGS = 0x3f, MX_DAZ = 1 << 6,
@@ -168,7 +181,9 @@ TEMPLATE const void *xm_rd(Env *env, const Insn *insn, unsigned n,
                                   : &env->s.vec[insn->rm];
 }
 
-/* Defines `name` and its slow twin from the template name##_body. */
+/* Defines `name` and its slow twin from the template name##_body; in C one is
+ * enough, for the call is not what it costs. */
+#if HOST_UNITS
 #define TWINS(name)                                                         \
     SLOW const Insn *name##_slow(Env *env, const Insn *insn)                \
     {                                                                       \
@@ -178,6 +193,13 @@ TEMPLATE const void *xm_rd(Env *env, const Insn *insn, unsigned n,
     {                                                                       \
         return name##_body(env, insn, name##_slow);                         \
     }
+#else
+#define TWINS(name)                                                         \
+    static const Insn *name(Env *env, const Insn *insn)                     \
+    {                                                                       \
+        return name##_body(env, insn, NULL);                                \
+    }
+#endif
 
 /* A row of a table of handlers: one for all sizes, registers and memory. */
 #define ROW(op, fn) { OP_##op, { fn }, { fn }, {} },
@@ -216,6 +238,7 @@ static inline void vec_zero_upper(X86Vec *v)
 
 /* --- running a host instruction under the guest's MXCSR --------------------- */
 
+#if HOST_UNITS
 /* Catch SIGFPE in this thread; called when the guest has unmasked something. */
 void fp_arm(void);
 /* Asked about a SIGFPE first: true when it has taken care of it. */
@@ -269,5 +292,12 @@ static inline void fp_leave(unsigned odd)
 #define LD_4    "movd (%[s]), %%xmm1\n\t"
 #define LD_8    "movq (%[s]), %%xmm1\n\t"
 #define LD_16   "movdqu (%[s]), %%xmm1\n\t"
+
+#else
+/* Functions that look at MXCSR themselves. */
+#define FP_ENTER(env, insn, slow, odd) ((odd) = 0)
+#define fp_leave(odd) ((void)(odd))
+#endif
+
 
 #endif

@@ -5,7 +5,8 @@
  * Spec:   Intel SDM volume 2; volume 3A 9.1.
  * Models: the host's own atomic operations on the guest's memory.  The
  *         operand may be misaligned inside its page; over two pages, or on
- *         I/O, mem_lock() stops the other vCPUs.
+ *         I/O, mem_lock() stops the other vCPUs.  On hosts that are not x86-64
+ *         they are stopped for misaligned operands and CMPXCHG16B (run.c).
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -13,9 +14,25 @@
 
 /* --- atomic steps at a host pointer -------------------------------------------------- */
 
-#define FETCH(name, builtin)                                                \
+/* Can the host not do it in one step, so that the others stand still? */
+TEMPLATE bool alone(const void *p, unsigned bits)
+{
+#ifdef __x86_64__
+    return false;
+#else
+    return (uintptr_t)p & (bits / 8 - 1);
+#endif
+}
+
+#define FETCH(name, builtin, op)                                            \
     TEMPLATE uint64_t name(void *p, unsigned bits, uint64_t v)              \
     {                                                                       \
+        if (alone(p, bits)) {                                               \
+            uint64_t old = load(p, bits);                                   \
+                                                                            \
+            store(p, bits, op);                                             \
+            return old;                                                     \
+        }                                                                   \
         switch (bits) {                                                     \
         case 8:                                                             \
             return builtin((uint8_t *)p, (uint8_t)v, __ATOMIC_SEQ_CST);     \
@@ -27,8 +44,8 @@
             return builtin((uint64_t *)p, v, __ATOMIC_SEQ_CST);             \
         }                                                                   \
     }
-FETCH(fetch_add, __atomic_fetch_add)
-FETCH(exchange, __atomic_exchange_n)
+FETCH(fetch_add, __atomic_fetch_add, old + v)
+FETCH(exchange, __atomic_exchange_n, v)
 
 /* The value found; it was `old` if the exchange took place. */
 TEMPLATE uint64_t compare_exchange(void *p, unsigned bits, uint64_t old,
@@ -59,6 +76,14 @@ TEMPLATE uint64_t compare_exchange(void *p, unsigned bits, uint64_t old,
     uint16_t v16 = old;
     uint32_t v32 = old;
 
+    if (alone(p, bits)) {
+        uint64_t found = load(p, bits);
+
+        if (found == old) {
+            store(p, bits, v);
+        }
+        return found;
+    }
     switch (bits) {
     case 8:
         __atomic_compare_exchange_n((uint8_t *)p, &v8, (uint8_t)v, false,
@@ -329,14 +354,16 @@ static const Insn *cmpxchg16b(Env *env, const Insn *insn)
                      : "b"(env->s.gpr[R_RBX]), "c"(env->s.gpr[R_RCX])
                      : "cc", "memory");
 #else
-    unsigned __int128 old = (unsigned __int128)hi << 64 | lo;
+    /* The others stand still: run.c. */
+    uint64_t *q = p;
 
-    equal = __atomic_compare_exchange_n(
-        (unsigned __int128 *)p, &old,
-        (unsigned __int128)env->s.gpr[R_RCX] << 64 | env->s.gpr[R_RBX],
-        false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-    lo = (uint64_t)old;
-    hi = (uint64_t)(old >> 64);
+    equal = q[0] == lo && q[1] == hi;
+    lo = q[0];
+    hi = q[1];
+    if (equal) {
+        q[0] = env->s.gpr[R_RBX];
+        q[1] = env->s.gpr[R_RCX];
+    }
 #endif
     mem_locked_done(env, p);
     if (!equal) {

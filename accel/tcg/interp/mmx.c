@@ -1,7 +1,8 @@
 /*
  * MMX, and what SSE and SSSE3 added on its registers.
  *
- * The host's MMX unit does the work, and EMMS gives it back at once.
+ * The host's MMX unit does the work, and EMMS gives it back at once; where
+ * there is none, soft/ does, as if on the low half of a vector.
  *
  * Spec:   Intel SDM volume 1, chapter 9; volume 2.
  * Models: an MMX instruction makes TOP 0 and all tags valid; a register written
@@ -9,6 +10,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include "accel/tcg/interp/soft/soft.h"
 #include "accel/tcg/interp/x87.h"
 
 /* From x87 to MMX. */
@@ -75,6 +77,63 @@ TEMPLATE const void *pm_rd(Env *env, const Insn *insn, unsigned n,
 #define LOAD_4 "movd (%1), %%mm1\n\t"
 #define LOAD_8 "movq (%1), %%mm1\n\t"
 
+#if HOST_UNITS
+#define RUN_MMX(NAME, mnem, n)                                              \
+    asm volatile(LOAD_##n "movq (%0), %%mm0\n\t" mnem " %%mm1, %%mm0\n\t"   \
+                 "movq %%mm0, (%0)\n\temms"                                 \
+                 : : "r"(d), "r"(s) : "mm0", "mm1", "memory")
+#define RUN_SHIFT(NAME, mnem)                                               \
+    asm volatile("movd %1, %%mm1\n\tmovq (%0), %%mm0\n\t"                   \
+                 mnem " %%mm1, %%mm0\n\tmovq %%mm0, (%0)\n\temms"           \
+                 : : "r"(d), "r"((uint32_t)(uint8_t)insn->imm)              \
+                 : "mm0", "mm1", "memory")
+#define RUN_FROM_MMX(NAME, mnem)                                            \
+    do {                                                                    \
+        asm volatile(FP_ASM("movdqa (%[d]), %%xmm0\n\tmovq (%[s]), %%mm1\n\t", \
+                            mnem " %%mm1, %%xmm0",                          \
+                            "movdqa %%xmm0, (%[d])\n\t")                    \
+                     : [bad] "+r"(bad), [mx] "+m"(env->s.mxcsr)             \
+                     : [d] "r"(&env->s.vec[insn->reg]), [s] "r"(s)          \
+                     : "xmm0", "mm1", "memory");                            \
+        asm volatile("emms");                                               \
+    } while (0)
+#define RUN_TO_MMX(NAME, mnem, n)                                           \
+    do {                                                                    \
+        asm volatile(FP_ASM(LD_##n, mnem " %%xmm1, %%mm0",                  \
+                            "movq %%mm0, (%[d])\n\t")                       \
+                     : [bad] "+r"(bad), [mx] "+m"(env->s.mxcsr)             \
+                     : [d] "r"(d), [s] "r"(s)                               \
+                     : "xmm1", "mm0", "memory");                            \
+        asm volatile("emms");                                               \
+    } while (0)
+#else
+#define SOFT_MMX(NAME, b)                                                   \
+    do {                                                                    \
+        X86Vec a_ = { .q = { d->mant } }, b_ = b;                           \
+                                                                            \
+        soft_##NAME(&a_, &a_, &b_, 8);                                      \
+        d->mant = a_.q[0];                                                  \
+    } while (0)
+#define RUN_MMX(NAME, mnem, n) SOFT_MMX(NAME, vec_of(s, n))
+#define RUN_SHIFT(NAME, mnem) \
+    SOFT_MMX(NAME, ((X86Vec) { .q = { (uint8_t)insn->imm } }))
+#define RUN_FROM_MMX(NAME, mnem)                                            \
+    do {                                                                    \
+        X86Vec b = vec_of(s, 8), *d = &env->s.vec[insn->reg];               \
+                                                                            \
+        bad = !soft_##NAME(&env->s.mxcsr, d, d, &b, 16);                    \
+    } while (0)
+#define RUN_TO_MMX(NAME, mnem, n)                                           \
+    do {                                                                    \
+        X86Vec b = vec_of(s, n), r = { 0 };                                 \
+                                                                            \
+        bad = !soft_##NAME(&env->s.mxcsr, &r, &r, &b, 8);                   \
+        if (!bad) {                                                         \
+            d->mant = r.q[0];                                               \
+        }                                                                   \
+    } while (0)
+#endif
+
 #define X(NAME, mnem, n)                                                    \
     TEMPLATE const Insn *NAME##_body(Env *env, const Insn *insn,            \
                                      InsnFn *slow)                          \
@@ -87,9 +146,7 @@ TEMPLATE const void *pm_rd(Env *env, const Insn *insn, unsigned n,
         if (unlikely(!s)) {                                                 \
             MISS(env, insn, slow);                                          \
         }                                                                   \
-        asm volatile(LOAD_##n "movq (%0), %%mm0\n\t" mnem " %%mm1, %%mm0\n\t" \
-                     "movq %%mm0, (%0)\n\temms"                             \
-                     : : "r"(d), "r"(s) : "mm0", "mm1", "memory");          \
+        RUN_MMX(NAME, mnem, n);                                             \
         d->exp_sign = 0xffff;                                               \
         mmx_enter(env);                                                     \
         NEXT(env, insn);                                                    \
@@ -109,10 +166,7 @@ BINARY(X)
         X86Fp *d = &env->s.fpr[insn->rm & 7];                               \
                                                                             \
         NEED_MMX(env, insn);                                                \
-        asm volatile("movd %1, %%mm1\n\tmovq (%0), %%mm0\n\t"               \
-                     mnem " %%mm1, %%mm0\n\tmovq %%mm0, (%0)\n\temms"       \
-                     : : "r"(d), "r"((uint32_t)(uint8_t)insn->imm)          \
-                     : "mm0", "mm1", "memory");                             \
+        RUN_SHIFT(NAME, mnem);                                              \
         d->exp_sign = 0xffff;                                               \
         mmx_enter(env);                                                     \
         NEXT(env, insn);                                                    \
@@ -144,13 +198,7 @@ SHIFTS(X)
             MISS(env, insn, slow);                                          \
         }                                                                   \
         FP_ENTER(env, insn, slow, odd);                                     \
-        asm volatile(FP_ASM("movdqa (%[d]), %%xmm0\n\tmovq (%[s]), %%mm1\n\t", \
-                            mnem " %%mm1, %%xmm0",                          \
-                            "movdqa %%xmm0, (%[d])\n\t")                    \
-                     : [bad] "+r"(bad), [mx] "+m"(env->s.mxcsr)             \
-                     : [d] "r"(&env->s.vec[insn->reg]), [s] "r"(s)          \
-                     : "xmm0", "mm1", "memory");                            \
-        asm volatile("emms");                                               \
+        RUN_FROM_MMX(NAME, mnem);                                           \
         fp_leave(odd);                                                      \
         if (!(insn->flags & INSN_MEM)) {                                    \
             mmx_enter(env);                                                 \
@@ -183,12 +231,7 @@ FROM_MMX(X)
             MISS(env, insn, slow);                                          \
         }                                                                   \
         FP_ENTER(env, insn, slow, odd);                                     \
-        asm volatile(FP_ASM(LD_##n, mnem " %%xmm1, %%mm0",                  \
-                            "movq %%mm0, (%[d])\n\t")                       \
-                     : [bad] "+r"(bad), [mx] "+m"(env->s.mxcsr)             \
-                     : [d] "r"(d), [s] "r"(s)                               \
-                     : "xmm1", "mm0", "memory");                            \
-        asm volatile("emms");                                               \
+        RUN_TO_MMX(NAME, mnem, n);                                          \
         fp_leave(odd);                                                      \
         mmx_enter(env);                                                     \
         if (unlikely(bad)) {                                                \

@@ -2,7 +2,7 @@
  * SSE and AVX instructions that move elements about by an immediate, shifts by
  * an immediate, and what sets flags or general registers from integer vectors.
  *
- * In C, on one or two 128-bit lanes: the host could not take the immediate from
+ * Most in C, on one or two 128-bit lanes: the host could not take the immediate from
  * a register anyway.
  *
  * Spec:   Intel SDM volume 2.
@@ -12,6 +12,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "accel/tcg/interp/fpu.h"
+#include "accel/tcg/interp/soft/soft.h"
 
 /* --- what they do: a is the first source, b the second; `n` bytes --------------- */
 
@@ -155,9 +156,13 @@ TEMPLATE X86Vec do_pclmulqdq(X86Vec a, X86Vec b, unsigned imm, unsigned n)
 {
     uint64_t x = a.q[imm & 1], y = b.q[imm >> 4 & 1];
 
+#if HOST_UNITS
     asm("movq %1, %%xmm0\n\tmovq %2, %%xmm1\n\t"
         "pclmulqdq $0, %%xmm1, %%xmm0\n\tmovdqa %%xmm0, %0"
         : "=m"(*(unsigned __int128 *)&a) : "r"(x), "r"(y) : "xmm0", "xmm1");
+#else
+    soft_pclmul(&a, x, y);
+#endif
     return a;
 }
 
@@ -165,10 +170,14 @@ TEMPLATE X86Vec do_pclmulqdq(X86Vec a, X86Vec b, unsigned imm, unsigned n)
 TEMPLATE X86Vec do_aeskeygenassist(X86Vec a, X86Vec b, unsigned imm,
                                    unsigned n)
 {
+#if HOST_UNITS
     asm("movdqa %1, %%xmm0\n\taeskeygenassist $0, %%xmm0, %%xmm0\n\t"
         "movdqa %%xmm0, %0"
         : "=m"(*(unsigned __int128 *)&a) : "m"(*(unsigned __int128 *)&b)
         : "xmm0");
+#else
+    soft_aeskeygenassist(&a, &b);
+#endif
     a.d[1] ^= imm;
     a.d[3] ^= imm;
     return a;
@@ -176,6 +185,7 @@ TEMPLATE X86Vec do_aeskeygenassist(X86Vec a, X86Vec b, unsigned imm,
 
 TEMPLATE X86Vec do_sha1rnds4(X86Vec a, X86Vec b, unsigned imm, unsigned n)
 {
+#if HOST_UNITS
 #define ROUNDS(i)                                                           \
     case i:                                                                 \
         asm("movdqa %0, %%xmm0\n\tmovdqa %1, %%xmm1\n\t"                    \
@@ -190,6 +200,9 @@ TEMPLATE X86Vec do_sha1rnds4(X86Vec a, X86Vec b, unsigned imm, unsigned n)
     ROUNDS(3)
     }
 #undef ROUNDS
+#else
+    soft_sha1rnds4(&a, &b, imm & 3);
+#endif
     return a;
 }
 
@@ -344,16 +357,37 @@ BYTE_SHIFT(PSRLDQ, do_psrldq)
     X(PSRLW, "psrlw") X(PSRLD, "psrld") X(PSRLQ, "psrlq")                   \
     X(PSRAW, "psraw") X(PSRAD, "psrad")
 
+/* d = a shifted by the immediate: 16 bytes, or 32. */
+#if HOST_UNITS
+#define RUN_SHIFT(NAME, mnem, d, a)                                         \
+    asm volatile("movd %2, %%xmm1\n\tmovdqa (%1), %%xmm0\n\t"               \
+                 mnem " %%xmm1, %%xmm0\n\tmovdqa %%xmm0, (%0)"              \
+                 : : "r"(d), "r"(a), "r"((uint32_t)(uint8_t)insn->imm)      \
+                 : "xmm0", "xmm1", "memory")
+#define RUN_SHIFT_256(NAME, mnem, d, a)                                     \
+    asm volatile("vmovd %2, %%xmm1\n\tvmovdqa (%1), %%ymm0\n\t"             \
+                 "v" mnem " %%xmm1, %%ymm0, %%ymm0\n\t"                     \
+                 "vmovdqa %%ymm0, (%0)\n\tvzeroupper"                       \
+                 : : "r"(d), "r"(a), "r"((uint32_t)(uint8_t)insn->imm)      \
+                 : "xmm0", "xmm1", "memory")
+#else
+#define SOFT_SHIFT(NAME, d, a, n)                                           \
+    do {                                                                    \
+        X86Vec count = { .q = { (uint8_t)insn->imm } };                     \
+                                                                            \
+        soft_##NAME(d, a, &count, n);                                       \
+    } while (0)
+#define RUN_SHIFT(NAME, mnem, d, a)     SOFT_SHIFT(NAME, d, a, 16)
+#define RUN_SHIFT_256(NAME, mnem, d, a) SOFT_SHIFT(NAME, d, a, 32)
+#endif
+
 #define X(NAME, mnem)                                                       \
     static const Insn *NAME##_I(Env *env, const Insn *insn)                 \
     {                                                                       \
         X86Vec *d = &env->s.vec[insn->rm];                                  \
                                                                             \
         NEED_SSE(env, insn);                                                \
-        asm volatile("movd %1, %%xmm1\n\tmovdqa (%0), %%xmm0\n\t"           \
-                     mnem " %%xmm1, %%xmm0\n\tmovdqa %%xmm0, (%0)"          \
-                     : : "r"(d), "r"((uint32_t)(uint8_t)insn->imm)          \
-                     : "xmm0", "xmm1", "memory");                           \
+        RUN_SHIFT(NAME, mnem, d, d);                                        \
         NEXT(env, insn);                                                    \
     }                                                                       \
     static const Insn *V##NAME##_I(Env *env, const Insn *insn)              \
@@ -361,24 +395,15 @@ BYTE_SHIFT(PSRLDQ, do_psrldq)
         X86Vec *d = &env->s.vec[insn->reg];                                 \
                                                                             \
         NEED_AVX(env, insn);                                                \
-        asm volatile("movd %2, %%xmm1\n\tmovdqa (%1), %%xmm0\n\t"           \
-                     mnem " %%xmm1, %%xmm0\n\tmovdqa %%xmm0, (%0)"          \
-                     : : "r"(d), "r"(&env->s.vec[insn->rm]),                \
-                         "r"((uint32_t)(uint8_t)insn->imm)                  \
-                     : "xmm0", "xmm1", "memory");                           \
+        RUN_SHIFT(NAME, mnem, d, &env->s.vec[insn->rm]);                    \
         vec_zero_upper(d);                                                  \
         NEXT(env, insn);                                                    \
     }                                                                       \
     static const Insn *V##NAME##_I_256(Env *env, const Insn *insn)          \
     {                                                                       \
         NEED_AVX(env, insn);                                                \
-        asm volatile("vmovd %2, %%xmm1\n\tvmovdqa (%1), %%ymm0\n\t"         \
-                     "v" mnem " %%xmm1, %%ymm0, %%ymm0\n\t"                 \
-                     "vmovdqa %%ymm0, (%0)\n\tvzeroupper"                   \
-                     : : "r"(&env->s.vec[insn->reg]),                       \
-                         "r"(&env->s.vec[insn->rm]),                        \
-                         "r"((uint32_t)(uint8_t)insn->imm)                  \
-                     : "xmm0", "xmm1", "memory");                           \
+        RUN_SHIFT_256(NAME, mnem, &env->s.vec[insn->reg],                   \
+                      &env->s.vec[insn->rm]);                               \
         NEXT(env, insn);                                                    \
     }
 SHIFTS(X)
@@ -548,6 +573,14 @@ TEST(VTESTPS_256, true, 32, SIGNS_PS)
 TEST(VTESTPD, true, 16, SIGNS_PD)
 TEST(VTESTPD_256, true, 32, SIGNS_PD)
 
+#if HOST_UNITS
+#define RUN_SIGNS(mask, v)                                                  \
+    asm("movdqa %1, %%xmm0\n\tpmovmskb %%xmm0, %0"                          \
+        : "=r"(mask) : "m"(v) : "xmm0")
+#else
+#define RUN_SIGNS(mask, v) ((mask) = soft_signs(&(v), 16, 1))
+#endif
+
 #define MASKMOV(NAME, need)                                                 \
     static const Insn *NAME(Env *env, const Insn *insn)                     \
     {                                                                       \
@@ -555,8 +588,7 @@ TEST(VTESTPD_256, true, 32, SIGNS_PD)
         unsigned mask;                                                      \
                                                                             \
         need(env, insn);                                                    \
-        asm("movdqa %1, %%xmm0\n\tpmovmskb %%xmm0, %0"                      \
-            : "=r"(mask) : "m"(env->s.vec[insn->rm]) : "xmm0");             \
+        RUN_SIGNS(mask, env->s.vec[insn->rm]);                              \
         if (!mask_store(env, insn, v->q[0], v->q[1], mask, 16)) {           \
             return insn_fault(env, insn);                                   \
         }                                                                   \

@@ -9,6 +9,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "accel/tcg/interp/fpu.h"
+#include "accel/tcg/interp/soft/soft.h"
 
 /* asm cannot take the immediate from a register: one statement for each. */
 #define CASES_8(M, ...)                                             \
@@ -29,6 +30,7 @@
     M(28, __VA_ARGS__) M(29, __VA_ARGS__) M(30, __VA_ARGS__)        \
     M(31, __VA_ARGS__)
 
+#if HOST_UNITS
 #define FP_CASE(i, pre, mnem, post)                                         \
     case i:                                                                 \
         asm volatile(FP_ASM(pre, mnem(i), post)                             \
@@ -36,12 +38,31 @@
                      : [d] "r"(d), [a] "r"(a), [s] "r"(s)                   \
                      : "xmm0", "xmm1", "memory");                           \
         break;
+#define RUN_IMM(vex, n, soft, bytes, pre, mnem, post, pick, cases)          \
+    switch (pick) {                                                         \
+    cases(FP_CASE, pre, mnem, post)                                         \
+    }
+#else
+/* A scalar when no more than its bytes are read. */
+#define RUN_IMM(vex, n, soft, bytes, pre, mnem, post, pick, cases)          \
+    do {                                                                    \
+        unsigned width = MAX(n, 16);                                        \
+        X86Vec b = vec_of(s, n);                                            \
+                                                                            \
+        bad = !soft(&env->s.mxcsr, d, a, &b, pick, width, bytes,            \
+                    (n) == (bytes) ? 1 : width / (bytes));                  \
+        if (!bad && (vex) && width == 16) {                                 \
+            vec_zero_upper(d);                                              \
+        }                                                                   \
+    } while (0)
+#endif
 
 /*
  * d = op(a, s, imm).  `n` bytes of s are read; `pick` is how the
- * immediate chooses among the statements of `cases`.
+ * immediate chooses among the statements of `cases`; without them `soft` does
+ * it, on elements of `bytes`.
  */
-#define FP_IMM(NAME, vex, two, n, pre, mnem, post, pick, cases)             \
+#define FP_IMM(NAME, vex, two, n, soft, bytes, pre, mnem, post, pick, cases) \
     TEMPLATE const Insn *NAME##_body(Env *env, const Insn *insn,            \
                                      InsnFn *slow)                          \
     {                                                                       \
@@ -60,9 +81,7 @@
             MISS(env, insn, slow);                                          \
         }                                                                   \
         FP_ENTER(env, insn, slow, odd);                                     \
-        switch (pick) {                                                     \
-        cases(FP_CASE, pre, mnem, post)                                     \
-        }                                                                   \
+        RUN_IMM(vex, n, soft, bytes, pre, mnem, post, pick, cases);         \
         fp_leave(odd);                                                      \
         if (unlikely(bad)) {                                                \
             return fp_trap(env, insn);                                      \
@@ -106,31 +125,48 @@
 #define IMM4 insn->imm & 15
 #define IMM5 insn->imm & 31
 
-FP_IMM(CMPPS, false, true, 16, PRE_16, M_CMPPS, POST_16, IMM3, CASES_8)
-FP_IMM(CMPPD, false, true, 16, PRE_16, M_CMPPD, POST_16, IMM3, CASES_8)
-FP_IMM(CMPSS, false, true, 4, PRE_4, M_CMPSS, POST_16, IMM3, CASES_8)
-FP_IMM(CMPSD, false, true, 8, PRE_8, M_CMPSD, POST_16, IMM3, CASES_8)
-FP_IMM(VCMPPS, true, true, 16, PRE_16, M_VCMPPS, POST_VEX, IMM5, CASES_32)
-FP_IMM(VCMPPD, true, true, 16, PRE_16, M_VCMPPD, POST_VEX, IMM5, CASES_32)
-FP_IMM(VCMPSS, true, true, 4, PRE_4, M_VCMPSS, POST_VEX, IMM5, CASES_32)
-FP_IMM(VCMPSD, true, true, 8, PRE_8, M_VCMPSD, POST_VEX, IMM5, CASES_32)
-FP_IMM(VCMPPS_256, true, true, 32, PRE_32, M_VCMPPS_256, POST_VEX, IMM5,
-       CASES_32)
-FP_IMM(VCMPPD_256, true, true, 32, PRE_32, M_VCMPPD_256, POST_VEX, IMM5,
-       CASES_32)
-FP_IMM(ROUNDPS, false, false, 16, PRE_16, M_ROUNDPS, POST_16, IMM4, CASES_16)
-FP_IMM(ROUNDPD, false, false, 16, PRE_16, M_ROUNDPD, POST_16, IMM4, CASES_16)
-FP_IMM(ROUNDSS, false, true, 4, PRE_4, M_ROUNDSS, POST_16, IMM4, CASES_16)
-FP_IMM(ROUNDSD, false, true, 8, PRE_8, M_ROUNDSD, POST_16, IMM4, CASES_16)
-FP_IMM(VROUNDPS, true, false, 16, PRE_16, M_VROUNDPS, POST_VEX, IMM4, CASES_16)
-FP_IMM(VROUNDPD, true, false, 16, PRE_16, M_VROUNDPD, POST_VEX, IMM4, CASES_16)
-FP_IMM(VROUNDSS, true, true, 4, PRE_4, M_VROUNDSS, POST_VEX, IMM4, CASES_16)
-FP_IMM(VROUNDSD, true, true, 8, PRE_8, M_VROUNDSD, POST_VEX, IMM4, CASES_16)
-FP_IMM(VROUNDPS_256, true, false, 32, PRE_32, M_VROUNDPS_256, POST_VEX, IMM4,
-       CASES_16)
-FP_IMM(VROUNDPD_256, true, false, 32, PRE_32, M_VROUNDPD_256, POST_VEX, IMM4,
-       CASES_16)
+FP_IMM(CMPPS, false, true, 16, soft_cmp, 4,
+       PRE_16, M_CMPPS, POST_16, IMM3, CASES_8)
+FP_IMM(CMPPD, false, true, 16, soft_cmp, 8,
+       PRE_16, M_CMPPD, POST_16, IMM3, CASES_8)
+FP_IMM(CMPSS, false, true, 4, soft_cmp, 4,
+       PRE_4, M_CMPSS, POST_16, IMM3, CASES_8)
+FP_IMM(CMPSD, false, true, 8, soft_cmp, 8,
+       PRE_8, M_CMPSD, POST_16, IMM3, CASES_8)
+FP_IMM(VCMPPS, true, true, 16, soft_cmp, 4,
+       PRE_16, M_VCMPPS, POST_VEX, IMM5, CASES_32)
+FP_IMM(VCMPPD, true, true, 16, soft_cmp, 8,
+       PRE_16, M_VCMPPD, POST_VEX, IMM5, CASES_32)
+FP_IMM(VCMPSS, true, true, 4, soft_cmp, 4,
+       PRE_4, M_VCMPSS, POST_VEX, IMM5, CASES_32)
+FP_IMM(VCMPSD, true, true, 8, soft_cmp, 8,
+       PRE_8, M_VCMPSD, POST_VEX, IMM5, CASES_32)
+FP_IMM(VCMPPS_256, true, true, 32, soft_cmp, 4,
+       PRE_32, M_VCMPPS_256, POST_VEX, IMM5, CASES_32)
+FP_IMM(VCMPPD_256, true, true, 32, soft_cmp, 8,
+       PRE_32, M_VCMPPD_256, POST_VEX, IMM5, CASES_32)
+FP_IMM(ROUNDPS, false, false, 16, soft_round, 4,
+       PRE_16, M_ROUNDPS, POST_16, IMM4, CASES_16)
+FP_IMM(ROUNDPD, false, false, 16, soft_round, 8,
+       PRE_16, M_ROUNDPD, POST_16, IMM4, CASES_16)
+FP_IMM(ROUNDSS, false, true, 4, soft_round, 4,
+       PRE_4, M_ROUNDSS, POST_16, IMM4, CASES_16)
+FP_IMM(ROUNDSD, false, true, 8, soft_round, 8,
+       PRE_8, M_ROUNDSD, POST_16, IMM4, CASES_16)
+FP_IMM(VROUNDPS, true, false, 16, soft_round, 4,
+       PRE_16, M_VROUNDPS, POST_VEX, IMM4, CASES_16)
+FP_IMM(VROUNDPD, true, false, 16, soft_round, 8,
+       PRE_16, M_VROUNDPD, POST_VEX, IMM4, CASES_16)
+FP_IMM(VROUNDSS, true, true, 4, soft_round, 4,
+       PRE_4, M_VROUNDSS, POST_VEX, IMM4, CASES_16)
+FP_IMM(VROUNDSD, true, true, 8, soft_round, 8,
+       PRE_8, M_VROUNDSD, POST_VEX, IMM4, CASES_16)
+FP_IMM(VROUNDPS_256, true, false, 32, soft_round, 4,
+       PRE_32, M_VROUNDPS_256, POST_VEX, IMM4, CASES_16)
+FP_IMM(VROUNDPD_256, true, false, 32, soft_round, 8,
+       PRE_32, M_VROUNDPD_256, POST_VEX, IMM4, CASES_16)
 
+#if HOST_UNITS
 /*
  * DPPS, DPPD: the high half of the immediate chooses what is multiplied and has
  * a statement each, which sends the sum everywhere; the low half then chooses
@@ -155,13 +191,33 @@ static const uint64_t dp_keep_pd[4][2] __attribute__((aligned(16))) = {
                      : [d] "r"(d), [a] "r"(a), [s] "r"(s), [k] "r"(keep)    \
                      : "xmm0", "xmm1", "memory");                           \
         break;
-#define FP_DP(NAME, vex, n, pre, mnem, post, table, pick, cases)            \
+#define RUN_DP(vex, n, bytes, pre, mnem, post, table, pick, cases)          \
+    do {                                                                    \
+        const void *keep = table[insn->imm & (G_N_ELEMENTS(table) - 1)];    \
+                                                                            \
+        switch (pick) {                                                     \
+        cases(DP_CASE, pre, mnem, post)                                     \
+        }                                                                   \
+    } while (0)
+#else
+#define RUN_DP(vex, n, bytes, pre, mnem, post, table, pick, cases)          \
+    do {                                                                    \
+        X86Vec b = vec_of(s, n);                                            \
+                                                                            \
+        bad = !soft_dp(&env->s.mxcsr, d, a, &b, insn->imm, n, bytes);       \
+        if (!bad && (vex) && (n) == 16) {                                   \
+            vec_zero_upper(d);                                              \
+        }                                                                   \
+    } while (0)
+#endif
+
+#define FP_DP(NAME, vex, n, bytes, pre, mnem, post, table, pick, cases)     \
     TEMPLATE const Insn *NAME##_body(Env *env, const Insn *insn,            \
                                      InsnFn *slow)                          \
     {                                                                       \
         X86Vec *d = &env->s.vec[insn->reg];                                 \
         const X86Vec *a = vex ? &env->s.vec[insn_vvvv(insn)] : d;           \
-        const void *s, *keep = table[insn->imm & (G_N_ELEMENTS(table) - 1)];\
+        const void *s;                                                      \
         unsigned bad = 1, odd;                                              \
                                                                             \
         if (vex) {                                                          \
@@ -174,9 +230,7 @@ static const uint64_t dp_keep_pd[4][2] __attribute__((aligned(16))) = {
             MISS(env, insn, slow);                                          \
         }                                                                   \
         FP_ENTER(env, insn, slow, odd);                                     \
-        switch (pick) {                                                     \
-        cases(DP_CASE, pre, mnem, post)                                     \
-        }                                                                   \
+        RUN_DP(vex, n, bytes, pre, mnem, post, table, pick, cases);         \
         fp_leave(odd);                                                      \
         if (unlikely(bad)) {                                                \
             return fp_trap(env, insn);                                      \
@@ -200,17 +254,37 @@ static const uint64_t dp_keep_pd[4][2] __attribute__((aligned(16))) = {
 #define HIGH4 insn->imm >> 4 & 15
 #define HIGH2 insn->imm >> 4 & 3
 
-FP_DP(DPPS, false, 16, PRE_16, M_DPPS, DP_POST, dp_keep, HIGH4, CASES_16)
-FP_DP(DPPD, false, 16, PRE_16, M_DPPD, DP_POST, dp_keep_pd, HIGH2, CASES_4)
-FP_DP(VDPPS, true, 16, PRE_16, M_VDPPS, DP_POST_VEX, dp_keep, HIGH4, CASES_16)
-FP_DP(VDPPD, true, 16, PRE_16, M_VDPPD, DP_POST_VEX, dp_keep_pd, HIGH2,
+FP_DP(DPPS, false, 16, 4, PRE_16, M_DPPS, DP_POST, dp_keep, HIGH4, CASES_16)
+FP_DP(DPPD, false, 16, 8, PRE_16, M_DPPD, DP_POST, dp_keep_pd, HIGH2, CASES_4)
+FP_DP(VDPPS, true, 16, 4, PRE_16, M_VDPPS, DP_POST_VEX, dp_keep, HIGH4, CASES_16)
+FP_DP(VDPPD, true, 16, 8, PRE_16, M_VDPPD, DP_POST_VEX, dp_keep_pd, HIGH2,
       CASES_4)
-FP_DP(VDPPS_256, true, 32, PRE_32, M_VDPPS_256, DP_POST_256, dp_keep, HIGH4,
+FP_DP(VDPPS_256, true, 32, 4, PRE_32, M_VDPPS_256, DP_POST_256, dp_keep, HIGH4,
       CASES_16)
 
 /* --- comparison to flags ---------------------------------------------------- */
 
-#define COMI(NAME, vex, mnem, n)                                            \
+/* ZF, PF and CF in their places. */
+#if HOST_UNITS
+#define RUN_COMI(mnem, n, signals)                                          \
+    do {                                                                    \
+        asm volatile(FP_ASM(PRE_##n, mnem " %%xmm1, %%xmm0", "lahf\n\t")    \
+                     : [bad] "+r"(bad), [mx] "+m"(env->s.mxcsr), "+a"(fl)   \
+                     : [a] "r"(&env->s.vec[insn->reg]), [s] "r"(s)          \
+                     : "xmm0", "xmm1", "memory", "cc");                     \
+        fl = fl >> 8 & (FL_ZF | FL_PF | FL_CF);                             \
+    } while (0)
+#else
+#define RUN_COMI(mnem, n, signals)                                          \
+    do {                                                                    \
+        X86Vec b = vec_of(s, n);                                            \
+                                                                            \
+        bad = !soft_comi(&env->s.mxcsr, &fl, &env->s.vec[insn->reg], &b, n, \
+                         signals);                                          \
+    } while (0)
+#endif
+
+#define COMI(NAME, vex, mnem, n, signals)                                   \
     TEMPLATE const Insn *NAME##_body(Env *env, const Insn *insn,            \
                                      InsnFn *slow)                          \
     {                                                                       \
@@ -227,31 +301,47 @@ FP_DP(VDPPS_256, true, 32, PRE_32, M_VDPPS_256, DP_POST_256, dp_keep, HIGH4,
             MISS(env, insn, slow);                                          \
         }                                                                   \
         FP_ENTER(env, insn, slow, odd);                                     \
-        asm volatile(FP_ASM(PRE_##n, mnem " %%xmm1, %%xmm0", "lahf\n\t")    \
-                     : [bad] "+r"(bad), [mx] "+m"(env->s.mxcsr), "+a"(fl)   \
-                     : [a] "r"(&env->s.vec[insn->reg]), [s] "r"(s)          \
-                     : "xmm0", "xmm1", "memory", "cc");                     \
+        RUN_COMI(mnem, n, signals);                                         \
         fp_leave(odd);                                                      \
         if (unlikely(bad)) {                                                \
             return fp_trap(env, insn);                                      \
         }                                                                   \
-        cc_set(env, fl >> 8 & (FL_ZF | FL_PF | FL_CF));                     \
+        cc_set(env, fl);                                                    \
         NEXT(env, insn);                                                    \
     }                                                                       \
     TWINS(NAME)
 
-COMI(COMISS, false, "comiss", 4)
-COMI(COMISD, false, "comisd", 8)
-COMI(UCOMISS, false, "ucomiss", 4)
-COMI(UCOMISD, false, "ucomisd", 8)
-COMI(VCOMISS, true, "comiss", 4)
-COMI(VCOMISD, true, "comisd", 8)
-COMI(VUCOMISS, true, "ucomiss", 4)
-COMI(VUCOMISD, true, "ucomisd", 8)
+COMI(COMISS, false, "comiss", 4, true)
+COMI(COMISD, false, "comisd", 8, true)
+COMI(UCOMISS, false, "ucomiss", 4, false)
+COMI(UCOMISD, false, "ucomisd", 8, false)
+COMI(VCOMISS, true, "comiss", 4, true)
+COMI(VCOMISD, true, "comisd", 8, true)
+COMI(VUCOMISS, true, "ucomiss", 4, false)
+COMI(VUCOMISD, true, "ucomisd", 8, false)
 
 /* --- from and to general registers -------------------------------------------- */
 
-#define FROM_GPR(NAME, vex, mnem, bits)                                     \
+#if HOST_UNITS
+#define RUN_FROM_GPR(mnem, to, bits)                                        \
+    asm volatile(FP_ASM("movdqa (%[a]), %%xmm0\n\t",                        \
+                        mnem " (%[s]), %%xmm0", POST_16)                    \
+                 : [bad] "+r"(bad), [mx] "+m"(env->s.mxcsr)                 \
+                 : [d] "r"(d), [a] "r"(a), [s] "r"(s) : "xmm0", "memory")
+#define RUN_TO_GPR(mnem, n, q)                                              \
+    asm volatile(FP_ASM(LD_##n, mnem " %%xmm1, %" q "[r]", "")              \
+                 : [bad] "+r"(bad), [mx] "+m"(env->s.mxcsr), [r] "+r"(r)    \
+                 : [s] "r"(s) : "xmm1")
+#else
+#define RUN_FROM_GPR(mnem, to, bits)                                        \
+    (bad = !soft_from_gpr(&env->s.mxcsr, d, a, load(s, bits), to, (bits) / 8))
+#define RUN_TO_GPR(mnem, n, q)                                              \
+    (bad = !soft_to_gpr(&env->s.mxcsr, &r, load(s, (n) * 8),                \
+                        *(q) == 'k' ? 4 : 8, n, (mnem)[3] == 't'))
+#endif
+
+/* To a float of `to` bytes. */
+#define FROM_GPR(NAME, vex, mnem, to, bits)                                 \
     TEMPLATE const Insn *NAME##_body(Env *env, const Insn *insn,            \
                                      InsnFn *slow)                          \
     {                                                                       \
@@ -272,11 +362,7 @@ COMI(VUCOMISD, true, "ucomisd", 8)
             }                                                               \
         }                                                                   \
         FP_ENTER(env, insn, slow, odd);                                     \
-        asm volatile(FP_ASM("movdqa (%[a]), %%xmm0\n\t",                    \
-                            mnem " (%[s]), %%xmm0", POST_16)                \
-                     : [bad] "+r"(bad), [mx] "+m"(env->s.mxcsr)             \
-                     : [d] "r"(d), [a] "r"(a), [s] "r"(s)                   \
-                     : "xmm0", "memory");                                   \
+        RUN_FROM_GPR(mnem, to, bits);                                       \
         fp_leave(odd);                                                      \
         if (unlikely(bad)) {                                                \
             return fp_trap(env, insn);                                      \
@@ -288,14 +374,14 @@ COMI(VUCOMISD, true, "ucomisd", 8)
     }                                                                       \
     TWINS(NAME)
 
-FROM_GPR(CVTSI2SS_32, false, "cvtsi2ssl", 32)
-FROM_GPR(CVTSI2SS_64, false, "cvtsi2ssq", 64)
-FROM_GPR(CVTSI2SD_32, false, "cvtsi2sdl", 32)
-FROM_GPR(CVTSI2SD_64, false, "cvtsi2sdq", 64)
-FROM_GPR(VCVTSI2SS_32, true, "cvtsi2ssl", 32)
-FROM_GPR(VCVTSI2SS_64, true, "cvtsi2ssq", 64)
-FROM_GPR(VCVTSI2SD_32, true, "cvtsi2sdl", 32)
-FROM_GPR(VCVTSI2SD_64, true, "cvtsi2sdq", 64)
+FROM_GPR(CVTSI2SS_32, false, "cvtsi2ssl", 4, 32)
+FROM_GPR(CVTSI2SS_64, false, "cvtsi2ssq", 4, 64)
+FROM_GPR(CVTSI2SD_32, false, "cvtsi2sdl", 8, 32)
+FROM_GPR(CVTSI2SD_64, false, "cvtsi2sdq", 8, 64)
+FROM_GPR(VCVTSI2SS_32, true, "cvtsi2ssl", 4, 32)
+FROM_GPR(VCVTSI2SS_64, true, "cvtsi2ssq", 4, 64)
+FROM_GPR(VCVTSI2SD_32, true, "cvtsi2sdl", 8, 32)
+FROM_GPR(VCVTSI2SD_64, true, "cvtsi2sdq", 8, 64)
 
 /* `q`: "k" or "q", the width of the register operand. */
 #define TO_GPR(NAME, vex, mnem, n, q)                                       \
@@ -316,10 +402,7 @@ FROM_GPR(VCVTSI2SD_64, true, "cvtsi2sdq", 64)
             MISS(env, insn, slow);                                          \
         }                                                                   \
         FP_ENTER(env, insn, slow, odd);                                     \
-        asm volatile(FP_ASM(LD_##n, mnem " %%xmm1, %" q "[r]", "")          \
-                     : [bad] "+r"(bad), [mx] "+m"(env->s.mxcsr),            \
-                       [r] "+r"(r)                                          \
-                     : [s] "r"(s) : "xmm1");                                \
+        RUN_TO_GPR(mnem, n, q);                                             \
         fp_leave(odd);                                                      \
         if (unlikely(bad)) {                                                \
             return fp_trap(env, insn);                                      \

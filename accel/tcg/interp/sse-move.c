@@ -7,6 +7,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "accel/tcg/interp/fpu.h"
+#include "accel/tcg/interp/soft/soft.h"
 
 #define D(env, insn) (&(env)->s.vec[(insn)->reg])
 #define S(env, insn) (&(env)->s.vec[(insn)->rm])
@@ -15,8 +16,12 @@
 
 TEMPLATE void copy16(void *to, const void *from)
 {
+#if HOST_UNITS
     asm volatile("movdqu (%[s]), %%xmm0\n\tmovdqu %%xmm0, (%[d])"
                  : : [d] "r"(to), [s] "r"(from) : "xmm0", "memory");
+#else
+    memmove(to, from, 16);
+#endif
 }
 
 TEMPLATE const Insn *load16(Env *env, const Insn *insn, bool aligned,
@@ -189,20 +194,27 @@ TWINS(movddup)
 
 /* --- sign bits to a general register ---------------------------------------- */
 
-#define MASK(name, mnem)                                                    \
+#if HOST_UNITS
+#define SIGNS(r, s, mnem, size)                                             \
+    asm("movdqa %1, %%xmm0\n\t" mnem " %%xmm0, %0"                          \
+        : "=r"(r) : "m"(*(s)) : "xmm0")
+#else
+#define SIGNS(r, s, mnem, size) ((r) = soft_signs(s, 16, size))
+#endif
+
+#define MASK(name, mnem, size)                                              \
     static const Insn *name(Env *env, const Insn *insn)                     \
     {                                                                       \
         uint32_t r;                                                         \
                                                                             \
         NEED_SSE(env, insn);                                                \
-        asm("movdqa %1, %%xmm0\n\t" mnem " %%xmm0, %0"                      \
-            : "=r"(r) : "m"(*S(env, insn)) : "xmm0");                       \
+        SIGNS(r, S(env, insn), mnem, size);                                 \
         env->s.gpr[insn->reg] = r;                                          \
         NEXT(env, insn);                                                    \
     }
-MASK(movmskps, "movmskps")
-MASK(movmskpd, "movmskpd")
-MASK(pmovmskb, "pmovmskb")
+MASK(movmskps, "movmskps", 4)
+MASK(movmskpd, "movmskpd", 8)
+MASK(pmovmskb, "pmovmskb", 1)
 
 const HandlerRow fpu_sse_move[] = {
     ROW(MOVUPS_X_XM, load_unaligned)

@@ -9,6 +9,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "accel/tcg/interp/fpu.h"
+#include "accel/tcg/interp/soft/soft.h"
 
 enum { BYTES_2 = 2, BYTES_4 = 4, BYTES_8 = 8, BYTES_16 = 16,
        BYTES_V = 16, BYTES_H = 8, BYTES_Q = 4, BYTES_E = 2 };
@@ -18,10 +19,54 @@ enum { BYTES_2 = 2, BYTES_4 = 4, BYTES_8 = 8, BYTES_16 = 16,
 #define LD_Q LD_4
 #define LD_E LD_2
 
+/* d = d op s; with exceptions; with XMM0. */
+#if HOST_UNITS
+#define RUN_INT(NAME, mnem, size)                                           \
+    asm volatile("movdqa (%[d]), %%xmm0\n\t"                                \
+                 LD_##size                                                  \
+                 mnem " %%xmm1, %%xmm0\n\t"                                 \
+                 "movdqa %%xmm0, (%[d])"                                    \
+                 : : [d] "r"(d), [s] "r"(s) : "xmm0", "xmm1", "memory")
+#define RUN_FP(NAME, mnem, size)                                            \
+    asm volatile(FP_ASM("movdqa (%[d]), %%xmm0\n\t" LD_##size,              \
+                        mnem " %%xmm1, %%xmm0",                             \
+                        "movdqa %%xmm0, (%[d])\n\t")                        \
+                 : [bad] "+r"(bad), [mx] "+m"(env->s.mxcsr)                 \
+                 : [d] "r"(d), [s] "r"(s) : "xmm0", "xmm1", "memory")
+#define RUN_XMM0(NAME, mnem)                                                \
+    asm volatile("movdqa (%[x]), %%xmm0\n\t"                                \
+                 "movdqu (%[s]), %%xmm1\n\t"                                \
+                 "movdqa (%[d]), %%xmm2\n\t"                                \
+                 mnem " %%xmm0, %%xmm1, %%xmm2\n\t"                         \
+                 "movdqa %%xmm2, (%[d])"                                    \
+                 : : [d] "r"(d), [s] "r"(s), [x] "r"(&env->s.vec[0])        \
+                 : "xmm0", "xmm1", "xmm2", "memory")
+#else
+#define RUN_INT(NAME, mnem, size)                                           \
+    do {                                                                    \
+        X86Vec b = vec_of(s, BYTES_##size);                                 \
+                                                                            \
+        soft_##NAME(d, d, &b, 16);                                          \
+    } while (0)
+#define RUN_FP(NAME, mnem, size)                                            \
+    do {                                                                    \
+        X86Vec b = vec_of(s, BYTES_##size);                                 \
+                                                                            \
+        bad = !soft_##NAME(&env->s.mxcsr, d, d, &b, 16);                    \
+    } while (0)
+#define RUN_XMM0(NAME, mnem)                                                \
+    do {                                                                    \
+        X86Vec b = vec_of(s, 16), x = env->s.vec[0];                        \
+                                                                            \
+        soft_##NAME(d, d, &b, &x, 16);                                      \
+    } while (0)
+#endif
+
 #define SSE_INT(NAME, mnem, size)                                           \
     TEMPLATE const Insn *NAME##_body(Env *env, const Insn *insn,            \
                                      InsnFn *slow)                          \
     {                                                                       \
+        X86Vec *d = &env->s.vec[insn->reg];                                 \
         const void *s;                                                      \
                                                                             \
         NEED_SSE(env, insn);                                                \
@@ -29,12 +74,7 @@ enum { BYTES_2 = 2, BYTES_4 = 4, BYTES_8 = 8, BYTES_16 = 16,
         if (unlikely(!s)) {                                                 \
             MISS(env, insn, slow);                                          \
         }                                                                   \
-        asm volatile("movdqa (%[d]), %%xmm0\n\t"                            \
-                     LD_##size                                              \
-                     mnem " %%xmm1, %%xmm0\n\t"                             \
-                     "movdqa %%xmm0, (%[d])"                                \
-                     : : [d] "r"(&env->s.vec[insn->reg]), [s] "r"(s)        \
-                     : "xmm0", "xmm1", "memory");                           \
+        RUN_INT(NAME, mnem, size);                                          \
         NEXT(env, insn);                                                    \
     }                                                                       \
     TWINS(NAME)
@@ -43,6 +83,7 @@ enum { BYTES_2 = 2, BYTES_4 = 4, BYTES_8 = 8, BYTES_16 = 16,
     TEMPLATE const Insn *NAME##_body(Env *env, const Insn *insn,            \
                                      InsnFn *slow)                          \
     {                                                                       \
+        X86Vec *d = &env->s.vec[insn->reg];                                 \
         const void *s;                                                      \
         unsigned bad = 1, odd;                                              \
                                                                             \
@@ -52,12 +93,7 @@ enum { BYTES_2 = 2, BYTES_4 = 4, BYTES_8 = 8, BYTES_16 = 16,
             MISS(env, insn, slow);                                          \
         }                                                                   \
         FP_ENTER(env, insn, slow, odd);                                     \
-        asm volatile(FP_ASM("movdqa (%[d]), %%xmm0\n\t" LD_##size,          \
-                            mnem " %%xmm1, %%xmm0",                         \
-                            "movdqa %%xmm0, (%[d])\n\t")                    \
-                     : [bad] "+r"(bad), [mx] "+m"(env->s.mxcsr)             \
-                     : [d] "r"(&env->s.vec[insn->reg]), [s] "r"(s)          \
-                     : "xmm0", "xmm1", "memory");                           \
+        RUN_FP(NAME, mnem, size);                                           \
         fp_leave(odd);                                                      \
         if (unlikely(bad)) {                                                \
             return fp_trap(env, insn);                                      \
@@ -106,6 +142,7 @@ SSE_ONLY(X)
     TEMPLATE const Insn *NAME##_body(Env *env, const Insn *insn,            \
                                      InsnFn *slow)                          \
     {                                                                       \
+        X86Vec *d = &env->s.vec[insn->reg];                                 \
         const void *s;                                                      \
                                                                             \
         NEED_SSE(env, insn);                                                \
@@ -113,14 +150,7 @@ SSE_ONLY(X)
         if (unlikely(!s)) {                                                 \
             MISS(env, insn, slow);                                          \
         }                                                                   \
-        asm volatile("movdqa (%[x]), %%xmm0\n\t"                            \
-                     "movdqu (%[s]), %%xmm1\n\t"                            \
-                     "movdqa (%[d]), %%xmm2\n\t"                            \
-                     mnem " %%xmm0, %%xmm1, %%xmm2\n\t"                     \
-                     "movdqa %%xmm2, (%[d])"                                \
-                     : : [d] "r"(&env->s.vec[insn->reg]), [s] "r"(s),       \
-                         [x] "r"(&env->s.vec[0])                            \
-                     : "xmm0", "xmm1", "xmm2", "memory");                   \
+        RUN_XMM0(NAME, mnem);                                               \
         NEXT(env, insn);                                                    \
     }                                                                       \
     TWINS(NAME)

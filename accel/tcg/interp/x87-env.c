@@ -17,7 +17,9 @@ enum { FCW_VALID = 0x1f3f, FCW_ONE = 0x40 };    /* bits kept, and always set */
         }                                                       \
     } while (0)
 
+#if HOST_UNITS
 __thread unsigned x87_left;
+#endif
 
 void x87_set_fcw(Env *env, uint16_t fcw)
 {

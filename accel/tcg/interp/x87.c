@@ -3,13 +3,13 @@
  *
  * Spec:   Intel SDM volume 1, chapter 8; volume 2.
  * Models: everything but what moves the whole environment, which is in
- *         x87-env.c.  The arithmetic is the host's.  FOP, FIP, FCS, FDP and FDS
+ *         x87-env.c.  The arithmetic is the host's, or soft/'s.  FOP, FIP, FCS, FDP and FDS
  *         are kept for every instruction that is not a control instruction, as
  *         processors before FDP_EXCPTN_ONLY and FOP compatibility did.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "accel/tcg/interp/x87.h"
+#include "accel/tcg/interp/x87-run.h"
 
 /* --- ST(d) = ST(d) op something ---------------------------------------------- */
 
@@ -28,28 +28,18 @@ static const Insn *underflow(Env *env, const Insn *insn, unsigned d, int pop)
     NEXT(env, insn);
 }
 
-/*
- * Two registers.  The destination is the host's ST(0), so that an unmasked
- * exception leaves the same value to be stored back.
- */
-#define ARITH_REG(NAME, mnem, dst, src, pop)                                \
+/* Two registers. */
+#define ARITH_REG(NAME, op, mnem, dst, src, pop)                            \
     static const Insn *NAME(Env *env, const Insn *insn)                     \
     {                                                                       \
-        uint16_t sw;                                                        \
+        unsigned sw;                                                        \
                                                                             \
         NEED_X87(env, insn);                                                \
         x87_note(env, insn);                                                \
         if (unlikely(x87_empty(env, dst) || x87_empty(env, src))) {         \
             return underflow(env, insn, dst, pop);                          \
         }                                                                   \
-        x87_begin(env);                                                     \
-        asm volatile("fldt %2\n\tfldt %1\n\tfldcw %3\n\t"                   \
-                     mnem " %%st(1), %%st\n\tfnstsw %0"                     \
-                     : "=a"(sw)                                             \
-                     : "m"(*x87_st(env, dst)), "m"(*x87_st(env, src)),      \
-                       "m"(env->s.fcw));                                    \
-        x87_end(sw);                                                        \
-        asm volatile("fstpt %0\n\tfstp %%st(0)" : "=m"(*x87_st(env, dst))); \
+        RUN_BINARY(op, mnem " %%st(1), %%st", dst, src);                    \
         if (likely(x87_merge(env, sw, FSW_C1)) && pop) {                    \
             x87_pop(env);                                                   \
         }                                                                   \
@@ -57,12 +47,12 @@ static const Insn *underflow(Env *env, const Insn *insn, unsigned d, int pop)
     }
 
 /* ST(0) and memory of `n` bytes. */
-#define ARITH_MEM(NAME, mnem, n)                                            \
+#define ARITH_MEM(NAME, op, kind, mnem, n)                                  \
     TEMPLATE const Insn *NAME##_body(Env *env, const Insn *insn,            \
                                      InsnFn *slow)                          \
     {                                                                       \
         const void *s;                                                      \
-        uint16_t sw;                                                        \
+        unsigned sw;                                                        \
                                                                             \
         NEED_X87(env, insn);                                                \
         s = mem_rd(env, insn, n, false, slow);                              \
@@ -73,13 +63,7 @@ static const Insn *underflow(Env *env, const Insn *insn, unsigned d, int pop)
         if (unlikely(x87_empty(env, 0))) {                                  \
             return underflow(env, insn, 0, POP_NONE);                       \
         }                                                                   \
-        x87_begin(env);                                                     \
-        asm volatile("fldt %1\n\tfldcw %3\n\t" mnem " (%2)\n\tfnstsw %0"    \
-                     : "=a"(sw)                                             \
-                     : "m"(*x87_st(env, 0)), "r"(s), "m"(env->s.fcw),       \
-                       "m"(*(const uint64_t *)s));                          \
-        x87_end(sw);                                                        \
-        asm volatile("fstpt %0" : "=m"(*x87_st(env, 0)));                   \
+        RUN_BINARY_MEM(op, kind, mnem);                                     \
         x87_merge(env, sw, FSW_C1);                                         \
         NEXT(env, insn);                                                    \
     }                                                                       \
@@ -94,13 +78,13 @@ static const Insn *underflow(Env *env, const Insn *insn, unsigned d, int pop)
     X(FDIVR, "divr")
 
 #define X(NAME, mnem)                                                       \
-    ARITH_REG(NAME##_ST0_STi, "f" mnem, 0, insn->rm, POP_NONE)              \
-    ARITH_REG(NAME##_STi_ST0, "f" mnem, insn->rm, 0, POP_NONE)              \
-    ARITH_REG(NAME##P_STi_ST0, "f" mnem, insn->rm, 0, POP_ONE)              \
-    ARITH_MEM(NAME##_ST0_M32, "f" mnem "s", 4)                              \
-    ARITH_MEM(NAME##_ST0_M64, "f" mnem "l", 8)                              \
-    ARITH_MEM(NAME##_ST0_I16, "fi" mnem "s", 2)                             \
-    ARITH_MEM(NAME##_ST0_I32, "fi" mnem "l", 4)
+    ARITH_REG(NAME##_ST0_STi, NAME, "f" mnem, 0, insn->rm, POP_NONE)        \
+    ARITH_REG(NAME##_STi_ST0, NAME, "f" mnem, insn->rm, 0, POP_NONE)        \
+    ARITH_REG(NAME##P_STi_ST0, NAME, "f" mnem, insn->rm, 0, POP_ONE)        \
+    ARITH_MEM(NAME##_ST0_M32, NAME, F32, "f" mnem "s", 4)                   \
+    ARITH_MEM(NAME##_ST0_M64, NAME, F64, "f" mnem "l", 8)                   \
+    ARITH_MEM(NAME##_ST0_I16, NAME, I16, "fi" mnem "s", 2)                  \
+    ARITH_MEM(NAME##_ST0_I32, NAME, I32, "fi" mnem "l", 4)
 ARITH(X)
 #undef X
 
@@ -129,33 +113,26 @@ static const Insn *compare_underflow(Env *env, const Insn *insn, int pop)
 #define COMPARE_REG(NAME, mnem, i, pop)                                     \
     static const Insn *NAME(Env *env, const Insn *insn)                     \
     {                                                                       \
-        uint16_t sw;                                                        \
+        unsigned sw;                                                        \
                                                                             \
         NEED_X87(env, insn);                                                \
         x87_note(env, insn);                                                \
         if (unlikely(x87_empty(env, 0) || x87_empty(env, i))) {             \
             return compare_underflow(env, insn, pop);                       \
         }                                                                   \
-        x87_begin(env);                                                     \
-        asm volatile("fldt %2\n\tfldt %1\n\tfldcw %3\n\t"                   \
-                     mnem " %%st(1)\n\tfnstsw %0"                           \
-                     : "=a"(sw)                                             \
-                     : "m"(*x87_st(env, 0)), "m"(*x87_st(env, i)),          \
-                       "m"(env->s.fcw));                                    \
-        x87_end(sw);                                                        \
-        asm volatile("fstp %st(0)\n\tfstp %st(0)");                         \
+        RUN_COMPARE(mnem, i);                                               \
         if (likely(x87_merge(env, sw, FSW_CC))) {                           \
             pops(env, pop);                                                 \
         }                                                                   \
         NEXT(env, insn);                                                    \
     }
 
-#define COMPARE_MEM(NAME, mnem, n, pop)                                     \
+#define COMPARE_MEM(NAME, kind, mnem, n, pop)                               \
     TEMPLATE const Insn *NAME##_body(Env *env, const Insn *insn,            \
                                      InsnFn *slow)                          \
     {                                                                       \
         const void *s;                                                      \
-        uint16_t sw;                                                        \
+        unsigned sw;                                                        \
                                                                             \
         NEED_X87(env, insn);                                                \
         s = mem_rd(env, insn, n, false, slow);                              \
@@ -166,13 +143,7 @@ static const Insn *compare_underflow(Env *env, const Insn *insn, int pop)
         if (unlikely(x87_empty(env, 0))) {                                  \
             return compare_underflow(env, insn, pop);                       \
         }                                                                   \
-        x87_begin(env);                                                     \
-        asm volatile("fldt %1\n\tfldcw %3\n\t" mnem " (%2)\n\tfnstsw %0"    \
-                     : "=a"(sw)                                             \
-                     : "m"(*x87_st(env, 0)), "r"(s), "m"(env->s.fcw),       \
-                       "m"(*(const uint64_t *)s));                          \
-        x87_end(sw);                                                        \
-        asm volatile("fstp %st(0)");                                        \
+        RUN_COMPARE_MEM(kind, mnem);                                        \
         if (likely(x87_merge(env, sw, FSW_CC))) {                           \
             pops(env, pop);                                                 \
         }                                                                   \
@@ -185,7 +156,7 @@ static const Insn *compare_underflow(Env *env, const Insn *insn, int pop)
     static const Insn *NAME(Env *env, const Insn *insn)                     \
     {                                                                       \
         bool z, p, c, ok;                                                   \
-        uint16_t sw;                                                        \
+        unsigned sw;                                                        \
                                                                             \
         NEED_X87(env, insn);                                                \
         x87_note(env, insn);                                                \
@@ -193,14 +164,7 @@ static const Insn *compare_underflow(Env *env, const Insn *insn, int pop)
             ok = x87_stack_fault(env, false);                               \
             z = p = c = true;                                               \
         } else {                                                            \
-            x87_begin(env);                                                 \
-            asm volatile("fldt %5\n\tfldt %4\n\tfldcw %6\n\t"               \
-                         mnem " %%st(1), %%st\n\tfnstsw %0"                 \
-                         : "=a"(sw), "=@ccz"(z), "=@ccp"(p), "=@ccc"(c)     \
-                         : "m"(*x87_st(env, 0)),                            \
-                           "m"(*x87_st(env, insn->rm)), "m"(env->s.fcw));   \
-            x87_end(sw);                                                    \
-            asm volatile("fstp %st(0)\n\tfstp %st(0)");                     \
+            RUN_COMPARE_FLAGS(mnem, insn->rm);                              \
             ok = x87_merge(env, sw, 0);                                     \
         }                                                                   \
         cc_set(env, (z ? FL_ZF : 0) | (p ? FL_PF : 0) | (c ? FL_CF : 0));   \
@@ -217,14 +181,14 @@ static const Insn *compare_underflow(Env *env, const Insn *insn, int pop)
     X_REG(FUCOM_ST0_STi, "fucom", insn->rm, POP_NONE)           \
     X_REG(FUCOMP_ST0_STi, "fucom", insn->rm, POP_ONE)           \
     X_REG(FUCOMPP, "fucom", 1, POP_TWO)                         \
-    X_MEM(FCOM_ST0_M32, "fcoms", 4, POP_NONE)                   \
-    X_MEM(FCOM_ST0_M64, "fcoml", 8, POP_NONE)                   \
-    X_MEM(FCOM_ST0_I16, "ficoms", 2, POP_NONE)                  \
-    X_MEM(FCOM_ST0_I32, "ficoml", 4, POP_NONE)                  \
-    X_MEM(FCOMP_ST0_M32, "fcoms", 4, POP_ONE)                   \
-    X_MEM(FCOMP_ST0_M64, "fcoml", 8, POP_ONE)                   \
-    X_MEM(FCOMP_ST0_I16, "ficoms", 2, POP_ONE)                  \
-    X_MEM(FCOMP_ST0_I32, "ficoml", 4, POP_ONE)                  \
+    X_MEM(FCOM_ST0_M32, F32, "fcoms", 4, POP_NONE)              \
+    X_MEM(FCOM_ST0_M64, F64, "fcoml", 8, POP_NONE)              \
+    X_MEM(FCOM_ST0_I16, I16, "ficoms", 2, POP_NONE)             \
+    X_MEM(FCOM_ST0_I32, I32, "ficoml", 4, POP_NONE)             \
+    X_MEM(FCOMP_ST0_M32, F32, "fcoms", 4, POP_ONE)              \
+    X_MEM(FCOMP_ST0_M64, F64, "fcoml", 8, POP_ONE)              \
+    X_MEM(FCOMP_ST0_I16, I16, "ficoms", 2, POP_ONE)             \
+    X_MEM(FCOMP_ST0_I32, I32, "ficoml", 4, POP_ONE)             \
     X_FLAGS(FCOMI_ST0_STi, "fcomi", POP_NONE)                   \
     X_FLAGS(FCOMIP_ST0_STi, "fcomi", POP_ONE)                   \
     X_FLAGS(FUCOMI_ST0_STi, "fucomi", POP_NONE)                 \
@@ -267,7 +231,7 @@ static const Insn *FXAM(Env *env, const Insn *insn)
 #define X(NAME, mnem, cc)                                                   \
     static const Insn *NAME(Env *env, const Insn *insn)                     \
     {                                                                       \
-        uint16_t sw;                                                        \
+        unsigned sw;                                                        \
                                                                             \
         NEED_X87(env, insn);                                                \
         x87_note(env, insn);                                                \
@@ -275,12 +239,7 @@ static const Insn *FXAM(Env *env, const Insn *insn)
             env->s.fsw &= ~((cc) & FSW_C2);                                 \
             return underflow(env, insn, 0, POP_NONE);                       \
         }                                                                   \
-        x87_begin(env);                                                     \
-        asm volatile("fldt %1\n\tfldcw %2\n\t" mnem "\n\tfnstsw %0"         \
-                     : "=a"(sw)                                             \
-                     : "m"(*x87_st(env, 0)), "m"(env->s.fcw));              \
-        x87_end(sw);                                                        \
-        asm volatile("fstpt %0" : "=m"(*x87_st(env, 0)));                   \
+        RUN_UNARY(NAME, mnem);                                              \
         x87_merge(env, sw, cc);                                             \
         NEXT(env, insn);                                                    \
     }
@@ -296,7 +255,7 @@ UNARY_OPS(X)
 #define X(NAME, mnem, cc)                                                   \
     static const Insn *NAME(Env *env, const Insn *insn)                     \
     {                                                                       \
-        uint16_t sw;                                                        \
+        unsigned sw;                                                        \
                                                                             \
         NEED_X87(env, insn);                                                \
         x87_note(env, insn);                                                \
@@ -304,14 +263,7 @@ UNARY_OPS(X)
             env->s.fsw &= ~((cc) & FSW_C2);                                 \
             return underflow(env, insn, 0, POP_NONE);                       \
         }                                                                   \
-        x87_begin(env);                                                     \
-        asm volatile("fldt %2\n\tfldt %1\n\tfldcw %3\n\t"                   \
-                     mnem "\n\tfnstsw %0"                                   \
-                     : "=a"(sw)                                             \
-                     : "m"(*x87_st(env, 0)), "m"(*x87_st(env, 1)),          \
-                       "m"(env->s.fcw));                                    \
-        x87_end(sw);                                                        \
-        asm volatile("fstpt %0\n\tfstp %%st(0)" : "=m"(*x87_st(env, 0)));   \
+        RUN_BINARY(NAME, mnem, 0, 1);                                       \
         x87_merge(env, sw, x87_is_nan(x87_st(env, 0))                       \
                            || (sw & FSW_ES && sw & ~env->s.fcw & FSW_PRE)   \
                            ? (cc) & (FSW_C1 | FSW_C2) : (cc));              \
@@ -330,27 +282,19 @@ BINARY_OPS(X)
 #define X(NAME, mnem)                                                       \
     static const Insn *NAME(Env *env, const Insn *insn)                     \
     {                                                                       \
-        uint16_t sw;                                                        \
+        unsigned sw;                                                        \
+        bool done;                                                          \
                                                                             \
         NEED_X87(env, insn);                                                \
         x87_note(env, insn);                                                \
         if (unlikely(x87_empty(env, 0) || x87_empty(env, 1))) {             \
             return underflow(env, insn, 1, POP_ONE);                        \
         }                                                                   \
-        x87_begin(env);                                                     \
-        asm volatile("fldt %2\n\tfldt %1\n\tfldcw %3\n\t"                   \
-                     mnem "\n\tfnstsw %0"                                   \
-                     : "=a"(sw)                                             \
-                     : "m"(*x87_st(env, 0)), "m"(*x87_st(env, 1)),          \
-                       "m"(env->s.fcw));                                    \
-        x87_end(sw);                                                        \
+        RUN_POP(NAME, mnem, done);                                          \
         x87_merge(env, sw, FSW_C1);                                         \
-        if (unlikely(HOST_DEPTH(sw) != 1)) {                                \
-            asm volatile("fstp %st(0)\n\tfstp %st(0)");                     \
-            NEXT(env, insn);                                                \
+        if (likely(done)) {                                                 \
+            x87_pop(env);                                                   \
         }                                                                   \
-        asm volatile("fstpt %0" : "=m"(*x87_st(env, 1)));                   \
-        x87_pop(env);                                                       \
         NEXT(env, insn);                                                    \
     }
 BINARY_POP_OPS(X)
@@ -368,8 +312,8 @@ BINARY_POP_OPS(X)
 #define X(NAME, mnem, cc)                                                   \
     static const Insn *NAME(Env *env, const Insn *insn)                     \
     {                                                                       \
-        bool under = x87_empty(env, 0);                                     \
-        uint16_t sw;                                                        \
+        bool under = x87_empty(env, 0), done;                               \
+        unsigned sw;                                                        \
                                                                             \
         NEED_X87(env, insn);                                                \
         x87_note(env, insn);                                                \
@@ -382,19 +326,11 @@ BINARY_POP_OPS(X)
             }                                                               \
             NEXT(env, insn);                                                \
         }                                                                   \
-        x87_begin(env);                                                     \
-        asm volatile("fldt %1\n\tfldcw %2\n\t" mnem "\n\tfnstsw %0"         \
-                     : "=a"(sw)                                             \
-                     : "m"(*x87_st(env, 0)), "m"(env->s.fcw));              \
-        x87_end(sw);                                                        \
+        RUN_TWO(NAME, mnem, done);                                          \
         x87_merge(env, sw, cc);                                             \
-        if (unlikely(HOST_DEPTH(sw) != 2)) {                                \
-            asm volatile("fstp %st(0)");                                    \
-            NEXT(env, insn);                                                \
+        if (likely(done)) {                                                 \
+            x87_push(env);                                                  \
         }                                                                   \
-        asm volatile("fstpt %0\n\tfstpt %1"                                 \
-                     : "=m"(*x87_st(env, 7)), "=m"(*x87_st(env, 0)));       \
-        x87_push(env);                                                      \
         NEXT(env, insn);                                                    \
     }
 PUSH_OPS(X)
@@ -427,18 +363,14 @@ static const Insn *FABS(Env *env, const Insn *insn)
 
 static const Insn *FTST(Env *env, const Insn *insn)
 {
-    uint16_t sw;
+    unsigned sw;
 
     NEED_X87(env, insn);
     x87_note(env, insn);
     if (unlikely(x87_empty(env, 0))) {
         return compare_underflow(env, insn, POP_NONE);
     }
-    x87_begin(env);
-    asm volatile("fldt %1\n\tfldcw %2\n\tftst\n\tfnstsw %0"
-                 : "=a"(sw) : "m"(*x87_st(env, 0)), "m"(env->s.fcw));
-    x87_end(sw);
-    asm volatile("fstp %st(0)");
+    RUN_TEST();
     x87_merge(env, sw, FSW_CC);
     NEXT(env, insn);
 }
@@ -455,20 +387,21 @@ static const Insn *overflow(Env *env, const Insn *insn)
 }
 
 #define LOAD_OPS(X)                             \
-    X(FLD_M32, "flds", 4)                       \
-    X(FLD_M64, "fldl", 8)                       \
-    X(FLD_M80, "fldt", 10)                      \
-    X(FILD_I16, "filds", 2)                     \
-    X(FILD_I32, "fildl", 4)                     \
-    X(FILD_I64, "fildll", 8)                    \
-    X(FBLD_M80, "fbld", 10)
+    X(FLD_M32, F32, "flds", 4)                  \
+    X(FLD_M64, F64, "fldl", 8)                  \
+    X(FLD_M80, F80, "fldt", 10)                 \
+    X(FILD_I16, I16, "filds", 2)                \
+    X(FILD_I32, I32, "fildl", 4)                \
+    X(FILD_I64, I64, "fildll", 8)               \
+    X(FBLD_M80, BCD, "fbld", 10)
 
-#define X(NAME, mnem, n)                                                    \
+#define X(NAME, kind, mnem, n)                                                    \
     TEMPLATE const Insn *NAME##_body(Env *env, const Insn *insn,            \
                                      InsnFn *slow)                          \
     {                                                                       \
         const void *s;                                                      \
-        uint16_t sw;                                                        \
+        unsigned sw;                                                        \
+        bool done;                                                          \
                                                                             \
         NEED_X87(env, insn);                                                \
         s = mem_rd(env, insn, n, false, slow);                              \
@@ -479,17 +412,11 @@ static const Insn *overflow(Env *env, const Insn *insn)
         if (unlikely(!x87_empty(env, 7))) {                                 \
             return overflow(env, insn);                                     \
         }                                                                   \
-        x87_begin(env);                                                     \
-        asm volatile("fldcw %2\n\t" mnem " (%1)\n\tfnstsw %0"               \
-                     : "=a"(sw) : "r"(s), "m"(env->s.fcw)                   \
-                     : "memory");                                           \
-        x87_end(sw);                                                        \
+        RUN_LOAD(kind, mnem, done);                                         \
         x87_merge(env, sw, FSW_C1);                                         \
-        if (unlikely(HOST_DEPTH(sw) == 0)) {                                \
-            NEXT(env, insn);                                                \
+        if (likely(done)) {                                                 \
+            x87_push(env);                                                  \
         }                                                                   \
-        asm volatile("fstpt %0" : "=m"(*x87_st(env, 7)));                   \
-        x87_push(env);                                                      \
         NEXT(env, insn);                                                    \
     }                                                                       \
     TWINS(NAME)
@@ -513,10 +440,7 @@ LOAD_OPS(X)
         if (unlikely(!x87_empty(env, 7))) {                                 \
             return overflow(env, insn);                                     \
         }                                                                   \
-        x87_begin(env);                                                     \
-        asm volatile("fldcw %1\n\t" mnem "\n\tfstpt %0"                     \
-                     : "=m"(*x87_st(env, 7)) : "m"(env->s.fcw));            \
-        x87_end(0);                                                         \
+        RUN_CONSTANT(NAME, mnem);                                           \
         x87_push(env);                                                      \
         env->s.fsw &= ~FSW_C1;                                              \
         NEXT(env, insn);                                                    \
@@ -585,33 +509,30 @@ static const Insn *store_faults(Env *env, const Insn *insn, const void *from,
     return insn_fault(env, insn);
 }
 
-/*
- * The host's instruction pops exactly when it stores.  Without a pop on our
- * side it is the same instruction: FST is FSTP on a copy.
- */
+/* Without a pop it is the same instruction: FST is FSTP on a copy. */
 #define STORE_OPS(X)                            \
-    X(FST_M32, "fstps", f32, POP_NONE)          \
-    X(FST_M64, "fstpl", f64, POP_NONE)          \
-    X(FSTP_M32, "fstps", f32, POP_ONE)          \
-    X(FSTP_M64, "fstpl", f64, POP_ONE)          \
-    X(FSTP_M80, "fstpt", f80, POP_ONE)          \
-    X(FIST_I16, "fistps", i16, POP_NONE)        \
-    X(FIST_I32, "fistpl", i32, POP_NONE)        \
-    X(FISTP_I16, "fistps", i16, POP_ONE)        \
-    X(FISTP_I32, "fistpl", i32, POP_ONE)        \
-    X(FISTP_I64, "fistpll", i64, POP_ONE)       \
-    X(FISTTP_I16, "fisttps", i16, POP_ONE)      \
-    X(FISTTP_I32, "fisttpl", i32, POP_ONE)      \
-    X(FISTTP_I64, "fisttpll", i64, POP_ONE)     \
-    X(FBSTP_M80, "fbstp", bcd, POP_ONE)
+    X(FST_M32, F32, "fstps", f32, POP_NONE)     \
+    X(FST_M64, F64, "fstpl", f64, POP_NONE)     \
+    X(FSTP_M32, F32, "fstps", f32, POP_ONE)     \
+    X(FSTP_M64, F64, "fstpl", f64, POP_ONE)     \
+    X(FSTP_M80, F80, "fstpt", f80, POP_ONE)     \
+    X(FIST_I16, I16, "fistps", i16, POP_NONE)   \
+    X(FIST_I32, I32, "fistpl", i32, POP_NONE)   \
+    X(FISTP_I16, I16, "fistps", i16, POP_ONE)   \
+    X(FISTP_I32, I32, "fistpl", i32, POP_ONE)   \
+    X(FISTP_I64, I64, "fistpll", i64, POP_ONE)  \
+    X(FISTTP_I16, I16, "fisttps", i16, POP_ONE) \
+    X(FISTTP_I32, I32, "fisttpl", i32, POP_ONE) \
+    X(FISTTP_I64, I64, "fisttpll", i64, POP_ONE)\
+    X(FBSTP_M80, BCD, "fbstp", bcd, POP_ONE)
 
-#define X(NAME, mnem, kind, pop)                                            \
+#define X(NAME, as, mnem, kind, pop)                                        \
     TEMPLATE const Insn *NAME##_body(Env *env, const Insn *insn,            \
                                      InsnFn *slow)                          \
     {                                                                       \
         uint8_t nowhere[16];                                                \
-        bool fault = false;                                                 \
-        uint16_t sw;                                                        \
+        bool fault = false, done;                                           \
+        unsigned sw;                                                        \
         void *p;                                                            \
                                                                             \
         NEED_X87(env, insn);                                                \
@@ -639,19 +560,13 @@ static const Insn *store_faults(Env *env, const Insn *insn, const void *from,
             }                                                               \
             NEXT(env, insn);                                                \
         }                                                                   \
-        x87_begin(env);                                                     \
-        asm volatile("fldt %1\n\tfldcw %3\n\t" mnem " (%2)\n\tfnstsw %0"    \
-                     : "=a"(sw)                                             \
-                     : "m"(*x87_st(env, 0)), "r"(p), "m"(env->s.fcw)        \
-                     : "memory");                                           \
-        x87_end(sw);                                                        \
-        if (fault && !store_ignores_fault(env, HOST_DEPTH(sw) != 0)) {      \
+        RUN_STORE(as, mnem, done);                                          \
+        if (fault && !store_ignores_fault(env, !done)) {                    \
             return store_faults(env, insn, p, sizeof(indefinite.kind));     \
         }                                                                   \
         x87_note_mem(env, insn);                                            \
         x87_merge(env, sw, FSW_C1);                                         \
-        if (unlikely(HOST_DEPTH(sw) != 0)) {                                \
-            asm volatile("fstp %st(0)");    /* not popped: not stored */    \
+        if (unlikely(!done)) {                                              \
             NEXT(env, insn);                                                \
         }                                                                   \
         stored(env, p, slow);                                               \

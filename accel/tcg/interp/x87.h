@@ -122,6 +122,7 @@ static inline void x87_note_mem(Env *env, const Insn *insn)
     env->s.fds = env->s.seg[insn->seg].selector;
 }
 
+#if HOST_UNITS
 /* --- running on the host ------------------------------------------------------
  *
  * An instruction runs with the guest's control word on an otherwise empty host
@@ -165,5 +166,6 @@ static inline void x87_end(unsigned sw)
 /* How many registers are in use on the host: tells whether the instruction
  * delivered what it pushes or pops. */
 #define HOST_DEPTH(sw) (-((sw) >> 11) & 7)
+#endif
 
 #endif

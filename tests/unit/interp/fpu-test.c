@@ -88,6 +88,85 @@ static void forgive(const Insn *insn, const X86State *before, X86State *native,
     }
 }
 
+#ifdef TCG_SOFT_UNITS
+/* Apart by less than 2^-n of themselves. */
+static bool near_f32(uint32_t a, uint32_t b, unsigned n)
+{
+    int32_t d = (int32_t)(a - b);
+
+    if (!(a << 1)) {            /* zero, and the least that is none */
+        return d >= 0 ? d <= 1 : -d <= 0x800000;
+    }
+    return a == b || ((a & 0x7f800000) != 0x7f800000
+                      && ABS(d) <= 1 << (23 - n));
+}
+
+/* By a few units of the last place. */
+static bool near_f80(const X86Fp *a, const X86Fp *b)
+{
+    __int128 x = (__int128)(a->exp_sign & 0x7fff) << 63;
+    __int128 y = (__int128)(b->exp_sign & 0x7fff) << 63;
+
+    x += a->mant & INT64_MAX;
+    y += b->mant & INT64_MAX;
+    return !((a->exp_sign ^ b->exp_sign) & 0x8000) && x - y <= 8 && y - x <= 8;
+}
+
+/*
+ * Approximations, and x87's transcendental functions, which differ between
+ * processors in the last place, in whether they say that they have rounded up,
+ * and at the edge of underflow.  FYL2XP1 is left open but for small operands.
+ */
+static void forgive_soft(const Insn *insn, const X86State *before,
+                         X86State *native, const X86State *ours)
+{
+    unsigned may = FSW_C1 | (before->fcw & MX_UE);
+    unsigned top = before->fsw >> 11 & 7;
+
+    switch (insn->op) {
+    case OP_RCPPS_X_XM:
+    case OP_RCPSS_X_XM:
+    case OP_RSQRTPS_X_XM:
+    case OP_RSQRTSS_X_XM:
+    case OP_VRCPPS_X_XM:
+    case OP_VRCPSS_X_X_XM:
+    case OP_VRSQRTPS_X_XM:
+    case OP_VRSQRTSS_X_X_XM:
+        for (unsigned i = 0; i < 8; i++) {
+            uint32_t *d = &native->vec[insn->reg].d[i];
+
+            if (near_f32(*d, ours->vec[insn->reg].d[i], 10)) {
+                *d = ours->vec[insn->reg].d[i];
+            }
+        }
+        break;
+    case OP_FYL2XP1:
+        if ((before->fpr[top].exp_sign & 0x7fff) >= 0x3ffd) {
+            native->fpr[(top + 1) & 7] = ours->fpr[(top + 1) & 7];
+            native->fsw = ours->fsw;
+            native->ftw = ours->ftw;
+        }
+        G_GNUC_FALLTHROUGH;
+    case OP_F2XM1:
+    case OP_FYL2X:
+    case OP_FPTAN:
+    case OP_FPATAN:
+    case OP_FSIN:
+    case OP_FCOS:
+    case OP_FSINCOS:
+        native->fsw = (native->fsw & ~may) | (ours->fsw & may);
+        for (unsigned i = 0; i < 8; i++) {
+            if (near_f80(&native->fpr[i], &ours->fpr[i])) {
+                native->fpr[i] = ours->fpr[i];
+            }
+        }
+        break;
+    default:
+        break;
+    }
+}
+#endif
+
 static bool is_gather(const Insn *insn)
 {
     return insn->op >= OP_VPGATHERDD_X_M_X && insn->op <= OP_VGATHERQPD_X_M_X;
@@ -166,6 +245,9 @@ static void trial(const uint8_t *code, const Insn *insn)
         return;         /* AMD: misaligned-exception mask */
     }
     forgive(insn, &before, &native, &ours, native_mem, our_mem);
+#ifdef TCG_SOFT_UNITS
+    forgive_soft(insn, &before, &native, &ours);
+#endif
     diff = g_string_new(NULL);
     if (vector != nr.vector) {
         g_string_append_printf(diff, "exception: native %d, ours %d\n",
