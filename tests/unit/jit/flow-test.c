@@ -44,8 +44,10 @@ GUEST_CODE(dispatcher, "64",
     "adc %r14, %rbx\n" GO
     "18: mov %rsp, %rdx\n" GUEST_EXIT
     "20: bt $3, %ebx\n ret\n"
-    "21: push %rbx\n push %rdi\n mov 16(%rsp), %rdi\n xor %edi, %ebx\n"
-    "pop %rdi\n pop %rdx\n add %rdx, %rbx\n ret\n"
+    /* What is pushed lies in two pages: never without a slow path. */
+    "21: push %rbx\n push 0x300ffc\n push %rdi\n mov 24(%rsp), %rdi\n"
+    "xor %edi, %ebx\n pop %rdi\n pop %rdx\n add %rdx, %rbx\n pop %rdx\n"
+    "add %rdx, %rbx\n ret\n"
     ".balign 4096\n"
     "13: rol $5, %rbx\n" GO_KEEP);
 
