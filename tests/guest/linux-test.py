@@ -125,7 +125,7 @@ def no_avx():
                      f"{what}, and so do guests'", 30)
             g.expect("at init", 90)
             check_sums(g)
-            flags = g.expect(r"flags\s*:([^\r\n]*)", 60).group(1).split()
+            flags = g.expect(r"flags\s*:([^\r\n]*)\r?\n", 60).group(1).split()
             if what.lower() in flags or (what == "AVX2") != ("avx" in flags):
                 g.fail(f"{option}: the guest has {flags}")
 
