@@ -74,8 +74,11 @@ static bool over_the_end(Env *env, Draft *d, uint64_t gva, unsigned here,
     uint64_t next = PAGE_START(gva) + PAGE_BYTES;
     const FetchEntry *f;
 
+    if (here >= MAX_INSN_BYTES) {
+        return false;
+    }
     f = mmu_fetch_known(env, mode & DM_CODE64 ? next : (uint32_t)next);
-    if (here >= MAX_INSN_BYTES || !f || !f->hva) {
+    if (!f || !f->hva) {
         return false;
     }
     guest_copy(d->bytes + d->len + here, f->hva, MAX_INSN_BYTES - here);

@@ -14,6 +14,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import argparse
 import importlib.util
 import os
+import select
 import statistics
 import subprocess
 import sys
@@ -58,16 +59,16 @@ def to_login(emulator, drive):
              "-drive", drive],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as p:
         text = b""
-        os.set_blocking(p.stdout.fileno(), False)
         try:
             while b"login: " not in text:
-                if p.poll() is not None:
+                left = start + LIMIT_S - time.monotonic()
+                if left <= 0 or not select.select([p.stdout], [], [], left)[0]:
+                    sys.exit(f"{emulator}: no prompt within {LIMIT_S} s")
+                data = os.read(p.stdout.fileno(), 65536)
+                if not data:
                     sys.exit(f"{emulator} ended before the prompt:\n"
                              f"{text.decode(errors='replace')[-2000:]}")
-                if time.monotonic() - start > LIMIT_S:
-                    sys.exit(f"{emulator}: no prompt within {LIMIT_S} s")
-                text += p.stdout.read() or b""
-                time.sleep(0.02)
+                text += data
             return time.monotonic() - start, processor_s(p.pid)
         finally:
             p.kill()

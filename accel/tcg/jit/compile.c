@@ -124,9 +124,13 @@ static bool one(Ctx *c)
             c->replay = need ? (JitReplay) { 0 } : t_replay_of(c);
         }
         if (c->n_sites || c->n_misses) {
-            Stub *s = c->slow_exits ? t_add_exit(c, EXIT_INTERP, 0)
-                                    : t_add_stub(c);
+            Stub *s;
 
+            if (!c->slow_exits) {
+                t_sp_settle(c); /* the handler, which comes back behind this,
+                                 * has moved RSP itself */
+            }
+            s = c->slow_exits ? t_add_exit(c, EXIT_INTERP, 0) : t_add_stub(c);
             memcpy(s->site, c->site, sizeof(s->site));
             s->n_sites = c->n_sites;
             s->save = c->site_save;

@@ -275,10 +275,6 @@ static bool push_rm(Ctx *c)
         s = t_src(c, n->rm, word, H_CX);
     }
     push_slot(c, 0x89, s, 0);
-    if (t_is_mem(c)) {
-        t_sp_settle(c);         /* before the slow path comes back, which has
-                                 * pushed */
-    }
     return true;
 }
 

@@ -10,6 +10,7 @@
 #include "../tcg/guest.h"
 
 #include "accel/tcg/jit/jit.h"
+#include "tests/common/rnd.h"
 
 enum {
     CODE = 0x10000, PAGE_TABLES = 0x100000, STACK = 0x2e0000,
@@ -50,16 +51,6 @@ GUEST_CODE(dispatcher, "64",
     "add %rdx, %rbx\n ret\n"
     ".balign 4096\n"
     "13: rol $5, %rbx\n" GO_KEEP);
-
-static uint64_t rng = 0x9e3779b97f4a7c15;
-
-static unsigned below(unsigned n)
-{
-    rng ^= rng << 13;
-    rng ^= rng >> 7;
-    rng ^= rng << 17;
-    return (rng >> 33) % n;
-}
 
 static const uint8_t compared[] = {
     R_RBX, R_RCX, R_RDX, R_RDI, R_R9, R_R10, R_R14, R_R15,
