@@ -26,7 +26,8 @@ typedef struct TcgOptions {
     bool split_wx;
     uint32_t threshold;
     bool ignore_msrs;
-    bool perf_map, tlb_miss, no_chain, small_cache, lockstep, bare_host;
+    bool perf_map, jit_dump, tlb_miss, no_chain, small_cache, lockstep;
+    bool bare_host;
     TcgTest test;
     TcgHost host;
 } TcgOptions;
@@ -45,6 +46,8 @@ static const Property tcg_props[] = {
               "a block for each instruction"),
     PROP_BOOL(TcgOptions, split_wx, "split-wx", true,
               "accepted; code is never writable and executable at once"),
+    PROP_BOOL(TcgOptions, jit_dump, "jit-dump", false,
+              "jit: write /tmp/jit-PID.dump for perf inject --jit"),
     PROP_BOOL(TcgOptions, perf_map, "perf-map", false,
               "jit: write /tmp/perf-PID.map for perf"),
     PROP_U32(TcgOptions, threshold, "x-threshold", 32,
@@ -169,6 +172,7 @@ static bool tcg_init(Machine *m, Opt *options, GError **err)
             || !opt_get_bool(options, "lockstep", &o.lockstep, err)
             || !opt_get_bool(options, "one-insn-per-tb", &o.one_insn, err)
             || !opt_get_bool(options, "split-wx", &o.split_wx, err)
+            || !opt_get_bool(options, "jit-dump", &o.jit_dump, err)
             || !opt_get_bool(options, "perf-map", &o.perf_map, err)
             || !opt_get_uint(options, "x-threshold", &threshold, UINT32_MAX,
                              err)
@@ -206,7 +210,8 @@ static bool tcg_init(Machine *m, Opt *options, GError **err)
             .max_bytes = o.small_cache ? 256 * KiB : MIN(bytes, 1 * GiB),
             .threshold = threshold, .tlb_miss = o.tlb_miss,
             .no_chain = o.no_chain || o.test.flush_each || o.lockstep,
-            .perf_map = o.perf_map, .bare_host = o.bare_host,
+            .perf_map = o.perf_map, .dump = o.jit_dump,
+            .bare_host = o.bare_host,
         };
 
         if (jit_init(&jit) && o.lockstep) {

@@ -23,6 +23,7 @@
 
 #include "accel/tcg/interp/fpu.h"
 #include "accel/tcg/jit/emit.h"
+#include "accel/tcg/jit/jitdump.h"
 #include "base/log.h"
 
 enum {
@@ -245,6 +246,7 @@ bool jit_init(const JitOptions *o)
 
         perf_map = fopen(name, "w");
     }
+    jit_options.dump = o->dump && jitdump_open();
     fp_other_code = signal_in_code;
     catch_segv();
     jit_enabled = true;
@@ -576,6 +578,13 @@ static void note_compiled(Env *env, const Block *b, const JitCode *jc)
                 (uintptr_t)executable(jc->code), jc->n_bytes, rip,
                 (uintptr_t)executable(jc->cold), jc->n_cold, rip);
         fflush(perf_map);
+    }
+    if (jit_options.dump) {
+        g_autofree char *name = g_strdup_printf("guest_%" PRIx64, rip);
+        g_autofree char *slow = g_strconcat(name, "_slow", NULL);
+
+        jitdump_code(name, jc->code, executable(jc->code), jc->n_bytes);
+        jitdump_code(slow, jc->cold, executable(jc->cold), jc->n_cold);
     }
     if (unlikely(log_mask & LOG_OUT_ASM)) {
         log_write("OUT: 0x%016" PRIx64 " insns %u\n", rip, b->n_insns);

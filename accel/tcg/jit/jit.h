@@ -19,6 +19,7 @@ typedef struct JitOptions {
     bool no_chain;              /* test: no block jumps to another */
     bool bare_host;             /* test: no BMI2 */
     bool perf_map;              /* write /tmp/perf-PID.map */
+    bool dump;                  /* write /tmp/jit-PID.dump */
 } JitOptions;
 
 typedef struct JitStats {
