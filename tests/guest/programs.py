@@ -1,5 +1,5 @@
-"""Real programs for programs-test.py and guest-bench.py: a folder with what
-they need, and what they do.
+"""Real programs for programs-test.py, stress-test.py and guest-bench.py: a
+folder with what they need, what they do, and a guest that has it.
 
 Everything comes from Debian packages that are unpacked, not installed; host
 and guests run the same files in the same tree, from its root, so all names are
@@ -7,12 +7,13 @@ relative.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
+import hashlib
 import os
 import random
 import shutil
 import subprocess
 
-from guest import busybox, package
+from guest import ROOT, Guest, busybox, cloud_kernel, linux_words, package
 
 PACKAGES = """dash libc6 libgcc-s1 zlib1g liblzma5 xz-utils libzstd1 liblz4-1 zstd
 gzip libssl3 openssl tcc perl-base libcrypt1 libexpat1 python3.11-minimal
@@ -82,6 +83,28 @@ PROGRAMS = {
     "shell": ("shell of short processes", "sh data/script.sh"),
 }
 
+# More than one thread or process at a time.
+PARALLEL = {
+    "xz_threads": "xz -2 -T2 --block-size=50000 -c data/text",
+    "zstd_threads": "zstd -3 -q -c -T2 -B65536 data/text",
+    "jobs": "for i in 1 2 3 4 5 6 7 8; do (seq 1 ${i}00 | sort -rn | "
+            "md5sum > tmp/job$i) & done; wait; cat tmp/job?",
+}
+
+# What a guest with the tree does around its test; its console must not show
+# a complaint.
+INIT = """#!/bin/sh
+export PATH=/usr/bin:/bin:/sbin LC_ALL=C HOME=/tmp
+mount -t proc proc /proc
+mount -t devtmpfs dev /dev 2>/dev/null
+echo "at init: $(grep -c ^processor /proc/cpuinfo) processors"
+{}
+dmesg | grep -E 'segfault|general protection|trap |WARNING:|BUG:' |
+    sed 's/^/complaint: /'
+echo "all done"
+poweroff -f
+"""
+
 
 def text(n_bytes):
     rng = random.Random(1)
@@ -135,6 +158,31 @@ def run_on_host(root, command):
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={
             "PATH": host_bin(root) + ":/usr/bin:/bin",
             "LC_ALL": "C", "HOME": "/tmp", "OPENSSL_CONF": "/dev/null"})
+
+
+def sum_on_host(root, name, command):
+    """SHA-256 of what the command writes."""
+    done = run_on_host(root, command)
+    if done.returncode or not done.stdout:
+        raise RuntimeError(f"{name} fails on the host, status "
+                           f"{done.returncode}: {done.stdout[-400:]}")
+    return hashlib.sha256(done.stdout).hexdigest()
+
+
+def tree_guest(folder, root, script, n_cpus):
+    """A guest whose root is the tree, and that runs the script; `folder` is
+    for files of ours."""
+    init = os.path.join(folder, "init")
+    with open(init, "w") as f:
+        f.write(INIT.format(script))
+    initrd = os.path.join(folder, "initramfs")
+    subprocess.run([os.path.join(ROOT, "scripts", "make-initramfs"), "-o",
+                    initrd, "--busybox", busybox(), "--init", init, "--tree",
+                    root], check=True)
+    return Guest("-accel", "tcg", "-cpu", "max", "-smp", str(n_cpus), "-m",
+                 "512", "-no-reboot", "-kernel", cloud_kernel(), "-initrd",
+                 initrd, "-append", "console=ttyS0 quiet panic=-1 oops=panic "
+                 + linux_words())
 
 
 def make_tree(root, arch="amd64"):
