@@ -51,6 +51,7 @@ static const Insn *do_syscall(Env *env, const Insn *insn)
     X86State *s = &env->s;
     uint16_t cs = (s->star >> 32) & 0xfffc;
     uint64_t next = insn_next_rip(env, insn);
+    bool stepped = s->rflags & FL_TF;
 
     if (!(s->efer & EFER_SCE) || (env->mode & DM_REAL)
         || (!in_code64(env) && !env_is_amd(env))) {
@@ -71,7 +72,7 @@ static const Insn *do_syscall(Env *env, const Insn *insn)
         s->rip = (uint32_t)s->star;
     }
     /* TF counts as it is afterwards. */
-    env->no_step = !(s->rflags & FL_TF);
+    env->no_step = stepped && !(s->rflags & FL_TF);
     return insn_jump_far(env, insn);
 }
 

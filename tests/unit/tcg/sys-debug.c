@@ -70,6 +70,39 @@ static void test_step_flags(void)
     g_assert_cmphex(s->dr[6] & DR6_BITS, ==, 0);
 }
 
+SNIPPET(step_syscall, "64", "syscall\n nop\n int $0x80\n");
+SNIPPET(syscall_step, "64", "syscall\n pushfq\n orl $0x100, (%rsp)\n popfq\n"
+                            "nop\n nop\n nop\n");
+
+static void start_syscall(uint64_t rflags, uint64_t sfmask)
+{
+    start64();
+    s->star = (uint64_t)CS64 << 32;
+    s->lstar = CODE + 2;
+    s->sfmask = sfmask;
+    s->rflags |= rflags;
+    put_state();
+}
+
+static void test_step_syscall(void)
+{
+    /* TF counts as SYSCALL leaves it: cleared, there is no trap ... */
+    start_syscall(FL_TF, FL_TF);
+    g_assert_cmphex(GO(step_syscall), ==, 0x80);
+    g_assert_cmphex(s->gpr[R_R11] & FL_TF, ==, FL_TF);
+    start_syscall(FL_TF, 0);
+    g_assert_cmphex(GO(step_syscall), ==, 1);
+    g_assert_cmphex(top64(0), ==, CODE + 2);
+
+    /* ... and that is all: later steps are not held back. */
+    start_syscall(0, FL_TF);
+    g_assert_cmphex(GO(syscall_step), ==, 1);
+    g_assert_cmphex(top64(0), ==, CODE + (syscall_step_end - syscall_step) - 2);
+    start_syscall(FL_TF, FL_TF);
+    g_assert_cmphex(GO(syscall_step), ==, 1);
+    g_assert_cmphex(top64(0), ==, CODE + (syscall_step_end - syscall_step) - 2);
+}
+
 /* --- breakpoints ------------------------------------------------------------- */
 
 SNIPPET(access_gd, "32", "nop\n mov %eax, %dr6\n");
@@ -180,6 +213,7 @@ static void test_mov_ss(void)
 void debug_tests(void)
 {
     g_test_add_func("/debug/flags", test_step_flags);
+    g_test_add_func("/debug/syscall", test_step_syscall);
     g_test_add_func("/debug/breakpoints", test_breakpoints);
     g_test_add_func("/debug/mov-ss", test_mov_ss);
     g_test_add_func("/debug/step", test_single_step);
