@@ -923,6 +923,7 @@ CpuRun tcg_run(X86Cpu *cpu)
 
     safe_point(env->tcg, false);
     quiesce(env);
+    jit_clock_check(env);
     env_update_mode(env);
     run = run_loop(env);
     safe_point(env->tcg, true);

@@ -26,6 +26,9 @@ int64_t clock_ns(ClockId clk);
 void clock_stop(void);
 void clock_start(void);
 bool clock_running(void);
+/* Another number each time CLK_VIRTUAL is started; 0: it stands still.  Any
+ * thread; no lock. */
+uint32_t clock_epoch(void);
 
 /*
  * CLK_VIRTUAL advances by one nanosecond in `n` of the host's (1 at first): a

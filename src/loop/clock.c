@@ -26,6 +26,7 @@ typedef struct ClockState {
 static pthread_mutex_t write_lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned sequence;       /* (A) odd while being written */
 static ClockState state = { .virtual_slowdown = 1 };   /* (A) each word */
+static uint32_t epoch;          /* (A) written under write_lock */
 static bool started;            /* under write_lock: clock_start() was last */
 
 static int64_t host_ns(clockid_t id)
@@ -106,6 +107,11 @@ int64_t clock_ns(ClockId clk)
                               : rtc_source_ns(&s) + s.rtc_offset_ns;
 }
 
+uint32_t clock_epoch(void)
+{
+    return LOAD(epoch);
+}
+
 static int64_t add_saturating(int64_t a, int64_t b)
 {
     int64_t sum;
@@ -156,6 +162,7 @@ void clock_stop(void)
     if (s.virtual_runs) {
         s.virtual_frozen_ns = virtual_ns(&s);
         s.virtual_runs = false;
+        STORE(epoch, 0);
         write_state(&s);
     }
     pthread_mutex_unlock(&write_lock);
@@ -163,6 +170,7 @@ void clock_stop(void)
 
 void clock_start(void)
 {
+    static uint32_t n_starts;
     ClockState s;
 
     pthread_mutex_lock(&write_lock);
@@ -173,6 +181,7 @@ void clock_start(void)
                               - s.virtual_frozen_ns * s.virtual_slowdown;
         s.virtual_runs = true;
         write_state(&s);
+        STORE(epoch, ++n_starts << 1 | 1);
     }
     pthread_mutex_unlock(&write_lock);
     loop_foreach(loop_timers_rearm);

@@ -10,6 +10,7 @@
 #define TCG_JIT_H
 
 #include "accel/tcg/tcg.h"
+#include "cpu/tsc.h"
 
 typedef struct JitOptions {
     bool on;
@@ -103,6 +104,7 @@ typedef struct JitCpu {
     uint64_t slots_used[JIT_SLOT_PIECES / 8];   /* a byte for each piece */
     JitSlot slots[N_MMU * JIT_SLOTS];
     uint64_t target;            /* RIP that jit_lookup() is asked for */
+    TscPiece tsc;               /* clock.c */
     JitReturns returns[2];      /* by CPL == 3 */
     JitReturns *present;        /* that sp is of */
     void *stacks;               /* what they are in; NULL: cannot compile */
@@ -180,6 +182,9 @@ void jit_slots_clear(Env *env);
 void jit_block_new(Block *b);
 /* It has become stale. */
 void jit_block_killed(Block *b);
+/* The vCPU is about to run after it was maybe stopped: its copy of the TSC's
+ * line may be an old one.  clock.c */
+void jit_clock_check(Env *env);
 /* --- between jit.c and compile.c --------------------------------------------- */
 
 typedef struct JitEdge JitEdge;
@@ -366,6 +371,8 @@ void *jit_go_on(Env *env, uint32_t generation);
 /* SYSCALL, SYSRET, STAC, CLAC in the ways that are usual; false: nothing was done.
  * syscall.c */
 bool jit_syscall(Env *env, const Insn *insn);
+/* RDTSC and RDTSCP when JitCpu.tsc does not have it; clock.c */
+const Insn *jit_run_rdtsc(Env *env, const Insn *insn);
 /* return.c */
 void jit_jumps_clear(JitCpu *j);
 /* Code for RIP under the present key, flags in cc_raw; NULL: not known. */

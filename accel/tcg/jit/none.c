@@ -42,6 +42,10 @@ void jit_block_killed(Block *b)
 {
 }
 
+void jit_clock_check(Env *env)
+{
+}
+
 void jit_slots_clear(Env *env)
 {
 }

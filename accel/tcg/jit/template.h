@@ -383,6 +383,7 @@ bool t_flow(Ctx *c);
 bool t_system(Ctx *c);
 bool t_bmi(Ctx *c);
 bool t_bit(Ctx *c);
+bool t_clock(Ctx *c);
 bool t_string(Ctx *c);
 bool t_vec(Ctx *c);
 bool t_x87(Ctx *c);
