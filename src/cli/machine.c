@@ -405,6 +405,21 @@ static bool setup_props(Options *o, Machine *m, GError **err)
 
 /* --- accelerator --------------------------------------------------------- */
 
+/* An accelerator's property by an option of another name; its own goes first. */
+static void older_way(Opt *own, const char *accel, const char *key,
+                      const char *value)
+{
+    if (!value) {
+        return;
+    }
+    if (!opt_peek(own, accel)) {
+        opt_put(own, accel, opt_new_dict());
+    }
+    if (!opt_has(opt_peek(own, accel), key)) {
+        opt_put(opt_peek(own, accel), key, opt_new_string(value));
+    }
+}
+
 /* -accel given several times is their order, each with its properties. */
 static bool setup_accel(Options *o, Machine *m, GError **err)
 {
@@ -436,16 +451,9 @@ static bool setup_accel(Options *o, Machine *m, GError **err)
     if (list) {
         names = order->str;
     }
-    if (irqchip) {
-        /* -machine's older way to say it. */
-        if (!opt_peek(own, "kvm")) {
-            opt_put(own, "kvm", opt_new_dict());
-        }
-        if (!opt_has(opt_peek(own, "kvm"), "kernel-irqchip")) {
-            opt_put(opt_peek(own, "kvm"), "kernel-irqchip",
-                    opt_new_string(irqchip));
-        }
-    }
+    older_way(own, "kvm", "kernel-irqchip", irqchip);
+    older_way(own, "tcg", "perf-map", options_string(o, "perfmap"));
+    older_way(own, "tcg", "jit-dump", options_string(o, "jitdump"));
     return accel_select(m, names, own, err);
 }
 

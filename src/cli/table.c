@@ -411,6 +411,10 @@ const OptionRow option_rows[] = {
     WITH_ARG("run-with", MERGE, DEBUG, .path = "run-with",
         .args = "[exit-with-parent=on|off]",
         .help = "exit-with-parent=on: exit when the parent process does"),
+    NO_ARG("perfmap", SET, DEBUG, .path = "perfmap", .value = "on",
+        .help = "the same as -accel tcg,perf-map=on"),
+    NO_ARG("jitdump", SET, DEBUG, .path = "jitdump", .value = "on",
+        .help = "the same as -accel tcg,jit-dump=on"),
     NOT_YET_ARG("runas", DEBUG),
     NOT_YET_ARG("chroot", DEBUG),
     NOT_YET_ARG("gdb", DEBUG),
@@ -429,7 +433,6 @@ const OptionRow option_rows[] = {
     NOT_YET_ARG("semihosting-config", DEBUG),
     NOT_YET("semihosting", DEBUG),
     NOT_YET("enable-sync-profile", DEBUG),
-    NOT_YET("perfmap", DEBUG), NOT_YET("jitdump", DEBUG),
     NOT_YET_ARG("xen-domid", DEBUG), NOT_YET("xen-attach", DEBUG),
     NOT_YET("xen-domid-restrict", DEBUG), NOT_YET_ARG("prom-env", DEBUG),
 
