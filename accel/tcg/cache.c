@@ -71,6 +71,54 @@ static uint64_t line_mask(unsigned offset, unsigned len)
     return (~UINT64_C(0) << first) & (~UINT64_C(0) >> (63 - last));
 }
 
+static bool touches(unsigned off, unsigned len, unsigned start, unsigned end)
+{
+    return off < end && off + len > start;
+}
+
+/* Does the block overlap [start, end) of its page? */
+static bool block_touches(const Block *b, unsigned start, unsigned end)
+{
+    bool yes = touches(b->off, b->len, start, end);
+
+    for (unsigned i = 0; i < b->n_more; i++) {
+        yes |= touches(b->more[i].off, b->more[i].len, start, end);
+    }
+    return yes;
+}
+
+static uint64_t parts_mask(const BlockPart *p, unsigned n)
+{
+    uint64_t lines = 0;
+
+    while (n--) {
+        lines |= line_mask(p[n].off, p[n].len);
+    }
+    return lines;
+}
+
+/* Are `bytes` what the parts of a page hold? */
+static bool parts_agree(const uint8_t *hva, const BlockPart *p, unsigned n,
+                        const uint8_t *bytes)
+{
+    for (unsigned i = 0; i < n; bytes += p[i++].len) {
+        if (!guest_equal(hva + p[i].off, bytes, p[i].len)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static unsigned parts_bytes(const BlockPart *p, unsigned n)
+{
+    unsigned bytes = 0;
+
+    while (n--) {
+        bytes += p[n].len;
+    }
+    return bytes;
+}
+
 static size_t block_bytes(unsigned n_insns, unsigned len)
 {
     return sizeof(Block) + (n_insns + 1) * sizeof(Insn)
@@ -138,7 +186,8 @@ static void block_kill(Block *b)
     }
     jit_block_killed(b);
     n_blocks--;
-    n_bytes -= block_bytes(b->n_insns, b->len + b->n_tail);
+    n_bytes -= block_bytes(b->n_insns, b->len + b->n_tail
+                                       + parts_bytes(b->more, b->n_more));
     __atomic_add_fetch(&cache_n_invalidated, 1, __ATOMIC_RELEASE);
     qsbr_defer(g_free, b);
 }
@@ -154,11 +203,12 @@ static void page_invalidate(CodePage *p, unsigned start, unsigned end,
         Block *b = *at;
 
         if (compare ? !block_agrees(b)
-            : b->off < end && b->off + b->len > start) {
+            : block_touches(b, start, end)) {
             *at = b->page_next;
             block_kill(b);
         } else {
-            lines |= line_mask(b->off, b->len);
+            lines |= line_mask(b->off, b->len)
+                     | parts_mask(b->more, b->n_more);
             at = &b->page_next;
         }
     }
@@ -251,7 +301,9 @@ void cache_page_acked(CodePage *p)
 
 bool block_agrees(const Block *b)
 {
-    return guest_equal(b->page->hva + b->off, b->bytes, b->len);
+    return guest_equal(b->page->hva + b->off, b->bytes, b->len)
+           && parts_agree(b->page->hva, b->more, b->n_more,
+                          b->bytes + b->len);
 }
 
 /* --- making ----------------------------------------------------------------------- */
@@ -361,7 +413,7 @@ static const Insn *run_cross(Env *env, const Insn *insn)
 static Block *block_new(const Draft *d, CodePage *p, unsigned off,
                         uint32_t mode)
 {
-    Block *b = g_malloc(block_bytes(d->n, d->len));
+    Block *b = g_malloc(block_bytes(d->n, d->n_bytes));
     Insn *last = &b->insns[d->n - 1];
 
     *b = (Block) {
@@ -369,13 +421,15 @@ static Block *block_new(const Draft *d, CodePage *p, unsigned off,
         .n_insns = d->n, .off = off, .len = in_page(d, off),
         .n_tail = d->len - in_page(d, off),
         .ram_addr = p->ram_addr + off, .mode = mode, .page = p,
+        .n_more = d->n_more,
     };
+    memcpy(b->more, d->more, d->n_more * sizeof(*b->more));
     b->jit_samples = memset(&b->insns[d->n + 1], 0,
                             d->n * sizeof(uint32_t));
     b->bytes = (uint8_t *)&b->jit_samples[d->n];
     memcpy(b->insns, d->insns, d->n * sizeof(Insn));
     make_end(&b->insns[d->n], last);
-    memcpy(b->bytes, d->bytes, d->len);
+    memcpy(b->bytes, d->bytes, d->n_bytes);
     if (b->n_tail) {
         b->cross_fn = last->fn;
         last->fn = run_cross;
@@ -384,7 +438,7 @@ static Block *block_new(const Draft *d, CodePage *p, unsigned off,
     p->blocks = b;
     p->n_idle_writes = 0;
     n_blocks++;
-    n_bytes += block_bytes(d->n, d->len);
+    n_bytes += block_bytes(d->n, d->n_bytes);
     return b;
 }
 
@@ -448,7 +502,8 @@ Block *cache_longer(Env *env, Block *b)
     Draft d;
 
     if (tcg_one_insn || !p || block_unsure(b)
-        || (last->flags & INSN_END && !draft_goes_on(last))) {
+        || (last->flags & INSN_END && !draft_goes_on(last)
+            && !draft_follows(last))) {
         return NULL;
     }
     draft_make(env, &d, p->hva, env->rip_base + b->off, b->mode,
@@ -459,9 +514,11 @@ Block *cache_longer(Env *env, Block *b)
     g_mutex_lock(&mutex);
     x = b->longer;
     if (!x && !b->stale) {
-        __atomic_fetch_or(&p->lines, line_mask(b->off, in_page(&d, b->off)),
+        __atomic_fetch_or(&p->lines, line_mask(b->off, in_page(&d, b->off))
+                                     | parts_mask(d.more, d.n_more),
                           __ATOMIC_SEQ_CST);
-        if (guest_equal(p->hva + b->off, d.bytes, in_page(&d, b->off))) {
+        if (guest_equal(p->hva + b->off, d.bytes, in_page(&d, b->off))
+            && parts_agree(p->hva, d.more, d.n_more, d.bytes + d.len)) {
             x = block_new(&d, p, b->off, b->mode);
             memcpy(x->jit_samples, d.samples, d.n * sizeof(uint32_t));
             x->jit_n_samples = b->jit_n_samples;

@@ -9,9 +9,13 @@
 
 #include "accel/tcg/decode/info.h"
 #include "accel/tcg/jit/jit.h"
+#include "accel/tcg/lockstep.h"
 #include "base/log.h"
 
-enum { SELDOM = 4 };            /* less often than one in so many times */
+enum {
+    SELDOM = 4,                 /* less often than one in so many times */
+    ALWAYS = 1 << 16,           /* a chance */
+};
 
 bool tcg_one_insn;
 
@@ -48,12 +52,12 @@ bool draft_insn(Env *env, Insn *insn, const uint8_t *p, unsigned n,
     return true;
 }
 
-/* Does what follows the draft's last instruction, a Jcc or a CALL, seem to run
- * often?  *next: the block there.  Without counts, what is behind a loop is
- * taken not to. */
-static bool often(const Draft *d, const Block *shorter, const Block **next)
+/* Does what follows the draft's last instruction, a Jcc or a CALL, at `off`, seem
+ * to run often?  *next: the block there.  Without counts, what is behind a loop
+ * is taken not to. */
+static bool often(const Draft *d, unsigned off, const Block *shorter,
+                  const Block **next)
 {
-    unsigned off = shorter->off + d->len;
     const Insn *last = &d->insns[d->n - 1];
 
     if (off >= PAGE_BYTES || !draft_goes_on(last)) {
@@ -64,6 +68,64 @@ static bool often(const Draft *d, const Block *shorter, const Block **next)
         return last->op != OP_JCC_I || last->imm >= 0;
     }
     return *next && (*next)->jit_runs >= shorter->jit_runs / SELDOM;
+}
+
+/* Where the indirect jump that ends `b` mostly leads to; the chance of that. */
+static unsigned mostly(const Block *b, unsigned *chance)
+{
+    unsigned n = __atomic_load_n(&b->jit_n_to, __ATOMIC_RELAXED);
+    unsigned best = 0, to = 0;
+
+    for (unsigned i = 0; i < BLOCK_TARGETS; i++) {
+        uint16_t x = __atomic_load_n(&b->jit_to[i], __ATOMIC_RELAXED);
+        unsigned same = 0;
+
+        for (unsigned k = i; k < BLOCK_TARGETS; k++) {
+            same += x == __atomic_load_n(&b->jit_to[k], __ATOMIC_RELAXED);
+        }
+        if (same > best) {
+            best = same;
+            to = x;
+        }
+    }
+    /* The first time round says nothing yet. */
+    *chance = n & BLOCK_TARGETS ? best * ALWAYS / BLOCK_TARGETS : 0;
+    return to;
+}
+
+/*
+ * The block that the draft's last instruction, a JMP, mostly leads to; NULL: it is
+ * not known, or seldom runs.  An interpreter's dispatch above all: a direct JMP
+ * is followed only to where there is one.  `part`: the block that ends here.
+ */
+static const Block *follow(const Draft *d, const Block *shorter,
+                           const Block *part, unsigned *chance)
+{
+    const Insn *last = &d->insns[d->n - 1];
+    const Block *b;
+    int64_t to = last->off + last->len + last->imm;
+    unsigned one = ALWAYS;
+
+    if (!part || d->n_more == BLOCK_PARTS - 1 || !draft_follows(last)
+        || tcg_lockstep || shorter->jit_straight || !jit_again_soon(shorter)) {
+        return NULL;
+    }
+    if (last->op == OP_JMP_RM) {
+        to = mostly(part, &one);
+    }
+    *chance = (uint64_t)*chance * one / ALWAYS;
+    if (one < ALWAYS / 2 || *chance < ALWAYS / SELDOM || to < 0 || to >= (int64_t)PAGE_BYTES
+        || to == shorter->off) {
+        return NULL;
+    }
+    for (unsigned i = 0; i < d->n_more; i++) {
+        if (to == d->more[i].off) {
+            return NULL;
+        }
+    }
+    b = block_find(shorter->page->ram_addr + to, shorter->mode);
+    return b && (last->op == OP_JMP_RM
+                 || b->insns[b->n_insns - 1].op == OP_JMP_RM) ? b : NULL;
 }
 
 /* The instruction that begins `here` bytes before the end of gva's page; the
@@ -81,28 +143,30 @@ static bool over_the_end(Env *env, Draft *d, uint64_t gva, unsigned here,
     if (!f || !f->hva) {
         return false;
     }
-    guest_copy(d->bytes + d->len + here, f->hva, MAX_INSN_BYTES - here);
-    return draft_insn(env, &d->insns[d->n], d->bytes + d->len, MAX_INSN_BYTES,
+    guest_copy(d->bytes + d->n_bytes + here, f->hva, MAX_INSN_BYTES - here);
+    return draft_insn(env, &d->insns[d->n], d->bytes + d->n_bytes,
+                      MAX_INSN_BYTES,
                       PAGE_BYTES - here, mode);
 }
 
 void draft_make(Env *env, Draft *d, const uint8_t *hva, uint64_t gva,
                 uint32_t mode, bool cross, const Block *shorter)
 {
-    unsigned off = PAGE_OFFSET(gva);
+    unsigned at = PAGE_OFFSET(gva);
     unsigned max = one_insn(mode) ? 1 : BLOCK_MAX_INSNS;
-    const Block *part = shorter;
+    const Block *part = shorter, *to;
     unsigned first = 0;         /* of `part` */
+    unsigned chance = ALWAYS;
 
-    d->n = d->len = 0;
-    while (d->n < max && off + d->len < PAGE_BYTES) {
-        unsigned at = off + d->len;
+    d->n = d->len = d->n_bytes = d->n_more = 0;
+    while (d->n < max && at < PAGE_BYTES) {
         unsigned left = MIN(MAX_INSN_BYTES, PAGE_BYTES - at);
         Insn *insn = &d->insns[d->n];
 
-        guest_copy(d->bytes + d->len, hva + at, left);
-        if (!draft_insn(env, insn, d->bytes + d->len, left, at, mode)
-            && !(cross && over_the_end(env, d, gva, left, mode))) {
+        guest_copy(d->bytes + d->n_bytes, hva + at, left);
+        if (!draft_insn(env, insn, d->bytes + d->n_bytes, left, at, mode)
+            && (d->n_more || !cross
+                || !over_the_end(env, d, gva, left, mode))) {
             break;
         }
         if (shorter) {
@@ -111,14 +175,32 @@ void draft_make(Env *env, Draft *d, const uint8_t *hva, uint64_t gva,
                 : 0;
         }
         d->n++;
-        d->len += insn->len;
+        d->n_bytes += insn->len;
+        at += insn->len;
+        if (d->n_more) {
+            d->more[d->n_more - 1].len += insn->len;
+        } else {
+            d->len += insn->len;
+        }
         if (!(insn->flags & INSN_END)) {
             continue;
         }
-        if (!shorter || !often(d, shorter, &part)) {
+        if (!shorter) {
             break;
         }
+        if (!often(d, at, shorter, &part)) {
+            to = follow(d, shorter, part, &chance);
+            if (!to) {
+                break;
+            }
+            at = to->off;
+            d->more[d->n_more++] = (BlockPart) { .off = at };
+            part = to;
+        }
         first = d->n;
+    }
+    if (d->n_more && !d->more[d->n_more - 1].len) {
+        d->n_more--;
     }
 }
 
@@ -127,11 +209,11 @@ void draft_make(Env *env, Draft *d, const uint8_t *hva, uint64_t gva,
 static void log_code(const Block *b, uint64_t gva)
 {
     g_autoptr(GString) out = g_string_new(NULL);
+    const uint8_t *bytes = b->bytes;
 
     g_string_printf(out, "IN: 0x%016" PRIx64 " mode 0x%x\n", gva, b->mode);
-    for (unsigned i = 0; i < b->n_insns; i++) {
+    for (unsigned i = 0; i < b->n_insns; bytes += b->insns[i++].len) {
         const Insn *insn = &b->insns[i];
-        const uint8_t *bytes = b->bytes + (insn->off - b->off);
 
         g_string_append_printf(out, "0x%016" PRIx64 ":  ",
                                gva - b->off + insn->off);

@@ -331,6 +331,16 @@ enum { BLOCK_MAX_INSNS = 64, LINE_BYTES = 64 };
 
 typedef struct CodePage CodePage;
 
+/* A run of bytes of a page. */
+typedef struct BlockPart {
+    uint16_t off, len;
+} BlockPart;
+
+enum {
+    BLOCK_PARTS = 10,           /* of a longer form, at most */
+    BLOCK_TARGETS = 8,          /* that are remembered */
+};
+
 typedef struct Block {
     /* What insn_jump() reads, in one cache line. */
     struct Block *link[2];      /* (A) in-page successors ... */
@@ -363,6 +373,13 @@ typedef struct Block {
      * mutex.  Lookups never find that. */
     struct Block *longer, *shorter;
     bool is_longer;
+    /* A longer form goes on elsewhere in its page where it follows a jump. */
+    uint8_t n_more;
+    BlockPart more[BLOCK_PARTS - 1];
+    /* (A) where its indirect jump has led, offsets in its page */
+    bool jit_straight;          /* no more such forms */
+    uint8_t jit_n_to;           /* 0 to BLOCK_TARGETS, and round */
+    uint16_t jit_to[BLOCK_TARGETS];
 
     Insn insns[];               /* n_insns and the end */
 } Block;

@@ -371,7 +371,7 @@ static Ctx *begin(Block *b, JitCode *jc, bool plain)
     c->e.home = jit_host_reg;
     c->b = b;
     c->jc = jc;
-    c->n_stubs = c->n_fp_sites = 0;
+    c->n_stubs = c->n_fp_sites = c->n_astray = 0;
     c->landings = jc->landings;
     c->live = 0;
     c->x87_seg = 0;
@@ -469,6 +469,7 @@ static bool insns(Ctx *c, unsigned first)
         c->group_end = 0;
         body(c, 0);
     }
+    t_astray(c);
     emit_stubs(c);
     add_fp_map(c);
     return true;

@@ -61,6 +61,18 @@ void t_settle(Ctx *c)
     c->replay.op = REPLAY_NONE;
 }
 
+static void flags_to_env(Ctx *c)
+{
+    if (!c->in_e) {
+        JitReplay q = t_replay_now(c);
+
+        t_save_from(&c->e, &q);
+        c->rax_group = false;
+    }
+    c->in_e = true;
+    c->in_r = false;
+}
+
 /* To another block of this page; poll: this may close a loop. */
 static void go_in_page(Ctx *c, unsigned off, bool poll)
 {
@@ -204,11 +216,18 @@ static Stub *miss_rdx(Ctx *c)
     return s;
 }
 
+/* Could a jump to `off` of the page close a loop?  One of several blocks, too:
+ * a jump that is none leads from a block to one that begins behind it. */
+static bool backward(const Ctx *c, int64_t off)
+{
+    return off <= c->insn->off || off <= c->b->off;
+}
+
 void t_go_rel(Ctx *c, int64_t off, bool committed)
 {
     if (off >= 0 && off < (int64_t)PAGE_BYTES) {
         t_settle(c);
-        go_in_page(c, off, off <= c->insn->off);
+        go_in_page(c, off, backward(c, off));
         return;
     }
     t_clobber(c);
@@ -276,7 +295,7 @@ static bool jcc(Ctx *c)
     if (!rel_fits(c)) {
         return false;
     }
-    if (off > n->off && off < (int64_t)PAGE_BYTES) {
+    if (off < (int64_t)PAGE_BYTES && !backward(c, off)) {
         Stub *s = t_add_exit(c, EXIT_EDGE, off);
 
         jcc_linked(c, s, n->aux);
@@ -296,24 +315,34 @@ static bool jcc(Ctx *c)
     return true;
 }
 
+/* Does the block go on where its JMP leads? */
+static bool follows(const Ctx *c)
+{
+    return c->i + 1 < c->b->n_insns;
+}
+
 static bool jmp_i(Ctx *c)
 {
     if (!rel_fits(c)) {
         return false;
     }
+    if (follows(c)) {
+        c->rax_keep = true;
+        return true;
+    }
+    t_settle(c);
     c->done = true;
     t_go_rel(c, rel_off(c->insn), false);
     return true;
 }
 
-/* To the RIP in RCX, if it is in this page and nobody wants us to leave: see
- * near.c.  Flags are in cc_raw. */
+/* To the RIP in RCX, less rip_base, if that is in this page and nobody wants us
+ * to leave: see near.c.  Flags are in cc_raw. */
 static void go_near(Ctx *c, JitNear *table)
 {
     Emit *e = &c->e;
     uint8_t *over;
 
-    e_gs(e, c->word, 0x2b, H_CX, OFF(rip_base));
     e_gs(e, c->word, 0x3b, H_CX, OFF(jit_go));
     over = over_begin(c, JAE8);
     e_op(e, 8, 0x8d, H_AX, 0, 0);                   /* lea rax, [rip+rel32] */
@@ -324,6 +353,62 @@ static void go_near(Ctx *c, JitNear *table)
     over_end(c, over);
 }
 
+/* RCX = what leads to the place in this page that the target, if it is in RDX or
+ * else in the register, is. */
+static void near_offset(Ctx *c)
+{
+    if (t_is_mem(c)) {
+        e_mov(&c->e, c->word, H_CX, H_DX);
+    } else {
+        t_src_copy(c, c->insn->rm, c->word, H_CX);
+    }
+    e_gs(&c->e, c->word, 0x2b, H_CX, OFF(rip_base));
+}
+
+/* The block goes on where the jump has led as a rule. */
+static void guard(Ctx *c)
+{
+    near_offset(c);
+    e_rr(&c->e, c->word, 0x81, 7, H_CX);            /* cmp rcx, imm32 */
+    e32(&c->e, c->insn[1].off);
+    e8(&c->e, 0x0f);
+    e8(&c->e, 0x85);                                /* jne */
+    c->astray[c->n_astray++] = (Astray) {
+        .site = c->e.p, .i = c->i, .in_e = c->in_e, .replay = c->replay,
+        .live = c->live,
+    };
+    e32(&c->e, 0);
+    c->rax_keep = true;
+}
+
+void t_astray(Ctx *c)
+{
+    JitNear *table = c->n_astray ? jit_near_table(c->b) : NULL;
+
+    c->sp_off = 0;
+    c->group_end = 0;
+    for (unsigned k = 0; k < c->n_astray; k++) {
+        const Astray *a = &c->astray[k];
+
+        e_rel32(a->site, c->e.p);
+        c->i = a->i;
+        c->insn = &c->b->insns[a->i];
+        c->in_r = false;
+        c->in_e = a->in_e;
+        c->replay = a->replay;
+        c->live = a->live;
+        flags_to_env(c);
+        if (table) {
+            near_offset(c);
+            go_near(c, table);
+        }
+        if (!t_is_mem(c)) {
+            t_src_copy(c, c->insn->rm, c->word, H_DX);
+        }
+        go_indirect(c, miss_interp(c), 0);
+    }
+}
+
 static bool jmp_rm(Ctx *c)
 {
     const Insn *n = c->insn;
@@ -332,7 +417,16 @@ static bool jmp_rm(Ctx *c)
     if (n->size != c->word) {
         return false;
     }
+    if (follows(c)) {
+        t_clobber(c);
+        if (t_is_mem(c)) {
+            t_mem_insn(c, c->word, 0x8b, H_DX, t_operand(c, c->word, false));
+        }
+        guard(c);
+        return true;
+    }
     c->done = true;
+    t_settle(c);
     t_clobber(c);
     /* A target in a place that RIP names is in a table of addresses elsewhere. */
     table = c->in_e && !(n->ea & EA_RIP) ? jit_near_table(c->b) : NULL;
@@ -341,12 +435,12 @@ static bool jmp_rm(Ctx *c)
 
         t_mem_insn(c, c->word, 0x8b, H_DX, ea);
         if (table) {
-            e_mov(&c->e, c->word, H_CX, H_DX);
+            near_offset(c);
             go_near(c, table);
         }
     } else {
         if (table) {
-            t_src_copy(c, n->rm, c->word, H_CX);
+            near_offset(c);
             go_near(c, table);
         }
         t_src_copy(c, n->rm, c->word, H_DX);
@@ -494,18 +588,6 @@ static bool call_rm(Ctx *c)
 static void compare_return(Ctx *c)
 {
     e_rm(&c->e, 8, 0x3b, H_DX, H_SP, H_SP, 0, 8);
-}
-
-static void flags_to_env(Ctx *c)
-{
-    if (!c->in_e) {
-        JitReplay q = t_replay_now(c);
-
-        t_save_from(&c->e, &q);
-        c->rax_group = false;
-    }
-    c->in_e = true;
-    c->in_r = false;
 }
 
 static bool ret(Ctx *c, unsigned more)

@@ -17,6 +17,7 @@
 #include "accel/tcg/jit/template.h"
 
 #include "accel/tcg/decode/info.h"
+#include "accel/tcg/draft.h"
 
 enum { MAX_SPAN = 512 };
 
@@ -79,6 +80,7 @@ static Kind kind(const Insn *n)
     case OP_PUSH_RM: case OP_PUSH_I: case OP_JCC_I: case OP_NOP:
     case OP_CMP_RM_R: case OP_CMP_R_RM: case OP_CMP_RM_I:
     case OP_TEST_RM_R: case OP_TEST_RM_I: case OP_BT_RM_I:
+    case OP_JMP_I: case OP_JMP_RM:      /* that the block follows */
         return READS;
     case OP_MOV_RM_R: case OP_MOV_RM_I: case OP_SETCC_RM: case OP_POP_RM:
     case OP_ADD_RM_R: case OP_ADD_RM_I: case OP_OR_RM_R: case OP_OR_RM_I:
@@ -126,7 +128,7 @@ static bool writes(const Insn *n, Kind k, unsigned base)
 bool t_simple(const Insn *n)
 {
     return n->op != OP_PUSH_RM && n->op != OP_PUSH_I && n->op != OP_POP_RM
-           && kind(n) != ENDS;
+           && !draft_follows(n) && kind(n) != ENDS;
 }
 
 bool t_may_write(const Insn *n, unsigned reg)

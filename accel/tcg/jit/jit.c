@@ -329,6 +329,7 @@ void jit_block_killed(Block *b)
     __atomic_store_n(&found->jit_code, jit_no_code, __ATOMIC_RELEASE);
     if (!found->stale) {        /* only what came behind it is gone */
         found->jit_runs = 0;
+        found->jit_straight |= b->n_more > 0;
         __atomic_store_n(&found->insns[0].fn, run_cold, __ATOMIC_RELEASE);
     }
 }
@@ -483,12 +484,36 @@ void *jit_transfer_cold(Env *env, const JitCode *jc, unsigned i)
     return jit_go_on(env, generation);
 }
 
+/* The block `b` is about to run: was it jumped to? */
+static void note_jumped(Env *env, const Block *b)
+{
+    uint64_t from = jit_cpu(env)->jumped;
+    Block *p;
+    unsigned n;
+
+    if (!from) {
+        return;
+    }
+    jit_cpu(env)->jumped = 0;
+    p = block_find(from, b->mode);
+    if (p && p->page == b->page && b->page) {
+        n = __atomic_load_n(&p->jit_n_to, __ATOMIC_RELAXED);
+        __atomic_store_n(&p->jit_to[n % BLOCK_TARGETS], b->off,
+                         __ATOMIC_RELAXED);
+        n++;
+        __atomic_store_n(&p->jit_n_to, n < 2 * BLOCK_TARGETS
+                                       ? n : BLOCK_TARGETS,
+                         __ATOMIC_RELAXED);
+    }
+}
+
 /* In the place of a compiled block's first handler. */
 static const Insn *run_compiled(Env *env, const Insn *insn)
 {
     const Block *b = env->block;
     void *code = __atomic_load_n(&b->jit_code, __ATOMIC_ACQUIRE);
 
+    note_jumped(env, b);
     if (unlikely(env->jit_off | env->jit_skip || code == jit_no_code
                  || !jit_cpu(env)->stacks)) {
         env->jit_skip = false;
@@ -638,6 +663,7 @@ static const Insn *run_cold(Env *env, const Insn *insn)
     uint32_t enough;
     void *code;
 
+    note_jumped(env, b);
     enough = jit_options.threshold
              + __atomic_load_n(&pressure, __ATOMIC_RELAXED);
     if (b->jit_runs < enough || env->jit_off || !jit_cpu(env)->stacks) {
@@ -645,6 +671,9 @@ static const Insn *run_cold(Env *env, const Insn *insn)
             jit_slots_sample(env, b);
         }
         __atomic_store_n(&b->jit_runs, b->jit_runs + 1, __ATOMIC_RELAXED);
+        if (b->insns[b->n_insns - 1].op == OP_JMP_RM) {
+            jit_cpu(env)->jumped = b->ram_addr;
+        }
         return b->jit_fn0(env, insn);
     }
     if (!has_room()) {

@@ -105,6 +105,8 @@ typedef struct JitCpu {
     JitSlot slots[N_MMU * JIT_SLOTS];
     uint64_t target;            /* RIP that jit_lookup() is asked for */
     TscPiece tsc;               /* clock.c */
+    uint64_t jumped;            /* key of a block that was interpreted last and
+                                 * ends with an indirect jump; 0: none */
     JitReturns returns[2];      /* by CPL == 3 */
     JitReturns *present;        /* that sp is of */
     void *stacks;               /* what they are in; NULL: cannot compile */
@@ -315,6 +317,8 @@ uint32_t jit_slots_seen(const Block *b, unsigned i, unsigned taken);
 /* A slot for an access of instruction `i`, as an index; -1: better none. */
 int jit_slot_choose(const Block *b, unsigned i, unsigned who, bool stack,
                     bool write);
+/* Does the block mostly run again before others have taken its slots? */
+bool jit_again_soon(const Block *b);
 /* Are its addresses multiples of the operand's size? */
 bool jit_slot_aligned(const Block *b, unsigned i);
 

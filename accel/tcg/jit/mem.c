@@ -60,6 +60,9 @@ static bool saved_anyway(const Ctx *c)
         const Insn *n = &c->b->insns[i];
         InsnFlags f = insn_flags(n);
 
+        if (n->op == OP_JMP_RM && i + 1 < c->b->n_insns) {
+            continue;
+        }
         switch (n->op) {
         case OP_JMP_RM: case OP_CALL_I: case OP_CALL_RM: case OP_RET:
         case OP_RET_I:

@@ -50,6 +50,11 @@ void jit_slots_clear(Env *env)
 {
 }
 
+bool jit_again_soon(const Block *b)
+{
+    return false;
+}
+
 uint32_t jit_slots_seen(const Block *b, unsigned i, unsigned taken)
 {
     return 0;

@@ -139,8 +139,7 @@ void jit_slots_sample(Env *env, Block *b)
                      __ATOMIC_RELAXED);
 }
 
-/* Does the block mostly run again before others have taken its slots? */
-static bool runs_again_soon(const Block *b)
+bool jit_again_soon(const Block *b)
 {
     unsigned taken = __atomic_load_n(&b->jit_n_samples, __ATOMIC_RELAXED);
     unsigned n = __atomic_load_n(&b->jit_n_near, __ATOMIC_RELAXED);
@@ -193,7 +192,7 @@ int jit_slot_choose(const Block *b, unsigned i, unsigned who, bool stack,
     if (stack) {
         return first + (write ? 1 : 0);
     }
-    if (!runs_again_soon(b) || !stays(b, i)) {
+    if (!jit_again_soon(b) || !stays(b, i)) {
         return -1;
     }
     next_slot = (next_slot + 2) % (JIT_SLOTS - FIRST);

@@ -141,6 +141,15 @@ typedef struct TurnEdges {
     unsigned n;
 } TurnEdges;
 
+/* A jump that the block follows has led elsewhere: behind the block. */
+typedef struct Astray {
+    uint8_t *site;              /* rel32 that leads here */
+    unsigned i;
+    bool in_e;
+    JitReplay replay;
+    uint8_t live;
+} Astray;
+
 typedef struct Ctx {
     Emit e;
     Block *b;
@@ -180,6 +189,8 @@ typedef struct Ctx {
     uint8_t live;               /* FP_* known to be live */
     uint8_t x87_seg;            /* what env->x87_seg is known to be; or 0 */
     JitLanding *landings;
+    Astray astray[2 * BLOCK_PARTS];
+    unsigned n_astray;
     uint8_t *start;             /* of this piece of code */
     JitFpSite fp_sites[9 * BLOCK_MAX_INSNS];
     unsigned n_fp_sites;
@@ -363,6 +374,8 @@ void t_misses_to(Ctx *c, const Stub *s);
 Stub *t_add_exit(Ctx *c, unsigned kind, unsigned off);
 /* A rel32 here leads to the stub. */
 void t_stub_site(Ctx *c, Stub *s);
+/* Behind the block: where jumps that it follows have led elsewhere. */
+void t_astray(Ctx *c);
 /* Flags are to be in RFLAGS or cc_raw, and stay there. */
 void t_settle(Ctx *c);
 /* A poll, then to what the exit's edge will be linked to.  Clobbers RFLAGS. */

@@ -73,17 +73,24 @@ static void test_dispatch(void)
     static uint8_t ops[N_BYTECODES];
     uint64_t want[16], got[16];
 
-    for (unsigned k = 0; k < 4; k++) {
-        /* The one that rewrites another comes seldom, or often. */
+    for (unsigned k = 0; k < 12; k++) {
+        unsigned period = 2 + below(12);
+
+        /* The one that rewrites another comes seldom, or often.  Blocks follow
+         * jumps that nearly always lead to the same place. */
         for (unsigned i = 0; i < N_BYTECODES - 1; i++) {
+            if (k >= 4 && i >= period && below(16)) {
+                ops[i] = ops[i - period];
+                continue;
+            }
             ops[i] = below(8);
-            if (ops[i] == 5 && k < 3 && below(20)) {
+            if (ops[i] == 5 && k % 4 < 3 && below(20)) {
                 ops[i] = 6;
             }
         }
         ops[N_BYTECODES - 1] = 8;
         run_machine(UINT32_MAX, ops, want);
-        run_machine(k & 1 ? 5 : 0, ops, got);
+        run_machine(k >= 4 ? 40 : k & 1 ? 5 : 0, ops, got);
         for (unsigned i = 0; i < G_N_ELEMENTS(compared); i++) {
             g_assert_cmphex(got[compared[i]], ==, want[compared[i]]);
         }
