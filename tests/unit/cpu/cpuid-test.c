@@ -89,6 +89,21 @@ static void test_all_models(void)
     }
 }
 
+/* Programs that go by the model rather than by features would take features
+ * for granted that an emulated "max" has not. */
+static void test_max_is_nobody(void)
+{
+    const ModelRow *max = cpu_model_rows;
+
+    while (strcmp(max->name, "max") != 0) {
+        max++;
+    }
+    for (const ModelRow *row = cpu_model_rows; row->name; row++) {
+        g_assert_true(row == max || row->family != max->family
+                      || row->model != max->model);
+    }
+}
+
 static void test_dynamic(void)
 {
     X86Cpu *cpu = with_model("max");
@@ -206,6 +221,7 @@ int main(int argc, char **argv)
     m = fake_machine_new(1);
     g_test_add_func("/cpuid/text", test_text);
     g_test_add_func("/cpuid/models", test_all_models);
+    g_test_add_func("/cpuid/max", test_max_is_nobody);
     g_test_add_func("/cpuid/dynamic", test_dynamic);
     g_test_add_func("/cpuid/topology", test_topology);
     g_test_add_func("/cpuid/msrs", test_msrs);
