@@ -262,6 +262,7 @@ void seg_drop_inner(Env *env, unsigned cpl)
         X86Seg *s = &env->s.seg[regs[i]];
 
         if (s->attr & SEGA_NULL) {
+            s->selector = 0;            /* 1, 2 and 3 do not outlive it */
             continue;
         }
         if ((s->attr & (SEGA_CODE | SEGA_C)) != (SEGA_CODE | SEGA_C)

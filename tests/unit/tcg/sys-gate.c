@@ -108,19 +108,22 @@ static void test_tss_stack_faults(void)
 SNIPPET(to_user, "32",
     "push $0x23\n push $0xa000\n pushf\n push $0x1b\n push $(1f - 0b + 0x10000)\n"
     "iret\n 1: mov %ds, %ebx\n mov %es, %ecx\n mov %fs, %edx\n mov %cs, %esi\n"
-    "int $0x80\n");
+    "mov %gs, %edi\n int $0x80\n");
 
 static void test_iret_outer(void)
 {
     start32();
     hidden(&s->seg[SEG_ES], DS3);
     hidden(&s->seg[SEG_FS], CONFORMING);
+    s->seg[SEG_GS] = (X86Seg) { .selector = 3, .attr = SEGA_NULL };
     g_assert_cmphex(GO(to_user), ==, 0x80);
-    /* DS of level 0 is taken away, ES of level 3 and conforming code stay. */
+    /* DS of level 0 is taken away, ES of level 3 and conforming code stay; a
+     * null selector is 0 then. */
     g_assert_cmphex(s->gpr[R_RBX], ==, 0);
     g_assert_cmphex(s->gpr[R_RCX], ==, DS3);
     g_assert_cmphex(s->gpr[R_RDX], ==, CONFORMING);
     g_assert_cmphex(s->gpr[R_RSI], ==, CS3);
+    g_assert_cmphex(s->gpr[R_RDI], ==, 0);
     g_assert_cmphex(top(3), ==, 0xa000);
 }
 
