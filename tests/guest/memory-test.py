@@ -2,12 +2,16 @@
 """Does the emulator's memory stay flat?  Guests that make it forget and make
 anew: code rewritten millions of times, processes and their address spaces.
 
+RHEA_TEST_SECONDS=3600 has each go on for that long and say what it has once a
+minute.
+
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 import os
 import re
 import sys
 import tempfile
+import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
@@ -18,6 +22,7 @@ import subprocess                                           # noqa: E402
 
 PROGRAM, CODE32 = sys.argv[1:3]
 MAX_GROWTH_KIB = 4096
+SECONDS = float(os.environ.get("RHEA_TEST_SECONDS", "0"))
 
 
 def own_kib(pid):
@@ -45,20 +50,40 @@ def machine(folder, accel, cpus):
         "console=ttyS0 quiet panic=-1"])
 
 
+def quarters(m, row, n):
+    """What it has after each of four times `n` turns; the first is for
+    everything to be seen once."""
+    kib = []
+    for _ in range(4):
+        m.ask(f"{row} {n}")
+        kib.append(own_kib(m.proc.pid))
+    return kib
+
+
+def minutes(m, row, n):
+    """What it has once a minute."""
+    kib, turns, start = [], 0, time.monotonic()
+    while True:
+        m.ask(f"{row} {n}")
+        turns += n
+        passed = time.monotonic() - start
+        if passed >= min(60 * (len(kib) + 1), SECONDS):
+            kib.append(own_kib(m.proc.pid))
+            print(f"# {row}: {passed:.0f} s, {turns} turns: {kib[-1]} KiB",
+                  flush=True)
+        if passed >= SECONDS:
+            return kib
+
+
 def flat(accel, row, n, cpus=1):
-    """Four quarters of `n` turns; the first is for everything to be seen
-    once."""
     with tempfile.TemporaryDirectory() as folder:
         m = machine(folder, accel, cpus)
         try:
-            kib = []
-            for _ in range(4):
-                m.ask(f"{row} {n}")
-                kib.append(own_kib(m.proc.pid))
+            kib = (minutes if SECONDS else quarters)(m, row, n)
         finally:
             m.close()
     note = f"{row}: {', '.join(str(k) for k in kib)} KiB"
-    if kib[3] > kib[0] + MAX_GROWTH_KIB:
+    if kib[-1] > kib[0] + MAX_GROWTH_KIB:
         raise RuntimeError(f"it grows: {note}")
     return note
 
