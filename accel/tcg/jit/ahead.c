@@ -15,7 +15,7 @@
 enum {
     MAX_STEP = 256,             /* bytes that a register moves in a turn */
     FIRST_TURNS = 8,
-    SHORT = 16,                 /* instructions: two turns in a row */
+    SHORT = 16,                 /* instructions: some turns in a row */
 };
 
 /* --- what is in registers ------------------------------------------ */
@@ -469,7 +469,7 @@ static bool take_registers(Turns *t, const Block *b)
 static void choose_turns(Turns *t, const Block *b)
 {
     t->turns = TURNS_MAX;
-    t->copies = t->last - t->first <= SHORT ? 2 : 1;
+    t->copies = t->last - t->first <= SHORT ? TURN_COPIES : 1;
     for (unsigned k = 0; k < t->n_groups; k++) {
         if (t->group[k].by) {
             t->turns = FIRST_TURNS;

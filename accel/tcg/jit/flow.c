@@ -299,6 +299,8 @@ static bool jcc(Ctx *c)
         Stub *s = t_add_exit(c, EXIT_EDGE, off);
 
         jcc_linked(c, s, n->aux);
+        c->replay = n->aux == 5 ? t_replay_equal(replay) : replay;
+        c->rax_keep = true;
         return true;
     }
     e8(&c->e, 0x0f);
@@ -311,7 +313,7 @@ static bool jcc(Ctx *c)
     e_rel32(rel32, c->e.p);
     c->in_r = in_r;
     c->in_e = in_e;
-    c->replay = replay;
+    c->replay = n->aux == 5 ? t_replay_equal(replay) : replay;      /* JNE */
     return true;
 }
 

@@ -5,7 +5,9 @@
  * them can be run again at the places that need them, ways out as a rule, they
  * need not be saved: CMP and TEST of registers and immediates; ADD and SUB,
  * whose first operand is known from the result; logic, after which TEST of the
- * result gives the same.  That holds until one of the registers changes.
+ * result gives the same.  That holds until one of the registers changes.  Behind a
+ * JNE that falls through CMP and SUB have found zero, as a comparison of anything
+ * with itself does.
  *
  * Spec: Intel SDM volume 2.
  *
@@ -73,11 +75,18 @@ JitReplay t_replay_of(const Ctx *c)
     return (JitReplay) { 0 };
 }
 
+JitReplay t_replay_equal(JitReplay q)
+{
+    return q.op == REPLAY_CMP || q.op == REPLAY_SUB
+        ? (JitReplay) { .op = REPLAY_CMP, .size = 4, .a = R_RSP, .b = R_RSP }
+        : q;
+}
+
 void t_replay_check(Ctx *c, bool sets_all)
 {
     const JitReplay *q = &c->replay;
 
-    if (!q->op || sets_all
+    if (!q->op || sets_all || t_replay_stays(q)
         || !(t_may_write(c->insn, q->a)
              || (q->b != R_ZERO && t_may_write(c->insn, q->b)))) {
         return;

@@ -78,7 +78,7 @@ typedef struct Loop {
 /*
  * Accesses of a loop that are checked once for several turns.  turns.c
  */
-enum { TURN_GROUPS = 6, TURN_EDGES = 12, TURNS_MAX = 256 };
+enum { TURN_GROUPS = 6, TURN_EDGES = 12, TURNS_MAX = 256, TURN_COPIES = 4 };
 
 typedef struct TurnGroup {
     enum {
@@ -114,7 +114,8 @@ typedef struct Turns {
     unsigned copies;            /* of the instructions */
     unsigned need;              /* FP_* */
     bool keeps_flags;
-    JitReplay entry;            /* flags on entry, if not in cc_raw */
+    JitReplay entry;            /* flags on entry, if not in cc_raw; without
+                                 * keeps_flags only what stays */
     bool apart;                 /* groups with a choice make it */
     unsigned n_choices;
     unsigned chosen;            /* host register */
@@ -128,10 +129,12 @@ typedef struct Turns {
     uint16_t guests;            /* others that are there, in order */
     int8_t home[16];            /* of guest registers meanwhile */
     uint8_t *more;              /* where more turns are checked */
-    uint8_t *top, *odd;         /* the first, the second copy */
+    uint8_t *copy[TURN_COPIES];
     uint8_t *to_more;           /* a rel32 */
     uint8_t *join[2];           /* the rel32 that leave */
     unsigned n_joins;
+    uint8_t *late[TURN_COPIES + 1];     /* the same, with nothing given back */
+    unsigned n_late;
 } Turns;
 
 /* Jumps back to where turns are checked. */
@@ -192,7 +195,7 @@ typedef struct Ctx {
     Astray astray[2 * BLOCK_PARTS];
     unsigned n_astray;
     uint8_t *start;             /* of this piece of code */
-    JitFpSite fp_sites[9 * BLOCK_MAX_INSNS];
+    JitFpSite fp_sites[18 * BLOCK_MAX_INSNS];
     unsigned n_fp_sites;
 } Ctx;
 
@@ -219,6 +222,13 @@ void t_clobber(Ctx *c);
 void t_replay(Emit *e, const JitReplay *q);
 /* What gives the flags of this instruction again, afterwards. */
 JitReplay t_replay_of(const Ctx *c);
+/* The same where they are known to say "equal". */
+JitReplay t_replay_equal(JitReplay q);
+/* Is it good whatever happens to registers? */
+static inline bool t_replay_stays(const JitReplay *q)
+{
+    return q->op == REPLAY_CMP && q->a == q->b;
+}
 /* This instruction comes: is the present `replay` good until it is over? */
 void t_replay_check(Ctx *c, bool sets_all);
 /* Must the arithmetic flags be in RFLAGS before `n`: does it read some, or leave

@@ -359,8 +359,8 @@ static void set_turns(Ctx *c, unsigned n)
 static bool one_turn(Ctx *c, const Turns *t)
 {
     c->in_r = t->keeps_flags;
-    c->in_e = !t->keeps_flags;
-    c->replay.op = REPLAY_NONE;
+    c->in_e = !t->keeps_flags && !t->entry.op;
+    c->replay = t->keeps_flags ? (JitReplay) { 0 } : t->entry;
     for (c->i = t->first; c->i < t->last; c->i++) {
         c->insn = &c->b->insns[c->i];
         if (!one(c)) {
@@ -368,6 +368,15 @@ static bool one_turn(Ctx *c, const Turns *t)
         }
     }
     return c->in_r && (t->keeps_flags || c->replay.op);
+}
+
+/* What leaves the turns comes here. */
+static void leave_turns(Ctx *c, Turns *t)
+{
+    while (t->n_late) {
+        e_rel32(t->late[--t->n_late], c->e.p);
+    }
+    give_back(c, t);
 }
 
 /*
@@ -378,27 +387,25 @@ static bool emit_turns(Ctx *c, Turns *t)
 {
     Emit *e = &c->e;
     unsigned cond = c->b->insns[t->last].aux;
-    uint8_t *out[3];
+    uint8_t **out = t->late;
     unsigned n_out = 0;
 
     e_nops(e, -(uintptr_t)e->p & 15);
-    t->top = e->p;
-    if (t->copies == 2) {
+    for (unsigned k = 0; k < t->copies; k++) {
+        if (k) {
+            out[n_out++] = jcc_ahead(c, cond ^ 1);
+        }
+        t->copy[k] = e->p;
         if (!one_turn(c, t)) {
             return false;
         }
-        out[n_out++] = jcc_ahead(c, cond ^ 1);
-        t->odd = e->p;
-    }
-    if (!one_turn(c, t)) {
-        return false;
     }
     c->i = t->first;
     if (t->keeps_flags) {
         e_rm(e, 4, 0x8d, H_CX, H_CX, H_SP, 0, -(int)t->copies);
         e8(e, 0xe3);                                /* jrcxz over */
         e8(e, 11);
-        e_rel32(jcc_ahead(c, cond), t->top);
+        e_rel32(jcc_ahead(c, cond), t->copy[0]);
         out[n_out++] = jmp_ahead(c);
         out[n_out++] = jcc_ahead(c, cond ^ 1);
         t_save_flags(e);
@@ -406,23 +413,23 @@ static bool emit_turns(Ctx *c, Turns *t)
         out[n_out++] = jcc_ahead(c, cond ^ 1);
         e_rr(e, 4, 0x83, 5, t->counter);            /* sub counter, n */
         e8(e, t->copies);
-        e_rel32(jcc_ahead(c, 5), t->top);
+        e_rel32(jcc_ahead(c, 5), t->copy[0]);
         t_save_from(e, &c->replay);
     }
     give_back(c, t);
     t->to_more = jmp_ahead(c);
-    while (n_out--) {
-        e_rel32(out[n_out], e->p);
+    t->n_late = n_out;
+    if (t->n_choices) {         /* there is a second translation */
+        leave_turns(c, t);
+        t->join[t->n_joins++] = jmp_ahead(c);
     }
-    give_back(c, t);
-    t->join[t->n_joins++] = jmp_ahead(c);
     return true;
 }
 
 /* Into the turns: as many as JitCpu.turns, or, the first time, t->turns. */
 static void enter_turns(Ctx *c, const Turns *t, bool few)
 {
-    if (few && t->entry.op) {
+    if (few && t->keeps_flags && t->entry.op) {
         t_replay(&c->e, &t->entry);
     } else if (t->keeps_flags) {
         t_load_flags(&c->e);
@@ -435,15 +442,31 @@ static void enter_turns(Ctx *c, const Turns *t, bool few)
     }
 }
 
-/*
- * After a poll, as many turns as hit everywhere.  With two copies of the turn
- * the first is left out once if their number is odd.
- */
+/* As many turns as JitCpu.turns, if it is a multiple of the copies and `odd`
+ * more: what they lack of the next multiple is left out of the first. */
+static void enter_odd(Ctx *c, const Turns *t, unsigned odd)
+{
+    Emit *e = &c->e;
+    uint8_t *next;
+
+    e_gs(e, 4, 0x8b, H_CX, JOFF(turns));
+    e_rr(e, 4, 0x83, 4, H_CX);                      /* and ecx, imm8 */
+    e8(e, t->copies - 1);
+    e_rr(e, 4, 0x83, 7, H_CX);                      /* cmp ecx, imm8 */
+    e8(e, odd);
+    next = jcc_ahead(c, 5);
+    e_gs(e, 4, 0x83, 0, JOFF(turns));               /* add dword, imm8 */
+    e8(e, t->copies - odd);
+    enter_turns(c, t, false);
+    e_rel32(jmp_ahead(c), t->copy[t->copies - odd]);
+    e_rel32(next, e->p);
+}
+
+/* After a poll, as many turns as hit everywhere. */
 static void emit_more(Ctx *c, Turns *t, unsigned few_stubs)
 {
     Emit *e = &c->e;
     unsigned edge = c->turn_edges.n;
-    uint8_t *even = NULL;
     Access a;
 
     e_rel32(t->to_more, e->p);
@@ -459,18 +482,11 @@ static void emit_more(Ctx *c, Turns *t, unsigned few_stubs)
         check_group(c, &t->group[k], 1, &a);
         bound_turns(c, &t->group[k], &a);
     }
-    if (t->copies == 2) {
-        e_gs(e, 4, 0xf7, 0, JOFF(turns));           /* test dword, 1 */
-        e32(e, 1);
-        even = jcc_ahead(c, 4);
-        e_gs(e, 4, 0x83, 0, JOFF(turns));           /* add dword, 1 */
-        e8(e, 1);
-        enter_turns(c, t, false);
-        e_rel32(jmp_ahead(c), t->odd);
-        e_rel32(even, e->p);
+    for (unsigned k = 1; k < t->copies; k++) {
+        enter_odd(c, t, k);
     }
     enter_turns(c, t, false);
-    e_rel32(jmp_ahead(c), t->top);
+    e_rel32(jmp_ahead(c), t->copy[0]);
 }
 
 /* All of it: a few turns that hit everywhere, else as many as do. */
@@ -513,7 +529,8 @@ static bool try_loop(Ctx *c, bool keep_flags, bool apart, JitReplay entry)
         || !t_turns_known(c, keep_flags, apart)) {
         return false;
     }
-    t->entry = t->keeps_flags && !in_e ? entry : (JitReplay) { 0 };
+    t->entry = !in_e && (t->keeps_flags || t_replay_stays(&entry))
+               ? entry : (JitReplay) { 0 };
     if (!in_e && !t->entry.op) {
         t_save_from(&c->e, in_r ? &t->entry : &entry);
         c->in_e = true;
@@ -553,7 +570,7 @@ void t_turns_begin(Ctx *c)
     uint8_t *again;
 
     if (c->plain || jit_options.no_chain || jit_options.tlb_miss
-        || c->word != 8 || t->n_joins || (c->i == 0 && c->loop.top)
+        || c->word != 8 || t->n_joins || t->n_late || (c->i == 0 && c->loop.top)
         || (!t_turns_known(c, false, false)
             && !t_turns_known(c, true, false))) {
         return;
@@ -582,17 +599,22 @@ void t_turns_end(Ctx *c)
     Turns *t = &c->turns;
     uint8_t *over = NULL;
 
-    if (!t->n_joins || c->i != t->last) {
+    if ((!t->n_joins && !t->n_late) || c->i != t->last) {
         return;
     }
-    if (c->in_e) {
+    if (c->in_e || t->n_late) {
         over = jmp_ahead(c);
+    }
+    if (t->n_late) {
+        leave_turns(c, t);
     }
     while (t->n_joins) {
         e_rel32(t->join[--t->n_joins], c->e.p);
     }
-    if (over) {
+    if (c->in_e) {
         t_save_flags(&c->e);
+    }
+    if (over) {
         e_rel32(over, c->e.p);
     }
     c->rax_group = false;
