@@ -268,8 +268,7 @@ static void emit_stub(Ctx *c, Stub *s)
     }
 }
 
-/* Are the flags on entry overwritten before anything can look? */
-static bool flags_dead(const Block *b)
+bool t_flags_dead(const Block *b)
 {
     for (unsigned i = 0; i < b->n_insns; i++) {
         const Insn *n = &b->insns[i];
@@ -588,7 +587,8 @@ JitCode *jit_compile(Block *b)
     }
 
     need = live_need(c);
-    dead = flags_dead(b);
+    dead = t_flags_dead(b);
+    jc->flags_dead = dead;
     c->in_e = !dead && !need && better_saved(b);
     c->in_r = !c->in_e;
     if (c->in_e) {

@@ -35,7 +35,8 @@ Stub *t_add_exit(Ctx *c, unsigned kind, unsigned off)
     s->edge = jit_alloc(sizeof(JitEdge));
     *s->edge = (JitEdge) {
         .block = c->b, .kind = kind, .insn = c->i, .off = off,
-        .flags_live = c->in_r, .live = c->live,
+        .flags_live = c->in_r, .flags_gone = !c->in_r && !c->in_e,
+        .live = c->live,
     };
     return s;
 }
@@ -223,10 +224,23 @@ static bool backward(const Ctx *c, int64_t off)
     return off <= c->insn->off || off <= c->b->off;
 }
 
+bool t_unwanted_at(const Ctx *c, int64_t off)
+{
+    const Block *b = NULL;
+
+    if (c->b->page && off >= 0 && off < (int64_t)PAGE_BYTES
+        && !jit_options.no_chain) {
+        b = block_find(c->b->page->ram_addr + off, c->b->mode);
+    }
+    return b && t_flags_dead(b);
+}
+
 void t_go_rel(Ctx *c, int64_t off, bool committed)
 {
     if (off >= 0 && off < (int64_t)PAGE_BYTES) {
-        t_settle(c);
+        if (!t_unwanted_at(c, off)) {
+            t_settle(c);
+        }
         go_in_page(c, off, backward(c, off));
         return;
     }
@@ -517,7 +531,9 @@ static void call_with_return(Ctx *c, bool in_page, const int *target,
     if (in_page) {
         Stub *edge;
 
-        t_settle(c);
+        if (!t_unwanted_at(c, off)) {
+            t_settle(c);
+        }
         edge = t_add_exit(c, EXIT_EDGE, off);
 
         if (more) {
@@ -555,6 +571,9 @@ static bool call_i(Ctx *c)
 
     if (!rel_fits(c)) {
         return false;
+    }
+    if (!t_unwanted_at(c, off)) {
+        t_settle(c);
     }
     t_clobber(c);
     if (!in_page) {

@@ -136,6 +136,8 @@ bool t_may_write(const Insn *n, unsigned reg)
     Kind k = kind(n);
 
     switch (n->op) {
+    case OP_CALL_I:
+        return reg == R_RSP;
     case OP_PUSH_RM: case OP_PUSH_I: case OP_POP_RM:
         if (reg == R_RSP) {
             return true;

@@ -329,7 +329,7 @@ void jit_block_killed(Block *b)
     __atomic_store_n(&found->jit_code, jit_no_code, __ATOMIC_RELEASE);
     if (!found->stale) {        /* only what came behind it is gone */
         found->jit_runs = 0;
-        found->jit_straight |= b->n_more > 0;
+        found->jit_straight |= b->stale && b->n_more;
         __atomic_store_n(&found->insns[0].fn, run_cold, __ATOMIC_RELEASE);
     }
 }
@@ -362,7 +362,10 @@ static void *follow(Env *env, JitEdge *x)
     jc = to ? to->jit : NULL;
     /* Unsure: to be compared with memory each time. */
     if (jc && !block_unsure(to) && !jit_options.no_chain) {
-        if (!x->linked) {       /* by a vCPU that came here as well */
+        if (x->flags_gone && !jc->flags_dead) {
+            /* What is there now wants them: compile where it comes from anew. */
+            jit_block_killed((Block *)from);
+        } else if (!x->linked) {        /* by a vCPU that came here as well */
             patch_rel32(x->patch, entry_for(x, jc));
             x->linked = true;
             x->next_in = jc->in;

@@ -210,6 +210,8 @@ struct JitEdge {
     uint16_t n_exits;           /* PLAIN */
     bool linked;                /* under the cache mutex */
     bool flags_live;            /* arithmetic flags are in RFLAGS */
+    bool flags_gone;            /* they are nowhere: only to be linked to code
+                                 * that does not want them */
     uint8_t live;               /* FP_* that are */
 };
 
@@ -266,6 +268,7 @@ struct JitCode {
                                  * and patched when the block becomes stale */
     uint8_t *entry_live;        /* entry_r when `live` is; NULL: none */
     uint8_t live;
+    bool flags_dead;            /* flags on entry may be anything */
     JitEdge *in;                /* linked to this */
     JitLanding *landings;
     uint8_t *code, *cold;       /* and what is out of the way */

@@ -64,7 +64,9 @@ static bool saved_anyway(const Ctx *c)
             continue;
         }
         switch (n->op) {
-        case OP_JMP_RM: case OP_CALL_I: case OP_CALL_RM: case OP_RET:
+        case OP_CALL_I:
+            return !t_unwanted_at(c, n->off + n->len + n->imm);
+        case OP_JMP_RM: case OP_CALL_RM: case OP_RET:
         case OP_RET_I:
             return true;
         }

@@ -373,6 +373,8 @@ void t_cross_check(Ctx *c);
 
 /* --- compile.c --------------------------------------------------------- */
 
+/* Are the flags on entry overwritten before anything can look? */
+bool t_flags_dead(const Block *b);
 /* The host instruction just emitted may raise a signal. */
 void t_add_site(Ctx *c, bool flags_live, JitReplay replay);
 
@@ -386,6 +388,9 @@ Stub *t_add_exit(Ctx *c, unsigned kind, unsigned off);
 void t_stub_site(Ctx *c, Stub *s);
 /* Behind the block: where jumps that it follows have led elsewhere. */
 void t_astray(Ctx *c);
+/* Does nobody look at flags that come to `off` of the page?  As far as is known:
+ * see JitEdge.flags_gone. */
+bool t_unwanted_at(const Ctx *c, int64_t off);
 /* Flags are to be in RFLAGS or cc_raw, and stay there. */
 void t_settle(Ctx *c);
 /* A poll, then to what the exit's edge will be linked to.  Clobbers RFLAGS. */

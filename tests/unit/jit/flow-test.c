@@ -1,7 +1,7 @@
 /*
  * Transfers of control, translated and interpreted: an interpreter's dispatch
  * inside a page and out of it, with flags that are alive across it, functions
- * called through registers and memory, and code that is rewritten.
+ * called directly and through registers and memory, and code that is rewritten.
  *
  * RHEA_TEST_ACCEL adds options.
  *
@@ -37,14 +37,19 @@ GUEST_CODE(dispatcher, "64",
     "pop %r10\n setne %ah\n pop %rcx\n mov %rsp, %r9\n pop %rdx\n"
     "lea (%r14,%rdx), %rbx\n sub %r9, %rbx\n sub %r10, %r15\n"
     "add %r10, %r15\n" GO
-    "14: call *%r15\n adc $0, %ebx\n call *%r12\n call *0x300100\n" GO
-    "15: incb 16f+2(%rip)\n" GO_KEEP
+    "14: add $0x71234567, %ecx\n lea 3(%rdi), %rdi\n call 22f\n"
+    "jmp 24f\n 23: call *%r15\n adc $0, %ebx\n call *%r12\n call *0x300100\n" GO
+    "15: incb 16f+2(%rip)\n xorb $0x10, 22f(%rip)\n"
+    "xorb $0x10, 24f(%rip)\n" GO_KEEP
     "16: add $7, %bl\n" GO_KEEP
     "17: sub %ebx, %ecx\n mov $0x300000, %r10d\n call *0x100(%r10)\n"
     "xor %r11d, %r11d\n sete %r11b\n add %r11, %rbx\n add $1, %r14\n"
     "adc %r14, %rbx\n" GO
     "18: mov %rsp, %rdx\n" GUEST_EXIT
     "20: bt $3, %ebx\n ret\n"
+    /* ADD or ADC: who comes here need not bring flags, or must. */
+    "22: add %ebx, %edi\n ret\n"
+    "24: add %edi, %ecx\n jmp 23b\n"
     /* What is pushed lies in two pages: never without a slow path. */
     "21: push %rbx\n push 0x300ffc\n push %rdi\n mov 24(%rsp), %rdi\n"
     "xor %edi, %ebx\n pop %rdi\n pop %rdx\n add %rdx, %rbx\n pop %rdx\n"
