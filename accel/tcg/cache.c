@@ -26,6 +26,7 @@
 #include "accel/tcg/jit/jit.h"
 
 #include "accel/tcg/draft.h"
+#include "accel/tcg/part.h"
 #include "base/log-filter.h"
 #include "base/log.h"
 #include "base/qsbr.h"
@@ -60,63 +61,6 @@ static CodePage *page_find(uint64_t ram_addr)
         p = __atomic_load_n(&p->hash_next, __ATOMIC_ACQUIRE);
     }
     return p;
-}
-
-/* The lines that [offset, offset + len) of a page touches. */
-static uint64_t line_mask(unsigned offset, unsigned len)
-{
-    unsigned first = offset / LINE_BYTES;
-    unsigned last = (offset + len - 1) / LINE_BYTES;
-
-    return (~UINT64_C(0) << first) & (~UINT64_C(0) >> (63 - last));
-}
-
-static bool touches(unsigned off, unsigned len, unsigned start, unsigned end)
-{
-    return off < end && off + len > start;
-}
-
-/* Does the block overlap [start, end) of its page? */
-static bool block_touches(const Block *b, unsigned start, unsigned end)
-{
-    bool yes = touches(b->off, b->len, start, end);
-
-    for (unsigned i = 0; i < b->n_more; i++) {
-        yes |= touches(b->more[i].off, b->more[i].len, start, end);
-    }
-    return yes;
-}
-
-static uint64_t parts_mask(const BlockPart *p, unsigned n)
-{
-    uint64_t lines = 0;
-
-    while (n--) {
-        lines |= line_mask(p[n].off, p[n].len);
-    }
-    return lines;
-}
-
-/* Are `bytes` what the parts of a page hold? */
-static bool parts_agree(const uint8_t *hva, const BlockPart *p, unsigned n,
-                        const uint8_t *bytes)
-{
-    for (unsigned i = 0; i < n; bytes += p[i++].len) {
-        if (!guest_equal(hva + p[i].off, bytes, p[i].len)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static unsigned parts_bytes(const BlockPart *p, unsigned n)
-{
-    unsigned bytes = 0;
-
-    while (n--) {
-        bytes += p[n].len;
-    }
-    return bytes;
 }
 
 static size_t block_bytes(unsigned n_insns, unsigned len)

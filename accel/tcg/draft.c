@@ -52,9 +52,9 @@ bool draft_insn(Env *env, Insn *insn, const uint8_t *p, unsigned n,
     return true;
 }
 
-/* Does what follows the draft's last instruction, a Jcc or a CALL, at `off`, seem
- * to run often?  *next: the block there.  Without counts, what is behind a loop
- * is taken not to. */
+/* Does what follows the draft's last instruction, a Jcc or a CALL, at `off`,
+ * seem to run often?  *next: the block there.  Without counts, what is behind a
+ * loop is taken not to. */
 static bool often(const Draft *d, unsigned off, const Block *shorter,
                   const Block **next)
 {
@@ -94,9 +94,9 @@ static unsigned mostly(const Block *b, unsigned *chance)
 }
 
 /*
- * The block that the draft's last instruction, a JMP, mostly leads to; NULL: it is
- * not known, or seldom runs.  An interpreter's dispatch above all: a direct JMP
- * is followed only to where there is one.  `part`: the block that ends here.
+ * The block that the draft's last instruction, a JMP, mostly leads to; NULL: it
+ * is not known, or seldom runs.  An interpreter's dispatch above all: a direct
+ * JMP is followed only to where there is one.  `part`: the block that ends here.
  */
 static const Block *follow(const Draft *d, const Block *shorter,
                            const Block *part, unsigned *chance)
@@ -107,15 +107,16 @@ static const Block *follow(const Draft *d, const Block *shorter,
     unsigned one = ALWAYS;
 
     if (!part || d->n_more == BLOCK_PARTS - 1 || !draft_follows(last)
-        || tcg_lockstep || shorter->jit_straight || !jit_again_soon(shorter)) {
+        || tcg_lockstep || !jit_again_soon(shorter)
+        || __atomic_load_n(&shorter->jit_straight, __ATOMIC_RELAXED)) {
         return NULL;
     }
     if (last->op == OP_JMP_RM) {
         to = mostly(part, &one);
     }
     *chance = (uint64_t)*chance * one / ALWAYS;
-    if (one < ALWAYS / 2 || *chance < ALWAYS / SELDOM || to < 0 || to >= (int64_t)PAGE_BYTES
-        || to == shorter->off) {
+    if (one < ALWAYS / 2 || *chance < ALWAYS / SELDOM || to < 0
+        || to >= (int64_t)PAGE_BYTES || to == shorter->off) {
         return NULL;
     }
     for (unsigned i = 0; i < d->n_more; i++) {

@@ -377,7 +377,7 @@ typedef struct Block {
     uint8_t n_more;
     BlockPart more[BLOCK_PARTS - 1];
     /* (A) where its indirect jump has led, offsets in its page */
-    bool jit_straight;          /* no more such forms */
+    bool jit_straight;          /* (A) no more such forms */
     uint8_t jit_n_to;           /* 0 to BLOCK_TARGETS, and round */
     uint16_t jit_to[BLOCK_TARGETS];
 

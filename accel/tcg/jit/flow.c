@@ -62,7 +62,7 @@ void t_settle(Ctx *c)
     c->replay.op = REPLAY_NONE;
 }
 
-static void flags_to_env(Ctx *c)
+void t_flags_to_env(Ctx *c)
 {
     if (!c->in_e) {
         JitReplay q = t_replay_now(c);
@@ -118,23 +118,20 @@ static void stub_jcc(Ctx *c, Stub *s, unsigned cond)
     t_stub_site(c, s);
 }
 
-/* A short jump over what comes until over_end(). */
-static uint8_t *over_begin(Ctx *c, unsigned opc)
+uint8_t *t_over_begin(Ctx *c, unsigned opc)
 {
     e8(&c->e, opc);
     e8(&c->e, 0);
     return c->e.p;
 }
 
-static void over_end(Ctx *c, uint8_t *from)
+void t_over_end(Ctx *c, uint8_t *from)
 {
     ptrdiff_t n = c->e.p - from;
 
     g_assert(n <= INT8_MAX);
     from[-1] = n;
 }
-
-enum { JAE8 = 0x73, JE8 = 0x74, JNE8 = 0x75 };
 
 static void jmp_stub(Ctx *c, Stub *s)
 {
@@ -189,11 +186,7 @@ static void enter_code(Ctx *c, unsigned ext)
                                  : offsetof(JitJump, e)));
 }
 
-/*
- * To the RIP in RDX through the jump table; a miss goes to `miss`.  Before the
- * jump SP moves by `pop`.
- */
-static void go_indirect(Ctx *c, Stub *miss, int pop)
+void t_go_indirect(Ctx *c, Stub *miss, int pop)
 {
     find_code(c, miss);
     t_settle(c);
@@ -204,7 +197,7 @@ static void go_indirect(Ctx *c, Stub *miss, int pop)
     enter_code(c, 4);
 }
 
-static Stub *miss_interp(Ctx *c)
+Stub *t_miss_interp(Ctx *c)
 {
     return t_add_exit(c, EXIT_INTERP, 0);
 }
@@ -246,7 +239,7 @@ void t_go_rel(Ctx *c, int64_t off, bool committed)
     }
     t_clobber(c);
     t_rip_to(c, H_DX, off);
-    go_indirect(c, committed ? miss_rdx(c) : miss_interp(c), 0);
+    t_go_indirect(c, committed ? miss_rdx(c) : t_miss_interp(c), 0);
 }
 
 static int64_t rel_off(const Insn *n)
@@ -331,137 +324,18 @@ static bool jcc(Ctx *c)
     return true;
 }
 
-/* Does the block go on where its JMP leads? */
-static bool follows(const Ctx *c)
-{
-    return c->i + 1 < c->b->n_insns;
-}
-
 static bool jmp_i(Ctx *c)
 {
     if (!rel_fits(c)) {
         return false;
     }
-    if (follows(c)) {
+    if (t_follows(c)) {
         c->rax_keep = true;
         return true;
     }
     t_settle(c);
     c->done = true;
     t_go_rel(c, rel_off(c->insn), false);
-    return true;
-}
-
-/* To the RIP in RCX, less rip_base, if that is in this page and nobody wants us
- * to leave: see near.c.  Flags are in cc_raw. */
-static void go_near(Ctx *c, JitNear *table)
-{
-    Emit *e = &c->e;
-    uint8_t *over;
-
-    e_gs(e, c->word, 0x3b, H_CX, OFF(jit_go));
-    over = over_begin(c, JAE8);
-    e_op(e, 8, 0x8d, H_AX, 0, 0);                   /* lea rax, [rip+rel32] */
-    e8(e, H_AX << 3 | 5);
-    e_rel32(e->p, (uint8_t *)table);
-    e->p += 4;
-    e_rm(e, 4, 0xff, 4, H_AX, H_CX, 3, 0);
-    over_end(c, over);
-}
-
-/* RCX = what leads to the place in this page that the target, if it is in RDX or
- * else in the register, is. */
-static void near_offset(Ctx *c)
-{
-    if (t_is_mem(c)) {
-        e_mov(&c->e, c->word, H_CX, H_DX);
-    } else {
-        t_src_copy(c, c->insn->rm, c->word, H_CX);
-    }
-    e_gs(&c->e, c->word, 0x2b, H_CX, OFF(rip_base));
-}
-
-/* The block goes on where the jump has led as a rule. */
-static void guard(Ctx *c)
-{
-    near_offset(c);
-    e_rr(&c->e, c->word, 0x81, 7, H_CX);            /* cmp rcx, imm32 */
-    e32(&c->e, c->insn[1].off);
-    e8(&c->e, 0x0f);
-    e8(&c->e, 0x85);                                /* jne */
-    c->astray[c->n_astray++] = (Astray) {
-        .site = c->e.p, .i = c->i, .in_e = c->in_e, .replay = c->replay,
-        .live = c->live,
-    };
-    e32(&c->e, 0);
-    c->rax_keep = true;
-}
-
-void t_astray(Ctx *c)
-{
-    JitNear *table = c->n_astray ? jit_near_table(c->b) : NULL;
-
-    c->sp_off = 0;
-    c->group_end = 0;
-    for (unsigned k = 0; k < c->n_astray; k++) {
-        const Astray *a = &c->astray[k];
-
-        e_rel32(a->site, c->e.p);
-        c->i = a->i;
-        c->insn = &c->b->insns[a->i];
-        c->in_r = false;
-        c->in_e = a->in_e;
-        c->replay = a->replay;
-        c->live = a->live;
-        flags_to_env(c);
-        if (table) {
-            near_offset(c);
-            go_near(c, table);
-        }
-        if (!t_is_mem(c)) {
-            t_src_copy(c, c->insn->rm, c->word, H_DX);
-        }
-        go_indirect(c, miss_interp(c), 0);
-    }
-}
-
-static bool jmp_rm(Ctx *c)
-{
-    const Insn *n = c->insn;
-    JitNear *table;
-
-    if (n->size != c->word) {
-        return false;
-    }
-    if (follows(c)) {
-        t_clobber(c);
-        if (t_is_mem(c)) {
-            t_mem_insn(c, c->word, 0x8b, H_DX, t_operand(c, c->word, false));
-        }
-        guard(c);
-        return true;
-    }
-    c->done = true;
-    t_settle(c);
-    t_clobber(c);
-    /* A target in a place that RIP names is in a table of addresses elsewhere. */
-    table = c->in_e && !(n->ea & EA_RIP) ? jit_near_table(c->b) : NULL;
-    if (t_is_mem(c)) {
-        unsigned ea = t_operand(c, c->word, false);
-
-        t_mem_insn(c, c->word, 0x8b, H_DX, ea);
-        if (table) {
-            near_offset(c);
-            go_near(c, table);
-        }
-    } else {
-        if (table) {
-            near_offset(c);
-            go_near(c, table);
-        }
-        t_src_copy(c, n->rm, c->word, H_DX);
-    }
-    go_indirect(c, miss_interp(c), 0);
     return true;
 }
 
@@ -520,7 +394,7 @@ static void call_with_return(Ctx *c, bool in_page, const int *target,
     if (predict) {
         e_rr(e, 4, 0xf7, 0, H_SP);                  /* test esp, ffffh */
         e32(e, 0xffff);
-        stub_jcc(c, miss_interp(c), 4);
+        stub_jcc(c, t_miss_interp(c), 4);
     }
     t_rip_to(c, H_CX, next);
     t_push_word(c);
@@ -578,7 +452,7 @@ static bool call_i(Ctx *c)
     t_clobber(c);
     if (!in_page) {
         t_rip_to(c, H_DX, off);
-        find_code(c, miss_interp(c));
+        find_code(c, t_miss_interp(c));
     }
     t_push_check(c);
     call_with_return(c, in_page, NULL, off);
@@ -595,7 +469,7 @@ static bool call_rm(Ctx *c)
     t_clobber(c);
     target = t_rm_value(c);
     e_mov(&c->e, c->word, H_DX, target);
-    find_code(c, miss_interp(c));
+    find_code(c, t_miss_interp(c));
     if (target == H_CX || target == (int)SP) {
         e_gs(&c->e, 8, 0x89, H_DX, OFF(jit_tmp));
         target = IN_TMP;
@@ -622,29 +496,29 @@ static bool ret(Ctx *c, unsigned more)
     }
     c->done = true;
     if (!t_grouped_stack(c)) {
-        flags_to_env(c);
+        t_flags_to_env(c);
     }
     sp = t_stack_top(c);
     t_check_stack(c, sp, c->word, false);
     e_rm(e, c->word, 0x8b, H_DX, H_AX, sp, 0, c->sp_off);
-    flags_to_env(c);
+    t_flags_to_env(c);
     compare_return(c);
-    to_miss = over_begin(c, JNE8);
+    to_miss = t_over_begin(c, JNE8);
     hit = e->p;
     e_rm(e, c->word, 0x8d, SP, SP, H_SP, 0, c->sp_off + c->word + more);
     e8(e, 0xc3);
 
     /* Somebody has returned without us: try the one below. */
-    over_end(c, to_miss);
+    t_over_end(c, to_miss);
     e_gs(e, 8, 0x8b, H_CX, JOFF(neg_bottom));
     e_rr(e, 8, 0x01, H_SP, H_CX);
-    bottom = over_begin(c, JE8);
+    bottom = t_over_begin(c, JE8);
     e_rm(e, 8, 0x8d, H_SP, H_SP, H_SP, 0, 16);
     compare_return(c);
-    second = over_begin(c, JE8);
+    second = t_over_begin(c, JE8);
     second[-1] = hit - second;
-    over_end(c, bottom);
-    go_indirect(c, miss_interp(c), c->word + more);
+    t_over_end(c, bottom);
+    t_go_indirect(c, t_miss_interp(c), c->word + more);
     return true;
 }
 
@@ -657,7 +531,7 @@ bool t_flow(Ctx *c)
     switch (n->op) {
     case OP_JCC_I: return jcc(c);
     case OP_JMP_I: c->slow_exits = true; return jmp_i(c);
-    case OP_JMP_RM: c->slow_exits = true; return jmp_rm(c);
+    case OP_JMP_RM: c->slow_exits = true; return t_jmp_rm(c);
     case OP_CALL_I: c->slow_exits = true; return call_i(c);
     case OP_CALL_RM: c->slow_exits = true; return call_rm(c);
     case OP_RET: c->slow_exits = true; return ret(c, 0);

@@ -329,7 +329,9 @@ void jit_block_killed(Block *b)
     __atomic_store_n(&found->jit_code, jit_no_code, __ATOMIC_RELEASE);
     if (!found->stale) {        /* only what came behind it is gone */
         found->jit_runs = 0;
-        found->jit_straight |= b->stale && b->n_more;
+        if (b->stale && b->n_more) {
+            __atomic_store_n(&found->jit_straight, true, __ATOMIC_RELAXED);
+        }
         __atomic_store_n(&found->insns[0].fn, run_cold, __ATOMIC_RELEASE);
     }
 }

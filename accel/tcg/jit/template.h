@@ -386,17 +386,40 @@ void t_misses_to(Ctx *c, const Stub *s);
 Stub *t_add_exit(Ctx *c, unsigned kind, unsigned off);
 /* A rel32 here leads to the stub. */
 void t_stub_site(Ctx *c, Stub *s);
-/* Behind the block: where jumps that it follows have led elsewhere. */
-void t_astray(Ctx *c);
+/* A short jump over what comes until t_over_end(). */
+enum { JAE8 = 0x73, JE8 = 0x74, JNE8 = 0x75 };
+uint8_t *t_over_begin(Ctx *c, unsigned opc);
+void t_over_end(Ctx *c, uint8_t *from);
 /* Does nobody look at flags that come to `off` of the page?  As far as is known:
  * see JitEdge.flags_gone. */
 bool t_unwanted_at(const Ctx *c, int64_t off);
 /* Flags are to be in RFLAGS or cc_raw, and stay there. */
 void t_settle(Ctx *c);
+/* They are to be in cc_raw. */
+void t_flags_to_env(Ctx *c);
 /* A poll, then to what the exit's edge will be linked to.  Clobbers RFLAGS. */
 void t_go_linked(Ctx *c, Stub *s);
 /* A relative target; `committed`: the instruction has had its effects. */
 void t_go_rel(Ctx *c, int64_t off, bool committed);
+/*
+ * To the RIP in RDX through the jump table; a miss goes to `miss`.  Before the
+ * jump SP moves by `pop`.
+ */
+void t_go_indirect(Ctx *c, Stub *miss, int pop);
+/* Then the interpreter runs this instruction. */
+Stub *t_miss_interp(Ctx *c);
+
+/* --- indirect.c -------------------------------------------------------- */
+
+/* Does the block go on where its JMP leads? */
+static inline bool t_follows(const Ctx *c)
+{
+    return c->i + 1 < c->b->n_insns;
+}
+
+bool t_jmp_rm(Ctx *c);
+/* Behind the block: where jumps that it follows have led elsewhere. */
+void t_astray(Ctx *c);
 
 static inline void t_align8(Emit *e)
 {
