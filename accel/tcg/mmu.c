@@ -519,6 +519,11 @@ static uint64_t sys_next_page(const Env *env, uint64_t gva)
     return clip(env, PAGE_START(gva) + PAGE_BYTES);
 }
 
+bool mem_sys_probe(Env *env, uint64_t gva, bool write)
+{
+    return lookup(env, MMU_SUPER, gva, write ? ACC_WRITE : ACC_READ);
+}
+
 bool mem_sys_read(Env *env, uint64_t gva, void *buf, unsigned size)
 {
     uint8_t *to = buf;

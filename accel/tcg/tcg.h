@@ -255,6 +255,10 @@ const FlatRange *phys_page(TcgCpu *t, hwaddr gpa);
 /* Is `gva` canonical?  Always outside long mode. */
 bool mmu_canonical(const Env *env, uint64_t gva);
 
+/* Could an implicit supervisor access be made?  Then the TLB knows the page;
+ * false with the exception recorded. */
+bool mem_sys_probe(Env *env, uint64_t gva, bool write);
+
 /* What one page of linear addresses translates to, for instruction fetch.
  * NULL with the exception recorded. */
 const FetchEntry *mmu_fetch(Env *env, uint64_t gva);

@@ -6,9 +6,9 @@
  * rate where the guest reads the host's counter.  It stands still while the
  * machine is stopped.
  *
- * At 1 GHz it follows the host's own counter, when that is one to trust, along a
- * line in pieces of a millisecond; at each piece's beginning, it is CLK_VIRTUAL
- * again.  Pieces do not change and never lie over each other, so it is
+ * At 1 GHz it follows the host's own counter, when that is one to trust, along
+ * a line in pieces of a millisecond; at each piece's beginning, it is
+ * CLK_VIRTUAL again.  Pieces do not change and never lie over each other, so it is
  * one rising function of the host's counter for all vCPUs, whether they ask
  * here or compute it from a copy of the piece.
  *

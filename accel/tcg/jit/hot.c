@@ -248,6 +248,26 @@ static const Insn *run_sentinel(Env *env, const Insn *insn)
     return insn;
 }
 
+/* Compiled code does not go on behind its call. */
+static uint64_t leave(Env *env)
+{
+    jit_cpu(env)->sp += 8;      /* the return address */
+    return 1;
+}
+
+static uint64_t after_fault(Env *env, uint32_t generation)
+{
+    void *code = NULL;
+
+    leave(env);
+    if (__atomic_load_n(&env->jit_go, __ATOMIC_RELAXED)
+        && !jit_options.no_chain && jit_page_fault(env)) {
+        jit_cpu(env)->counts.faults++;
+        code = jit_go_on(env, generation);
+    }
+    return code ? (uintptr_t)code : 1;
+}
+
 uint64_t jit_fallback(Env *env, const JitCode *jc, uint32_t what)
 {
     const Block *b = jc->block;
@@ -274,7 +294,7 @@ uint64_t jit_fallback(Env *env, const JitCode *jc, uint32_t what)
         env->cc_raw = raw_flags(env);
     }
     if (next != &copy[1]) {
-        return 1;
+        return after_fault(env, gen);
     }
     if (unlikely(__atomic_load_n(&b->stale, __ATOMIC_ACQUIRE)
                  || __atomic_load_n(&jit_generation, __ATOMIC_ACQUIRE) != gen
@@ -282,7 +302,7 @@ uint64_t jit_fallback(Env *env, const JitCode *jc, uint32_t what)
                  || env->mode != b->mode || what & JIT_LOAD_FP
                  || (need && !jit_fp_load(env, need)))) {
         env->s.rip = insn_next_rip(env, copy);
-        return 1;
+        return leave(env);
     }
     if (cpu_pending(env->cpu) & env->poll_mask) {
         jit_stop(env);

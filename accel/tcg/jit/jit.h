@@ -64,6 +64,7 @@ typedef struct JitSlot {
 typedef struct JitCounts {
     uint64_t entered;           /* from the dispatcher */
     uint64_t lookups, transfers;
+    uint64_t faults;            /* delivered without leaving */
     uint64_t handlers[N_OPS];   /* by OP_*, transfers too */
 } JitCounts;
 
@@ -352,7 +353,8 @@ void jit_forget(Env *env);
 
 /*
  * What compiled code calls for an instruction without a template, or whose
- * fast path did not do: 0 to go on, 1 to leave.  `what`: number of the
+ * fast path did not do: 0 to go on, 1 to leave, or code to go on with at RIP,
+ * when a page fault was delivered.  `what`: number of the
  * instruction, FP_* (fp.h) << 8 that must be live when code goes on, and
  * JIT_LOAD_FP to do only that, before the instruction.  hot.c
  */
@@ -378,6 +380,10 @@ void *jit_go_on(Env *env, uint32_t generation);
 /* SYSCALL, SYSRET, STAC, CLAC in the ways that are usual; false: nothing was done.
  * syscall.c */
 bool jit_syscall(Env *env, const Insn *insn);
+/* IRET in the way that is usual; false: nothing was done.  gate.c */
+bool jit_iret(Env *env, const Insn *insn);
+/* The same for the page fault in env->exc_*: it is delivered. */
+bool jit_page_fault(Env *env);
 /* RDTSC and RDTSCP when JitCpu.tsc does not have it; clock.c */
 const Insn *jit_run_rdtsc(Env *env, const Insn *insn);
 /* return.c */

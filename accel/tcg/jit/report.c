@@ -25,6 +25,7 @@ static void add_cpu(TcgCpu *t, void *unused)
     add(&total.entered, &n->entered);
     add(&total.lookups, &n->lookups);
     add(&total.transfers, &n->transfers);
+    add(&total.faults, &n->faults);
     for (unsigned i = 0; i < N_OPS; i++) {
         add(&total.handlers[i], &n->handlers[i]);
     }
@@ -52,8 +53,9 @@ void jit_print_calls(GString *out)
     qsort(order, N_OPS, sizeof(order[0]), by_count);
     g_string_append_printf(out, "calls:      %" PRIu64 " entered, %" PRIu64
                            " lookups, %" PRIu64 " transfers, %" PRIu64
-                           " handlers\n", total.entered, total.lookups,
-                           total.transfers, n);
+                           " page faults, %" PRIu64 " handlers\n",
+                           total.entered, total.lookups, total.transfers,
+                           total.faults, n);
     for (unsigned i = 0; i < N_SHOWN && total.handlers[order[i]]; i++) {
         g_string_append_printf(out, "  %-20s %" PRIu64 "\n",
                                insn_op_name(order[i]),

@@ -9,7 +9,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "accel/tcg/jit/jit.h"
+#include "accel/tcg/jit/level.h"
 
 enum {
     ATTR = SEGA_G | SEGA_P | SEGA_S | SEGA_A,
@@ -27,45 +27,11 @@ static void set_segment(X86Seg *seg, uint16_t selector, uint32_t attr,
     };
 }
 
-/* 64-bit code at the level, with flags that need no look at each access but at
- * level 0, where AC may lift SMAP. */
-static void set_mode(Env *env, unsigned cpl)
-{
-    const X86State *s = &env->s;
-    TcgCpu *t = env->tcg;
-
-    env->cpl = cpl;
-    env->mode = DM_CODE64 | DM_FLAT | DM_SS32 | (cpl ? DM_CPL3 : 0);
-    t->who = cpl ? MMU_USER : MMU_SUPER;
-    if (!cpl && s->rflags & FL_AC && s->cr4 & CR4_SMAP) {
-        env->mode |= DM_AC;
-        t->who = MMU_SUPER_AC;
-    }
-    t->check_alignment = false;
-    env->tlb = t->tlb[t->who]->e;
-    env->jump_tag = (uint64_t)t->fetch[cpl == 3].jump_gen << 32 | env->mode;
-}
-
 static void set_level(Env *env, uint16_t cs, uint16_t ss, unsigned cpl)
 {
     set_segment(&env->s.seg[SEG_CS], cs, CODE, cpl);
     set_segment(&env->s.seg[SEG_SS], ss, DATA, cpl);
-    set_mode(env, cpl);
-}
-
-/* RFLAGS from s.rflags, cc_raw and df, and back. */
-static uint64_t flags_get(const Env *env)
-{
-    return (env->s.rflags & ~(uint64_t)(FL_ARITH | FL_DF | FL_RF))
-           | (env->cc_raw >> 8 & 0xd5) | (env->cc_raw & 1 ? FL_OF : 0) | 2
-           | (env->df < 0 ? FL_DF : 0);
-}
-
-static void flags_set(Env *env, uint64_t fl)
-{
-    env->s.rflags = fl | 2;
-    env->df = fl & FL_DF ? -1 : 1;
-    env->cc_raw = jit_raw_flags(fl);
+    level_set(env, cpl);
 }
 
 static bool enter(Env *env, const Insn *insn)
@@ -74,8 +40,8 @@ static bool enter(Env *env, const Insn *insn)
     uint16_t cs = s->star >> 32 & 0xfffc;
 
     s->gpr[R_RCX] = insn_next_rip(env, insn);
-    s->gpr[R_R11] = flags_get(env);
-    flags_set(env, s->gpr[R_R11] & ~s->sfmask);
+    s->gpr[R_R11] = level_flags_get(env);
+    level_flags_set(env, s->gpr[R_R11] & ~s->sfmask);
     set_level(env, cs, cs + 8, 0);
     s->rip = s->lstar;
     return true;
@@ -91,7 +57,7 @@ static bool leave(Env *env, const Insn *insn)
         || !mem_canonical(env, s->gpr[R_RCX])) {
         return false;
     }
-    flags_set(env, fl);
+    level_flags_set(env, fl);
     set_level(env, (cs + 16) | 3, (cs + 8) | 3, 3);
     s->rip = s->gpr[R_RCX];
     return true;
@@ -103,7 +69,7 @@ static bool access_check(Env *env, const Insn *insn, bool off)
         return false;
     }
     env->s.rflags = (env->s.rflags & ~(uint64_t)FL_AC) | (off ? FL_AC : 0);
-    set_mode(env, 0);
+    level_set(env, 0);
     env->s.rip = insn_next_rip(env, insn);
     return true;
 }
@@ -120,6 +86,7 @@ bool jit_syscall(Env *env, const Insn *insn)
     case OP_SYSRET: return may && leave(env, insn);
     case OP_STAC: return access_check(env, insn, true);
     case OP_CLAC: return access_check(env, insn, false);
+    case OP_IRET: return jit_iret(env, insn);
     }
     return false;
 }

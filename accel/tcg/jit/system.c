@@ -1,6 +1,7 @@
 /*
  * Templates: what kernels do all the time with flags that are no arithmetic
- * ones and with segment bases, in 64-bit code at level 0; DF, selectors, PKRU.
+ * ones and with segment bases, in 64-bit code at level 0; DF, selectors, PKRU,
+ * what control registers hold.
  *
  * Spec: Intel SDM volume 2.
  *
@@ -138,6 +139,58 @@ static bool rdpkru(Ctx *c)
     return true;
 }
 
+static bool mov_rm_cr(Ctx *c)
+{
+    uint32_t at;
+
+    switch (c->insn->reg) {
+    case 0: at = OFF(s.cr0); break;
+    case 2: at = OFF(s.cr2); break;
+    case 3: at = OFF(s.cr3); break;
+    case 4: at = OFF(s.cr4); break;
+    default: return false;
+    }
+    if (!at_level_0(c)) {
+        return false;
+    }
+    e_gs(&c->e, 8, 0x8b, H_CX, at);
+    t_dst(c, c->insn->rm, c->word, H_CX);
+    return true;
+}
+
+/* RDFSBASE and its like; a base that is canonical with 57 bits only is for the
+ * handler, which knows the processor. */
+static bool segment_base(Ctx *c, unsigned seg, bool write)
+{
+    Emit *e = &c->e;
+    const Insn *n = c->insn;
+    uint32_t at = OFF(s.seg) + seg * sizeof(X86Seg) + offsetof(X86Seg, base);
+
+    if (c->word != 8) {
+        return false;
+    }
+    t_clobber(c);
+    e_gs(e, 4, 0xf7, 0, OFF(s.cr4));                /* test dword, imm32 */
+    e32(e, CR4_FSGSBASE);
+    t_jcc_slow(c, 4);
+    if (write) {
+        e_mov(e, n->size, H_CX, t_src(c, n->rm, n->size, H_CX));
+        e_mov(e, 8, H_DX, H_CX);
+        e_rr(e, 8, 0xc1, 7, H_DX);                  /* sar rdx, 47 */
+        e8(e, 47);
+        e_rr(e, 8, 0x83, 0, H_DX);                  /* 0 or 1, if canonical */
+        e8(e, 1);
+        e_rr(e, 8, 0x83, 7, H_DX);
+        e8(e, 1);
+        t_jcc_slow(c, 7);
+        e_gs(e, 8, 0x89, H_CX, at);
+    } else {
+        e_gs(e, 8, 0x8b, H_CX, at);
+        t_dst(c, n->rm, n->size, H_CX);
+    }
+    return true;
+}
+
 bool t_system(Ctx *c)
 {
     switch (c->insn->op) {
@@ -149,6 +202,11 @@ bool t_system(Ctx *c)
     case OP_STD: return set_df(c, -1);
     case OP_MOV_RM_SEG: return mov_r_seg(c);
     case OP_RDPKRU: return rdpkru(c);
+    case OP_MOV_RM_CR: return mov_rm_cr(c);
+    case OP_RDFSBASE_RM: return segment_base(c, SEG_FS, false);
+    case OP_RDGSBASE_RM: return segment_base(c, SEG_GS, false);
+    case OP_WRFSBASE_RM: return segment_base(c, SEG_FS, true);
+    case OP_WRGSBASE_RM: return segment_base(c, SEG_GS, true);
     }
     return false;
 }

@@ -51,7 +51,7 @@ void jit_make_thunks(void)
 {
     static const uint8_t saved[] = { H_BX, H_BP, H_12, H_13, H_14, H_15 };
     Emit em = { jit_space.code }, *e = &em;
-    uint8_t *restore, *go_on, *jnz, *rel8;
+    uint8_t *restore, *go_on, *jnz, *jne, *rel8;
 
     /* At the very start: jit_enter(code). */
     for (unsigned i = 0; i < G_N_ELEMENTS(saved); i++) {
@@ -89,8 +89,12 @@ void jit_make_thunks(void)
     e_gs(e, 8, 0x8b, H_SP, JOFF(sp));
     e8(e, 0xc3);
     *jnz = e->p - (jnz + 1);
-    e_gs(e, 8, 0x83, 0, JOFF(sp));               /* the return address */
-    e8(e, 8);
+    e_rr(e, 8, 0x83, 7, H_AX);                      /* cmp rax, 1 */
+    e8(e, 1);
+    e8(e, 0x0f);                                    /* jne */
+    e8(e, 0x85);
+    jne = e->p;
+    e->p += 4;
     e_rr(e, 4, 0x31, H_AX, H_AX);
     e8(e, 0xe9);
     e_rel32(e->p, restore);
@@ -105,6 +109,7 @@ void jit_make_thunks(void)
     e8(e, 0x84);
     e_rel32(e->p, restore);
     e->p += 4;
+    e_rel32(jne, e->p);
     spill(e, true);
     e_gs(e, 8, 0x8b, H_SP, JOFF(sp));
     e_gs(e, 8, 0x8b, H_DX, OFF(s.rip));

@@ -105,7 +105,8 @@ GUEST_CODE(level3, "64",
     "mov $2, %r13d\n mov $0x1111, %eax\n rdtsc\n"
     "mov $3, %r13d\n rdtscp\n syscall\n");
 GUEST_CODE(handler, "64",
-    "inc %r12d\n add (%rsp), %r14\n add %r13, 8(%rsp)\n add $8, %rsp\n iretq\n");
+    "inc %r12d\n add (%rsp), %r14\n add %r13, 8(%rsp)\n add $8, %rsp\n"
+    "iretq\n");
 
 static void test_denied(void)
 {
@@ -128,7 +129,7 @@ static void test_denied(void)
     s->lstar = CODE + (level0_back - level0);
     s->sfmask = FL_IF;
     guest_run(1);
-    g_assert_cmpuint(s->gpr[R_R12], ==, 0x200);         /* both, each 2nd turn */
+    g_assert_cmpuint(s->gpr[R_R12], ==, 0x200);     /* both, each 2nd turn */
     g_assert_cmpuint(s->gpr[R_R14], ==, 0);
 }
 

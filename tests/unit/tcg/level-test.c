@@ -1,6 +1,7 @@
 /*
  * SYSCALL and SYSRET there and back with all kinds of flags: what level 0 finds
- * in RCX, R11 and RFLAGS, and level 3 in RFLAGS.
+ * in RCX, R11 and RFLAGS, and level 3 in RFLAGS.  Bases of FS and GS, control
+ * registers.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -90,6 +91,50 @@ static void test_flags(void)
     g_assert_cmpuint(x86_cpl(s), ==, 0);
 }
 
+/* Each pattern to FS's and GS's bases and CR2 and back, by registers with and
+ * without a home in the host, whole and by half, and 8 bytes through FS. */
+#define MIX(reg) "rol $7, %r13\n xor %" reg ", %r13\n"
+GUEST_CODE(bases, "64",
+    "mov $3, %r8d\n"
+    "1: mov $0x200000, %esi\n mov $512, %r9d\n"
+    "2: mov (%rsi), %rax\n wrfsbase %rax\n rdfsbase %r14\n" MIX("r14")
+    "mov (%rsi), %r10\n wrgsbase %r10\n rdgsbase %rbx\n" MIX("rbx")
+    "stc\n wrgsbase %r10d\n sbb %rdx, %rdx\n mov $-1, %r15\n"
+    "rdgsbase %r15d\n" MIX("r15") MIX("rdx") "rdgsbase %r15\n" MIX("r15")
+    "mov %rax, %cr2\n mov %cr2, %r11\n" MIX("r11")
+    "mov %cr2, %rcx\n" MIX("rcx") "mov %cr0, %r14\n" MIX("r14")
+    "mov %cr3, %rdi\n" MIX("rdi") "mov %cr4, %r11\n" MIX("r11")
+    "wrfsbase %rsi\n mov %fs:0, %rdi\n" MIX("rdi")
+    "add $8, %rsi\n dec %r9d\n jnz 2b\n dec %r8d\n jnz 1b\n" GUEST_EXIT);
+
+static void test_bases(void)
+{
+    X86State *s = guest_cpu(0)->state;
+    uint64_t *v = (uint64_t *)(guest_ram + PATTERNS), sum = 0, r = 1;
+
+    prepare();
+    GUEST_LOAD(CODE, bases);
+    s->cr4 |= CR4_FSGSBASE;
+    guest_cpu(0)->accel->put_state(guest_cpu(0));
+    for (unsigned i = 0; i < N_PATTERNS; i++) {
+        r = r * UINT64_C(6364136223846793005) + 1442695040888963407;
+        v[i] = (int64_t)r >> 16;
+    }
+    guest_run(1);
+    for (unsigned i = 0; i < ROUNDS * N_PATTERNS; i++) {
+        uint64_t x = v[i % N_PATTERNS];
+        uint64_t want[] = {
+            x, x, (uint32_t)x, ~UINT64_C(0), (uint32_t)x, x, x, s->cr0,
+            s->cr3, s->cr4, x,
+        };
+
+        for (unsigned k = 0; k < G_N_ELEMENTS(want); k++) {
+            sum = mix(sum, want[k]);
+        }
+    }
+    g_assert_cmphex(s->gpr[R_R13], ==, sum);
+}
+
 int main(int argc, char **argv)
 {
     int status;
@@ -97,6 +142,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     guest_init(1);
     g_test_add_func("/tcg/level/flags", test_flags);
+    g_test_add_func("/tcg/level/bases", test_bases);
     status = g_test_run();
     guest_free();
     return status;
