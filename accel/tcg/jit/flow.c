@@ -172,7 +172,7 @@ static void find_code(Ctx *c, Stub *miss)
     jump_index(c);
     e_gsx(e, 8, 0x8b, H_CX, H_AX, 3, JOFF(jumps) + offsetof(JitJump, key));
     e_rr(e, 8, 0x01, H_DX, H_CX);
-    e_gs(e, 8, 0x03, H_CX, JOFF(key));
+    e_gs(e, 8, 0x03, H_CX, JOFF(key) + c->who * sizeof(uint64_t));
     stub_jcc(c, miss, 5);
 }
 

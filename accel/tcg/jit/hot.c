@@ -161,11 +161,14 @@ void jit_returns_end(Env *env)
 /* The present key, and JIT_STOP as it is. */
 static void use_key(Env *env, uint64_t key)
 {
+    JitCpu *j = jit_cpu(env);
+    unsigned who = env->tcg->who;
     uint64_t change = jit_key(env) ^ key;
 
     if (change) {
-        __atomic_xor_fetch(&jit_cpu(env)->key, change, __ATOMIC_RELAXED);
+        __atomic_xor_fetch(&j->key[who], change, __ATOMIC_RELAXED);
     }
+    j->tag[who] = env->jump_tag;
 }
 
 void jit_set_key(Env *env)
@@ -173,6 +176,9 @@ void jit_set_key(Env *env)
     JitCpu *j = jit_cpu(env);
     unsigned i;
 
+    if (j->tag[env->tcg->who] == env->jump_tag) {
+        return;                 /* from another level of one address space */
+    }
     for (i = 0; i < JIT_TAGS; i++) {
         if (j->key_tags[i] == env->jump_tag) {
             use_key(env, j->keys_of_tags[i]);

@@ -114,8 +114,9 @@ typedef struct JitCpu {
     size_t stacks_bytes;
 
     /* Where the code of a RIP is: an entry is good if `-(RIP + key)`. */
-    uint64_t key;               /* (A) stands for jump_tag; and JIT_STOP: leave
-                                 * at the next jump */
+    uint64_t key[N_MMU];        /* (A) stands for jump_tag, by TcgCpu.who; and
+                                 * JIT_STOP: leave at the next jump */
+    uint64_t tag[N_MMU];        /* which it does */
     uint64_t key_tags[JIT_TAGS], keys_of_tags[JIT_TAGS];
     uint32_t n_keys;
     JitJump jumps[JIT_JUMPS];
@@ -145,13 +146,16 @@ void jit_cpu_free(Env *env);
 /* The key without JIT_STOP, which other threads set and clear. */
 static inline uint64_t jit_key(Env *env)
 {
-    return __atomic_load_n(&jit_cpu(env)->key, __ATOMIC_RELAXED) & ~JIT_STOP;
+    return __atomic_load_n(&jit_cpu(env)->key[env->tcg->who], __ATOMIC_RELAXED)
+           & ~JIT_STOP;
 }
 
 /* Compiled code is to leave at its next poll.  Any thread. */
 static inline void jit_stop(Env *env)
 {
-    __atomic_or_fetch(&jit_cpu(env)->key, JIT_STOP, __ATOMIC_RELAXED);
+    for (unsigned who = 0; who < N_MMU; who++) {
+        __atomic_or_fetch(&jit_cpu(env)->key[who], JIT_STOP, __ATOMIC_RELAXED);
+    }
     __atomic_store_n(&env->jit_go, 0, __ATOMIC_SEQ_CST);
 }
 
@@ -160,7 +164,10 @@ static inline void jit_resume(Env *env)
 {
     /* In this order: a jit_stop() in between must not leave JIT_STOP alone. */
     __atomic_store_n(&env->jit_go, PAGE_BYTES, __ATOMIC_SEQ_CST);
-    __atomic_and_fetch(&jit_cpu(env)->key, ~JIT_STOP, __ATOMIC_SEQ_CST);
+    for (unsigned who = 0; who < N_MMU; who++) {
+        __atomic_and_fetch(&jit_cpu(env)->key[who], ~JIT_STOP,
+                           __ATOMIC_SEQ_CST);
+    }
 }
 
 /* Is code of this mode compiled?  64-bit and flat 32-bit code is. */

@@ -84,6 +84,7 @@ void jit_jumps_clear(JitCpu *j)
         }
     }
     memset(j->key_tags, 0, sizeof(j->key_tags));
+    memset(j->tag, 0, sizeof(j->tag));
     j->n_keys = 0;
 }
 
