@@ -214,8 +214,8 @@ static bool span_operand(Span *s, const Insn *n, int64_t at, bool write)
            && span_add(s, at, size, write);
 }
 
-/* Add the accesses of `n` with `base`, which has moved by *delta.  False: none
- * of the next instruction. */
+/* Add the accesses of `n` with `base`, which has moved by *delta: all of them, or
+ * none.  False: none of the next instruction. */
 static bool add_insn(const Ctx *c, Span *s, const Insn *n, unsigned base,
                      int64_t *delta)
 {
@@ -223,6 +223,7 @@ static bool add_insn(const Ctx *c, Span *s, const Insn *n, unsigned base,
     Kind k = kind(n);
     int word = c->word;
     bool stack = base == R_RSP && n->size == c->word;
+    const Span before = *s;
 
     switch (n->op) {
     case OP_CALL_I: case OP_CALL_RM:
@@ -242,6 +243,7 @@ static bool add_insn(const Ctx *c, Span *s, const Insn *n, unsigned base,
     if (operand_base(c, n) == (int)base && n->op != OP_POP_RM
         && (mem == MEM_LOAD || mem == MEM_STORE || mem == MEM_RMW)
         && !span_operand(s, n, *delta + n->disp, mem != MEM_LOAD)) {
+        *s = before;
         return false;
     }
     switch (n->op) {
@@ -250,6 +252,7 @@ static bool add_insn(const Ctx *c, Span *s, const Insn *n, unsigned base,
             return true;
         }
         if (!stack || !span_add(s, *delta - word, word, true)) {
+            *s = before;        /* also what it would push from */
             return false;
         }
         *delta -= word;
@@ -289,7 +292,7 @@ void t_group_begin(Ctx *c)
     int base = first_base(c, c->insn);
     unsigned end = c->i, i;
     int64_t delta = 0;
-    Span s = { 0 }, present;
+    Span s = { 0 };
     Access a;
     bool more = true;
     Stub *stub;
@@ -298,12 +301,11 @@ void t_group_begin(Ctx *c)
         return;
     }
     for (i = c->i; i < b->n_insns && more; i++) {
-        present = s;
+        unsigned n = s.n;
+
         more = add_insn(c, &s, &b->insns[i], base, &delta);
-        if (s.n != present.n) {
+        if (s.n != n) {
             end = i + 1;
-        } else if (s.align != present.align) {
-            s = present;        /* refused for its place */
         }
     }
     if (s.n < 2) {

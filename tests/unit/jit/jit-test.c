@@ -23,7 +23,9 @@ enum {
     N_INSNS = 30, N_LOOPS = 4,
 };
 
-static bool code32;             /* 32-bit code, no paging */
+static bool code32;             /* 32-bit code, no paging ... */
+static bool swapped;            /* ... but here, and DATA's two pages the other
+                                 * way round */
 static bool tight;              /* few instructions in one block */
 
 /* --- code ------------------------------------------------------------------- */
@@ -269,6 +271,38 @@ typedef struct Outcome {
 static uint32_t n_loops = N_LOOPS;
 static uint64_t stack_top = STACK;
 
+/* DATA's pages in each other's place, the rest where it is. */
+static void swap_pages(X86State *s)
+{
+    const uint32_t at = DATA - DATA % (2 * MiB), pages[] = {
+        DATA / PAGE_BYTES, DATA / PAGE_BYTES + 1,
+    };
+    uint32_t *pd = (uint32_t *)(guest_ram + TABLES);
+    uint32_t *pt32 = (uint32_t *)(guest_ram + TABLES + 0x5000);
+    uint64_t *pt64 = (uint64_t *)(guest_ram + TABLES + 0x5000);
+    uint64_t *pd64 = (uint64_t *)(guest_ram + TABLES + 0x2000);
+
+    if (code32) {
+        for (unsigned i = 0; i < 1024; i++) {
+            pd[i] = i << 22 | 0x87;
+            pt32[i] = i << 12 | 7;
+        }
+        pd[0] = (TABLES + 0x5000) | 7;
+        pt32[pages[0]] = pages[1] << 12 | 7;
+        pt32[pages[1]] = pages[0] << 12 | 7;
+        s->cr3 = TABLES;
+        s->cr4 |= CR4_PSE;
+        s->cr0 |= CR0_PG;
+        return;
+    }
+    for (unsigned i = 0; i < 512; i++) {
+        pt64[i] = (at + i * PAGE_BYTES) | 7;
+    }
+    pd64[at / (2 * MiB)] = (TABLES + 0x5000) | 7;
+    pt64[pages[0] % 512] = (uint64_t)pages[1] << 12 | 7;
+    pt64[pages[1] % 512] = (uint64_t)pages[0] << 12 | 7;
+}
+
 static void run(const Code *c, uint32_t threshold, const uint64_t *gpr,
                 const uint8_t *data, Outcome *o)
 {
@@ -288,6 +322,9 @@ static void run(const Code *c, uint32_t threshold, const uint64_t *gpr,
         }
     } else {
         guest_long(0, CODE, TABLES);
+    }
+    if (swapped) {
+        swap_pages(s);
     }
     s->gpr[R_RSP] = stack_top;
     guest_cpu(0)->accel->put_state(guest_cpu(0));
@@ -324,11 +361,13 @@ static void fail(const Code *c, const Outcome *want, const Outcome *got)
 /*
  * Pushes, pops, operands at [RSP + n], loads at [RDI + n], calls and returns, with
  * RSP moving down by eight bytes each time round: each group of accesses comes
- * to straddle the end of a page, and the calls nest.
+ * to straddle the end of a page, and the calls nest.  Some loads, and what some
+ * pushes read, are further up than one check may span.
  */
-enum { N_FUNCTIONS = 4, STACK_LOOPS = 60, STACK_TOP = DATA + 0x1000 + 40 * 8 };
+enum { N_FUNCTIONS = 4, STACK_LOOPS = 60, STACK_TOP = DATA + 0x1000 + 40 * 8,
+       FAR_WORDS = 0x2c0 / 4 };
 
-static void put_stack_insn(Code *c, unsigned base, int disp)
+static void put_stack_insn(Code *c, unsigned base, int disp, bool may_store)
 {
     /* Those that do not store first, for what is not ours. */
     static const uint8_t opcodes[] = { 0x8b, 0x03, 0x3b, 0x23, 0x89, 0x01,
@@ -341,7 +380,7 @@ static void put_stack_insn(Code *c, unsigned base, int disp)
     if (!code32) {
         put(c, rex, 1);
     }
-    put(c, opcodes[below(base == 4 ? 8 : 4)], 1);
+    put(c, opcodes[below(may_store ? 8 : 4)], 1);
     put(c, 0x80 | reg << 3 | base, 1);
     if (base == 4) {
         put(c, 0x24, 1);
@@ -362,7 +401,7 @@ static void put_stack_body(Code *c, const unsigned *calls, unsigned n_calls)
     unsigned depth = 0;
 
     for (unsigned i = 2 + below(14); i--;) {
-        switch (below(8)) {
+        switch (below(10)) {
         case 0: case 1:
             if (below(4)) {
                 put(c, 0x50 | below(4), 1);
@@ -371,6 +410,14 @@ static void put_stack_body(Code *c, const unsigned *calls, unsigned n_calls)
                 put(c, rnd(), 4);
             }
             depth++;
+            break;
+        case 8:                                 /* push [rsp + disp32] */
+            put(c, 0x24b4ff, 3);
+            put(c, 4 * below(FAR_WORDS), 4);
+            depth++;
+            break;
+        case 9:
+            put_stack_insn(c, 4, 4 * below(FAR_WORDS), false);
             break;
         case 2:
             if (depth) {
@@ -391,7 +438,7 @@ static void put_stack_body(Code *c, const unsigned *calls, unsigned n_calls)
             }
             break;
         case 5:
-            put_stack_insn(c, 7, below(32) * 4);
+            put_stack_insn(c, 7, below(32) * 4, false);
             break;
         case 6:                                 /* of registers; RSP is read */
             put(c, "\x88\x89\x01\x31\x39\x85"[below(6)], 1);
@@ -399,7 +446,7 @@ static void put_stack_body(Code *c, const unsigned *calls, unsigned n_calls)
             break;
         default:
             if (depth) {                        /* not the return address */
-                put_stack_insn(c, 4, below(depth) * (code32 ? 4 : 8));
+                put_stack_insn(c, 4, below(depth) * (code32 ? 4 : 8), true);
             }
             break;
         }
@@ -449,7 +496,7 @@ static void make_stack(Code *c)
     put(c, 0xfeebf4e6, 4);
 }
 
-static void test_stack(void)
+static void test_stack_in(bool swap)
 {
     static Outcome want, got;
     static uint8_t data[DATA_BYTES + 16];
@@ -471,6 +518,7 @@ static void test_stack(void)
         make_stack(&c);
         n_loops = STACK_LOOPS;
         stack_top = STACK_TOP;
+        swapped = swap;
         run(&c, UINT32_MAX, gpr, data, &want);
         run(&c, 0, gpr, data, &got);
         if (memcmp(&want, &got, sizeof(want))) {
@@ -480,6 +528,13 @@ static void test_stack(void)
     }
     n_loops = N_LOOPS;
     stack_top = STACK;
+    swapped = false;
+}
+
+static void test_stack(void)
+{
+    test_stack_in(false);
+    test_stack_in(true);
 }
 
 static void test_random(void)
