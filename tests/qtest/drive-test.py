@@ -306,11 +306,15 @@ def run(rhea, line, descriptors=None):
             resource.setrlimit(resource.RLIMIT_NOFILE,
                                (descriptors, descriptors))
 
+    env = dict(os.environ)
+    if descriptors:
+        # A leak checker needs some as well, and says so.
+        env["ASAN_OPTIONS"] = env.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
     return subprocess.run([rhea, "-display", "none", "-accel", "tcg", "-S",
                            "-monitor", "none"] + line.split(),
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, text=True, timeout=300,
-                          preexec_fn=limit)
+                          env=env, preexec_fn=limit)
 
 
 def main():
