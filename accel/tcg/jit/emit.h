@@ -132,6 +132,16 @@ static inline void e_gsx(Emit *e, unsigned size, uint32_t opc, unsigned reg,
     e32(e, disp);
 }
 
+/* GS:[base + disp], which is shorter; no base that wants a SIB. */
+static inline void e_gsb(Emit *e, unsigned size, uint32_t opc, unsigned reg,
+                         unsigned base, uint32_t disp)
+{
+    e8(e, 0x65);
+    e_op(e, size, opc, reg, 0, base);
+    e8(e, 2 << 6 | (reg & 7) << 3 | (base & 7));
+    e32(e, disp);
+}
+
 static inline void e_vex(Emit *e, unsigned map, unsigned pp, unsigned w,
                          unsigned opc, unsigned reg, unsigned vvvv,
                          unsigned rm)

@@ -47,10 +47,13 @@ void t_stub_site(Ctx *c, Stub *s)
     e32(&c->e, 0);
 }
 
-/* Let the rel32 after `n` bytes of opcode be aligned, to be patched at once. */
+/* Let the rel32 after `n` bytes of opcode lie in eight bytes that are aligned,
+ * to be patched at once. */
 static void align_rel32(Ctx *c, unsigned n)
 {
-    e_nops(&c->e, -((uintptr_t)c->e.p + n) & 3);
+    unsigned at = ((uintptr_t)c->e.p + n) & 7;
+
+    e_nops(&c->e, at > 4 ? 8 - at : 0);
 }
 
 /* Flags are to be where other blocks expect them. */

@@ -318,10 +318,11 @@ void t_group_begin(Ctx *c)
     a = (Access) {
         .ea = t_src(c, base, 8, H_DX), .disp = s.lo, .size = s.hi - s.lo,
         .align = MAX(s.align, 1), .write = s.write, .group = true,
+        .may_exit = true,
     };
     c->no_slot = false;
     a.slot = t_choose_slot(c, base == R_RSP, s.write);
-    if (a.slot < 0 || c->word == 4) {
+    if (c->word == 4) {
         e_rm(&c->e, c->word, 0x8d, H_DX, a.ea, H_SP, 0, a.disp);
         a.ea = H_DX;
         a.disp = 0;

@@ -417,6 +417,22 @@ static void set_gs(Env *env)
  * led, sees all of the block that it names. */
 static uint32_t n_published;
 
+/* A slot misses too often: its block is compiled again, without. */
+static void leave_slot(Env *env, const JitEdge *x)
+{
+    Block *b = (Block *)x->block;
+
+    if (!jit_slot_thrashes(env, x->off)) {
+        return;
+    }
+    cache_lock();
+    if (!b->stale && b->jit) {
+        jit_slot_give_up(b, x->insn);
+        jit_block_killed(b);
+    }
+    cache_unlock();
+}
+
 static const Insn *run_code(Env *env, void *code)
 {
     const Block *b = env->block;
@@ -445,7 +461,10 @@ static const Insn *run_code(Env *env, void *code)
             fault_edge(env, &fault);
             x = &fault;
         }
-        if (x->kind == EXIT_INTERP
+        if (x->kind == EXIT_SLOT) {
+            leave_slot(env, x);
+        }
+        if (x->kind == EXIT_INTERP || x->kind == EXIT_SLOT
             || cpu_pending(env->cpu) & env->poll_mask
             || !(code = x->kind == EXIT_PLAIN ? follow_plain(x)
                                               : follow(env, x))) {

@@ -49,6 +49,8 @@ typedef struct JitReturns {
  */
 enum {
     JIT_SLOTS = 256,            /* for each table of the TLB */
+    JIT_SLOT_MISSES = 128,      /* of one, then it is asked how fast they came */
+    JIT_SLOTS_STACK = 2,        /* the first, for reading and for writing */
     JIT_SLOTS_PIECE = 8,        /* forgotten together */
     JIT_SAMPLES = 16,           /* runs of a block that are looked at */
     JIT_SLOT_PIECES = N_MMU * JIT_SLOTS / JIT_SLOTS_PIECE,
@@ -104,6 +106,8 @@ typedef struct JitCpu {
     uint64_t align_mask[6];     /* of a page and multiples of 1, 2 ... 32 */
     uint64_t slots_used[JIT_SLOT_PIECES / 8];   /* a byte for each piece */
     JitSlot slots[N_MMU * JIT_SLOTS];
+    uint32_t slot_misses[N_MMU * JIT_SLOTS];    /* until it is asked, */
+    uint64_t slot_tsc[N_MMU * JIT_SLOTS];       /* since then */
     uint64_t target;            /* RIP that jit_lookup() is asked for */
     TscPiece tsc;               /* clock.c */
     uint64_t jumped;            /* key of a block that was interpreted last and
@@ -205,6 +209,7 @@ enum {
     EXIT_INTERP,                /* this instruction is to be interpreted */
     EXIT_PLAIN,                 /* from here on without groups: group.c */
     EXIT_FAULT,                 /* a signal: env->jit_fault_* */
+    EXIT_SLOT,                  /* as INTERP: slot `off` has often missed */
 };
 
 /* A way out of compiled code; in the code cache's data. */
@@ -214,7 +219,7 @@ struct JitEdge {
     uint8_t *patch;             /* rel32 in the writable view; NULL: none */
     uint8_t *stub;              /* where it leads when not linked (writable) */
     uint16_t kind, insn;
-    uint16_t off;               /* EDGE: of the target in its page */
+    uint16_t off;               /* EDGE: of the target in its page; SLOT */
     uint16_t n_exits;           /* PLAIN */
     bool linked;                /* under the cache mutex */
     bool flags_live;            /* arithmetic flags are in RFLAGS */
@@ -325,6 +330,11 @@ void jit_slots_new(Env *env);
 void jit_slots_sample(Env *env, Block *b);
 /* What was seen of instruction `i`, as if in `taken` runs. */
 uint32_t jit_slots_seen(const Block *b, unsigned i, unsigned taken);
+/* A slot has missed so often.  Does it do more harm than good? */
+bool jit_slot_thrashes(Env *env, unsigned slot);
+/* Then instruction `i` shall have none, when its block is compiled again.  Under
+ * the mutex. */
+void jit_slot_give_up(Block *b, unsigned i);
 /* A slot for an access of instruction `i`, as an index; -1: better none. */
 int jit_slot_choose(const Block *b, unsigned i, unsigned who, bool stack,
                     bool write);

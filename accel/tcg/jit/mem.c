@@ -98,24 +98,20 @@ static uint32_t mask_of(unsigned align)
 }
 
 /*
- * RCX is the tag of an entry that the address has led to: with the last byte's
- * address it is an offset in a page, or the slow path is taken.  With an
- * alignment, `size` is a multiple of it.  Then the access cannot cross a page
- * but between such pieces, and the low bits must be right besides.
+ * RCX is the address's first byte less the page of a tag: the access is in that
+ * page, or the slow path is taken.  Clobbers RFLAGS.  With an alignment, `size`
+ * is a multiple of it.
  */
-static void compare_tag(Ctx *c, const Access *a, bool clobber)
+static void compare_offset(Ctx *c, const Access *a)
 {
     Emit *e = &c->e;
 
-    e_rm(e, 8, 0x8d, H_CX, H_CX, a->ea, 0, a->disp + a->size - a->align);
-    if (!clobber) {
-        e_pext_gs(e, H_CX, H_CX, mask_of(a->align));
-        jrcxz_or_slow(c);
-    } else if (a->align == 1) {
-        e_rr(e, 8, 0x81, 7, H_CX);                  /* cmp rcx, 4095 */
-        e32(e, 4095);
+    if (a->size > a->align || a->align == 1) {
+        e_rr(e, 8, 0x81, 7, H_CX);                  /* cmp rcx, imm32 */
+        e32(e, PAGE_BYTES - a->size);
         t_jcc_slow(c, 7);
-    } else {
+    }
+    if (a->align > 1) {
         e_rr(e, 8, 0xf7, 0, H_CX);                  /* test rcx, imm32 */
         e32(e, -4096 | (a->align - 1));
         t_jcc_slow(c, 5);
@@ -146,16 +142,7 @@ static void compare_slot(Ctx *c, const Access *a, bool clobber)
         jrcxz_or_slow(c);
         return;
     }
-    if (last || align == 1) {
-        e_rr(e, 8, 0x81, 7, H_CX);                  /* cmp rcx, imm32 */
-        e32(e, PAGE_BYTES - a->size);
-        t_jcc_slow(c, 7);
-    }
-    if (align > 1) {
-        e_rr(e, 8, 0xf7, 0, H_CX);                  /* test rcx, imm32 */
-        e32(e, -4096 | (align - 1));
-        t_jcc_slow(c, 5);
-    }
+    compare_offset(c, a);
 }
 
 /* The TLB has the access, or the slow path is taken.  RAX: see from_tlb(). */
@@ -164,31 +151,45 @@ static void check_tlb(Ctx *c, const Access *a, bool clobber)
     Emit *e = &c->e;
     unsigned ea = a->ea;
 
+    if (clobber) {
+        if (a->disp) {
+            e_rm(e, 8, 0x8d, H_CX, ea, H_SP, 0, a->disp);
+        } else {
+            e_mov(e, 8, H_CX, ea);
+        }
+        e_rorx(e, H_AX, H_CX, 7);
+        e8(e, 0x25);                                /* and eax, imm32 */
+        e32(e, (TLB_SIZE - 1) << 5);
+        e_gsb(e, 8, 0x03, H_CX, H_AX, tag_of(c, a));
+        compare_offset(c, a);
+        return;
+    }
     if (a->disp) {
         e_rm(e, 8, 0x8d, H_AX, ea, H_SP, 0, a->disp);
         ea = H_AX;
     }
-    if (clobber) {
-        e_rorx(e, H_AX, ea, 7);
-        e8(e, 0x25);                                /* and eax, imm32 */
-        e32(e, (TLB_SIZE - 1) << 5);
-        e_gsx(e, 8, 0x8b, H_CX, H_AX, 0, tag_of(c, a));
-    } else {
-        e_pext_gs(e, H_AX, ea, OFF(jit_index_mask));
-        e_op(e, 4, 0x8d, H_AX, H_AX, 0);            /* lea eax, [rax*8] */
-        e8(e, H_AX << 3 | 4);
-        e8(e, 3 << 6 | H_AX << 3 | 5);
-        e32(e, 0);
-        e_gsx(e, 8, 0x8b, H_CX, H_AX, 2, tag_of(c, a));
-    }
-    compare_tag(c, a, clobber);
+    e_pext_gs(e, H_AX, ea, OFF(jit_index_mask));
+    e_op(e, 4, 0x8d, H_AX, H_AX, 0);                /* lea eax, [rax*8] */
+    e8(e, H_AX << 3 | 4);
+    e8(e, 3 << 6 | H_AX << 3 | 5);
+    e32(e, 0);
+    e_gsx(e, 8, 0x8b, H_CX, H_AX, 2, tag_of(c, a));
+    /* The last byte, or that of the last aligned piece: the entry is the
+     * first's, and no other page's matches it. */
+    e_rm(e, 8, 0x8d, H_CX, H_CX, a->ea, 0, a->disp + a->size - a->align);
+    e_pext_gs(e, H_CX, H_CX, mask_of(a->align));
+    jrcxz_or_slow(c);
 }
 G_STATIC_ASSERT(sizeof(TlbEntry) == 32);
 
 /* A field of the entry that check_tlb() has found. */
 static void from_tlb(Ctx *c, unsigned to, uint32_t field, bool clobber)
 {
-    e_gsx(&c->e, 8, 0x8b, to, H_AX, clobber ? 0 : 2, field);
+    if (clobber) {
+        e_gsb(&c->e, 8, 0x8b, to, H_AX, field);
+    } else {
+        e_gsx(&c->e, 8, 0x8b, to, H_AX, 2, field);
+    }
 }
 
 static uint32_t slot_at(const Access *a)
@@ -223,6 +224,19 @@ void t_slot_miss(Ctx *c, Stub *s)
     for (unsigned i = 0; i < c->n_sites; i++) {
         slow->site[slow->n_sites++] = c->site[i];
     }
+    if (s->often >= 0) {
+        uint32_t left = JOFF(slot_misses) + 4 * a->slot;
+
+        e_gs(e, 4, 0x8b, H_CX, left);
+        e_rm(e, 4, 0x8d, H_CX, H_CX, H_SP, 0, -1);
+        e_gs(e, 4, 0x89, H_CX, left);
+        e8(e, 0xe3);                                /* jrcxz over the jump */
+        e8(e, 2);
+        e8(e, 0xeb);
+        e8(e, 5);
+        e8(e, 0xe9);
+        t_stub_site(c, &c->stubs[s->often]);
+    }
     for (unsigned i = 0; i < 16; i += 8) {          /* to tag2, addend2 */
         e_gs(e, 8, 0x8b, H_CX, slot_at(a) + i);
         e_gs(e, 8, 0x89, H_CX, slot_at(a) + offsetof(JitSlot, tag2) + i);
@@ -251,6 +265,7 @@ static void check_slot(Ctx *c, const Access *a, bool clobber)
     s->miss = true;
     s->access = *a;
     s->clobber = clobber;
+    s->often = -1;
     for (unsigned i = sites; i < c->n_sites; i++) {
         s->site[s->n_sites++] = c->site[i];
     }
@@ -261,6 +276,10 @@ static void check_slot(Ctx *c, const Access *a, bool clobber)
         e_gs(e, 8, 0x8b, H_AX, slot_at(a) + offsetof(JitSlot, addend));
     }
     s->have = a->group ? NULL : e->p;
+    if (a->may_exit && a->slot % JIT_SLOTS >= JIT_SLOTS_STACK) {
+        s->often = c->n_stubs;      /* behind this one, whose site it is */
+        t_add_exit(c, EXIT_SLOT, a->slot);
+    }
 }
 
 void t_check_access(Ctx *c, const Access *a)
@@ -338,7 +357,7 @@ unsigned t_operand_aligned(Ctx *c, unsigned size, unsigned align, bool write)
         return a.ea;
     }
     a.slot = t_choose_slot(c, n->base == R_RSP && n->index >= R_ZERO, write);
-    if (a.slot < 0) {
+    if (c->no_slot) {
         a.ea = t_address(c);
         t_check_access(c, &a);
         return a.ea;
@@ -347,8 +366,11 @@ unsigned t_operand_aligned(Ctx *c, unsigned size, unsigned align, bool write)
                 && jit_slot_aligned(c->b, c->i);
     a.ea = t_address_disp(c, &c->disp);
     a.disp = c->disp;
+    a.may_exit = true;
     t_check_access(c, &a);
-    note_site(c);
+    if (a.slot >= 0) {
+        note_site(c);
+    }
     return a.ea;
 }
 

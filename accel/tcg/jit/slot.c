@@ -32,14 +32,18 @@
 #include <sys/mman.h>
 
 #define NOWHERE (UINT64_C(1) << 63)
+/* In the place of a sample: no slot; two pages, and never in one of them. */
+#define GIVEN_UP (~UINT32_C(0) << 2 * COUNT_BITS)
 
 enum {
     GUARD_BYTES = 64 * KiB,
-    FIRST = 2,                  /* before come the stack's; even ones are for
-                                 * reading, odd ones for writing */
+    FIRST = JIT_SLOTS_STACK,    /* even ones are for reading, odd ones for
+                                 * writing */
     COUNT_BITS = 5, COUNT_MASK = (1 << COUNT_BITS) - 1,
     PAGE_BITS = 11, PAGE_MASK = (1 << PAGE_BITS) - 1,
     NEAR_TSC = 4096,            /* some hundred interpreted instructions */
+    MISS_TSC = 512,             /* misses that come faster cost too much */
+    GIVEN_UP_MAX = 4,           /* of a block; then all of it */
 };
 
 G_STATIC_ASSERT(JIT_SAMPLES <= (unsigned)COUNT_MASK);
@@ -74,8 +78,13 @@ static void clear_piece(JitCpu *j, unsigned piece)
 
 void jit_slots_new(Env *env)
 {
+    JitCpu *j = jit_cpu(env);
+
     for (unsigned i = 0; i < JIT_SLOT_PIECES; i++) {
-        clear_piece(jit_cpu(env), i);
+        clear_piece(j, i);
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(j->slot_misses); i++) {
+        j->slot_misses[i] = JIT_SLOT_MISSES;
     }
 }
 
@@ -121,6 +130,9 @@ void jit_slots_sample(Env *env, Block *b)
         off = insn_offset(env, n);
         page = off >> 12 & PAGE_MASK;
         old = __atomic_load_n(&b->jit_samples[i], __ATOMIC_RELAXED);
+        if (old == GIVEN_UP) {
+            continue;
+        }
         last = old >> 2 * COUNT_BITS & PAGE_MASK;
         other = old >> (2 * COUNT_BITS + PAGE_BITS);
         same = (old & COUNT_MASK) + (page == last || page == other);
@@ -152,7 +164,8 @@ uint32_t jit_slots_seen(const Block *b, unsigned i, unsigned taken)
     uint32_t seen = __atomic_load_n(&b->jit_samples[i], __ATOMIC_RELAXED);
     unsigned more = MAX(taken, b->jit_n_samples) - b->jit_n_samples;
 
-    return (seen & ~((1 << 2 * COUNT_BITS) - 1))
+    return seen == GIVEN_UP ? seen :
+           (seen & ~((1 << 2 * COUNT_BITS) - 1))
            | MIN((seen >> COUNT_BITS & COUNT_MASK) + more, JIT_SAMPLES)
              << COUNT_BITS
            | MIN((seen & COUNT_MASK) + more, JIT_SAMPLES);
@@ -163,9 +176,12 @@ static bool stays(const Block *b, unsigned i)
 {
     const Insn *n = &b->insns[i];
     unsigned taken = __atomic_load_n(&b->jit_n_samples, __ATOMIC_RELAXED);
-    unsigned same = __atomic_load_n(&b->jit_samples[i], __ATOMIC_RELAXED)
-                    & COUNT_MASK;
+    unsigned seen = __atomic_load_n(&b->jit_samples[i], __ATOMIC_RELAXED);
+    unsigned same = seen & COUNT_MASK;
 
+    if (seen == GIVEN_UP) {
+        return false;
+    }
     if (n->ea & EA_RIP || (n->base >= R_ZERO && n->index >= R_ZERO)) {
         return true;
     }
@@ -182,6 +198,40 @@ bool jit_slot_aligned(const Block *b, unsigned i)
 
     return taken < JIT_SAMPLES / 2 ? b->insns[i].off & 4
                                    : n >= taken - taken / 4;
+}
+
+/* --- slots that miss too often ------------------------------------------- */
+
+bool jit_slot_thrashes(Env *env, unsigned slot)
+{
+    JitCpu *j = jit_cpu(env);
+    uint64_t now = __builtin_ia32_rdtsc(), since = now - j->slot_tsc[slot];
+
+    j->slot_tsc[slot] = now;
+    j->slot_misses[slot] = JIT_SLOT_MISSES;
+    return since < JIT_SLOT_MISSES * MISS_TSC;
+}
+
+void jit_slot_give_up(Block *b, unsigned i)
+{
+    unsigned n = 0;
+
+    for (unsigned k = 0; k < b->n_insns; k++) {
+        n += __atomic_load_n(&b->jit_samples[k], __ATOMIC_RELAXED) == GIVEN_UP;
+    }
+    for (unsigned k = 0; k < b->n_insns; k++) {
+        if (k == i || n >= GIVEN_UP_MAX) {
+            __atomic_store_n(&b->jit_samples[k], GIVEN_UP, __ATOMIC_RELAXED);
+        }
+    }
+    if (b->shorter) {           /* longer forms are made more than once */
+        for (unsigned k = 0; k < MIN(b->n_insns, b->shorter->n_insns); k++) {
+            if (b->jit_samples[k] == GIVEN_UP) {
+                __atomic_store_n(&b->shorter->jit_samples[k], GIVEN_UP,
+                                 __ATOMIC_RELAXED);
+            }
+        }
+    }
 }
 
 int jit_slot_choose(const Block *b, unsigned i, unsigned who, bool stack,

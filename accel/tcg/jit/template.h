@@ -34,6 +34,7 @@ typedef struct Access {
     int slot;                   /* -1: none */
     bool group;                 /* the slot's addend is looked at later */
     bool no_addend;             /* nor is it wanted in RAX */
+    bool may_exit;              /* nothing has happened yet: EXIT_SLOT */
 } Access;
 
 /* Code out of the way: a slow path, an exit, or a slot's miss. */
@@ -54,7 +55,8 @@ typedef struct Stub {
     bool jump;                  /* nothing but a jump to `back` */
     bool miss;                  /* of a slot: */
     bool clobber;               /* flags are in cc_raw */
-    unsigned slow;              /* the stub for when the TLB misses too */
+    unsigned slow;              /* the stub for when the TLB misses too, */
+    int often;                  /* and when it has missed often; -1: none */
     uint8_t *have;              /* where RAX is the addend; NULL: only `back` */
     Access access;
 } Stub;
