@@ -381,9 +381,29 @@ static void land(Ctx *c, unsigned next, bool more)
 enum { IN_TMP = -1 };           /* where a target is: not in a register */
 
 /*
- * A call with its slot checked: to `off` of this page, or to the
- * RIP that find_code() knows, at `off` if there is no register `target` that
- * has it.
+ * To the RIP that is so far from what has been pushed.  If its code is not
+ * known, the push is undone and the CALL interpreted, which may fault yet.
+ */
+static void call_other_page(Ctx *c, bool predict, bool more)
+{
+    Stub *miss;
+
+    e_rm(&c->e, c->word, 0x8d, H_DX, H_CX, H_SP, 0, c->insn->imm);
+    miss = t_miss_interp(c);
+    miss->sp_off = c->word;
+    miss->pushed = predict;
+    find_code(c, miss);
+    t_settle(c);
+    if (more) {
+        align_end(c, ENTER_BYTES);
+    }
+    enter_code(c, predict ? 2 : 4);
+}
+
+/*
+ * A call with its slot checked: to `off` of this page, to another page if there
+ * is no register `target` that has the RIP, or to that, which find_code()
+ * knows.
  */
 static void call_with_return(Ctx *c, bool in_page, const int *target,
                              int64_t off)
@@ -421,10 +441,10 @@ static void call_with_return(Ctx *c, bool in_page, const int *target,
         e8(e, predict ? 0xe8 : 0xe9);
         edge->edge->patch = e->p;
         t_stub_site(c, edge);
+    } else if (!target) {
+        call_other_page(c, predict, more);
     } else {
-        if (!target) {
-            t_rip_to(c, H_DX, off);
-        } else if (*target == IN_TMP) {
+        if (*target == IN_TMP) {
             e_gs(e, 8, 0x8b, H_DX, OFF(jit_tmp));
         } else {
             e_mov(e, c->word, H_DX, *target);
@@ -453,10 +473,6 @@ static bool call_i(Ctx *c)
         t_settle(c);
     }
     t_clobber(c);
-    if (!in_page) {
-        t_rip_to(c, H_DX, off);
-        find_code(c, t_miss_interp(c));
-    }
     t_push_check(c);
     call_with_return(c, in_page, NULL, off);
     return true;
@@ -491,7 +507,7 @@ static void compare_return(Ctx *c)
 static bool ret(Ctx *c, unsigned more)
 {
     Emit *e = &c->e;
-    uint8_t *to_miss, *bottom, *hit, *second;
+    uint8_t *to_miss, *bottom, *hit, *hot;
     unsigned sp;
 
     if (c->insn->size != c->word) {
@@ -506,22 +522,31 @@ static bool ret(Ctx *c, unsigned more)
     e_rm(e, c->word, 0x8b, H_DX, H_AX, sp, 0, c->sp_off);
     t_flags_to_env(c);
     compare_return(c);
-    to_miss = t_over_begin(c, JNE8);
+    e8(e, 0x0f);                                    /* jne */
+    e8(e, 0x85);
+    to_miss = e->p;
+    e32(e, 0);
     hit = e->p;
     e_rm(e, c->word, 0x8d, SP, SP, H_SP, 0, c->sp_off + c->word + more);
     e8(e, 0xc3);
 
-    /* Somebody has returned without us: try the one below. */
-    t_over_end(c, to_miss);
+    /* Out of the way: somebody has returned without us, try the one below. */
+    hot = e->p;
+    e->p = jit_space.cold;
+    e_rel32(to_miss, e->p);
     e_gs(e, 8, 0x8b, H_CX, JOFF(neg_bottom));
     e_rr(e, 8, 0x01, H_SP, H_CX);
     bottom = t_over_begin(c, JE8);
     e_rm(e, 8, 0x8d, H_SP, H_SP, H_SP, 0, 16);
     compare_return(c);
-    second = t_over_begin(c, JE8);
-    second[-1] = hit - second;
+    e8(e, 0x0f);                                    /* je */
+    e8(e, 0x84);
+    e_rel32(e->p, hit);
+    e->p += 4;
     t_over_end(c, bottom);
     t_go_indirect(c, t_miss_interp(c), c->word + more);
+    jit_space.cold = e->p;
+    e->p = hot;
     return true;
 }
 

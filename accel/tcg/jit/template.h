@@ -50,6 +50,7 @@ typedef struct Stub {
     bool save, reload;          /* flags */
     JitReplay replay;           /* how to get them first, if not REPLAY_NONE */
     int sp_off;                 /* of an exit: as Ctx's */
+    bool pushed;                /* and a return, which is taken back */
     uint8_t live;               /* FP_* that must be live at `back` */
     bool load_fp;               /* only that */
     bool jump;                  /* nothing but a jump to `back` */
