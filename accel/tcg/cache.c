@@ -183,7 +183,8 @@ static void page_written(CodePage *p, unsigned offset, unsigned len)
     if (p->dead) {
         return;
     }
-    if (p->lines & line_mask(offset, len)) {
+    /* Others' barriers are dummy writes. */
+    if (__atomic_load_n(&p->lines, __ATOMIC_RELAXED) & line_mask(offset, len)) {
         page_invalidate(p, offset, offset + len, false);
     } else if (!p->blocks && ++p->n_idle_writes > IDLE_WRITES_MAX) {
         page_release(p);

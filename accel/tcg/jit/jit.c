@@ -663,11 +663,11 @@ static void *compile(Env *env, Block *b)
                 codes->prev = jc;
             }
             codes = jc;
+            __atomic_add_fetch(&n_published, 1, __ATOMIC_RELEASE);
             __atomic_store_n(&b->jit, jc, __ATOMIC_RELEASE);
             stats.n_blocks++;
             stats.n_compiled++;
             note_compiled(env, x, jc);
-            __atomic_add_fetch(&n_published, 1, __ATOMIC_RELEASE);
             __atomic_store_n(&b->jit_code, executable(jc->entry_e),
                              __ATOMIC_RELEASE);
             __atomic_store_n(&b->insns[0].fn, run_compiled,
