@@ -37,7 +37,7 @@ typedef struct TlbEntry {
     uint64_t aux;               /* physical page | TLBE_* */
 } TlbEntry;
 
-enum { TLB_BITS = 12, TLB_SIZE = 1 << TLB_BITS };
+enum { TLB_BITS = 14, TLB_SIZE = 1 << TLB_BITS };
 enum { ACC_READ, ACC_WRITE, ACC_EXEC };
 
 struct Env {
