@@ -45,7 +45,7 @@ static uint64_t n_blocks, n_bytes, max_bytes = 32 * MiB;
 
 uint64_t cache_n_invalidated;
 
-/* --- tables ------------------------------------------------------------------ */
+/* --- tables --------------------------------------------------------------- */
 
 static CodePage **page_slot(uint64_t ram_addr)
 {
@@ -69,7 +69,7 @@ static size_t block_bytes(unsigned n_insns, unsigned len)
            + n_insns * sizeof(uint32_t) + len;
 }
 
-/* --- instructions of our own ---------------------------------------------------- */
+/* --- instructions of our own ---------------------------------------------- */
 
 /* Past the last instruction of a block that did not jump. */
 static const Insn *run_end(Env *env, const Insn *insn)
@@ -93,7 +93,7 @@ static void make_end(Insn *end, const Insn *last)
     *end = (Insn) { .fn = run_end, .off = last->off, .len = last->len };
 }
 
-/* --- invalidation; all under the mutex -------------------------------------------- */
+/* --- invalidation; all under the mutex ------------------------------------ */
 
 static void block_unhash(Block *b)
 {
@@ -251,7 +251,7 @@ bool block_agrees(const Block *b)
                           b->bytes + b->len);
 }
 
-/* --- making ----------------------------------------------------------------------- */
+/* --- making --------------------------------------------------------------- */
 
 /* The page's record, made if need be; under the mutex, by a vCPU that is at a
  * safe point itself. */
@@ -479,7 +479,7 @@ Block *cache_longer(Env *env, Block *b)
     return x;
 }
 
-/* --- loose instructions -------------------------------------------------------------- */
+/* --- loose instructions --------------------------------------------------- */
 
 static void fetch_bytes(const FetchEntry *f, unsigned off, uint8_t *to,
                         unsigned n)
@@ -551,7 +551,7 @@ static bool crosses(const TcgCpu *t, uint64_t gva, uint32_t mode)
            && PAGE_OFFSET(gva) + l->n_bytes > PAGE_BYTES;
 }
 
-/* --- lookup ---------------------------------------------------------------------------- */
+/* --- lookup --------------------------------------------------------------- */
 
 const Block *cache_get(Env *env, const FetchEntry *f, uint64_t gva,
                        uint32_t mode)

@@ -190,7 +190,7 @@ static inline bool exc_set(Env *env, int vector, bool has_error,
     return false;
 }
 
-/* --- memory by linear address; mmu.c --------------------------------------- */
+/* --- memory by linear address; mmu.c -------------------------------------- */
 
 /*
  * A host pointer at which `size` (1 to 64) bytes of `gva` can be read, or NULL
@@ -279,7 +279,7 @@ bool mem_probe_write(Env *env, uint64_t gva, unsigned len);
 bool mem_sys_read(Env *env, uint64_t gva, void *buf, unsigned size);
 bool mem_sys_write(Env *env, uint64_t gva, const void *buf, unsigned size);
 
-/* --- memory operands ------------------------------------------------------- */
+/* --- memory operands ------------------------------------------------------ */
 
 /* Is what an MSR, a descriptor-table register or a system descriptor is to hold
  * canonical?  The width that the processor has counts, not the one that CR4
@@ -360,7 +360,7 @@ static inline void *op_lock(Env *env, const Insn *insn, unsigned size)
     return mem_lock(env, insn_offset(env, insn), size);
 }
 
-/* --- flags ------------------------------------------------------------------ */
+/* --- flags ---------------------------------------------------------------- */
 
 #define CC_CF (UINT64_C(1) << 63)
 
@@ -413,7 +413,7 @@ static inline void env_set_rflags(Env *e, uint64_t fl)
     e->s.rflags = fl | 2;
 }
 
-/* --- services of the core to handlers --------------------------------------- */
+/* --- services of the core to handlers ------------------------------------- */
 
 /* Recompute `mode`, `cpl` and `tlb` from segments, CR0, EFER, RFLAGS; after
  * any change of them.  run.c */

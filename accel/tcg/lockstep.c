@@ -55,7 +55,7 @@ static bool tainted;            /* a device was there */
 static bool once_only[N_OPS];
 static LockstepStats stats;
 
-/* --- what may not be done twice -------------------------------------------- */
+/* --- what may not be done twice ------------------------------------------- */
 
 void lockstep_init(void)
 {
@@ -98,7 +98,7 @@ static bool comparable(const Block *b)
     return true;
 }
 
-/* --- stores ------------------------------------------------------------------ */
+/* --- stores --------------------------------------------------------------- */
 
 static void note_store(Env *env, uint8_t *hva, unsigned len)
 {
@@ -126,7 +126,7 @@ static void undo_stores(void)
     }
 }
 
-/* --- states ------------------------------------------------------------------- */
+/* --- states --------------------------------------------------------------- */
 
 static void outcome_get(Env *env, Outcome *o)
 {
@@ -198,7 +198,7 @@ static uint32_t undefined_flags(const Block *b)
     return unpack_flags(any);
 }
 
-/* --- telling ------------------------------------------------------------------- */
+/* --- telling -------------------------------------------------------------- */
 
 static const struct { const char *name; unsigned off, size, n; } fields[] = {
 #define F(field, count) { #field, offsetof(X86State, field),                \
@@ -349,7 +349,7 @@ static void report(Env *env, const Block *b, const Outcome *before,
     log_debug(LOG_EXEC, "%s", out->str);
 }
 
-/* --- running ---------------------------------------------------------------------- */
+/* --- running -------------------------------------------------------------- */
 
 /* From instruction `first` on, where RIP is. */
 static void run_once(Env *env, const Block *b, unsigned first, bool interpret)

@@ -21,7 +21,7 @@
 
 enum { ACC_RMW = ACC_PROBE + 1 };       /* of resolve(): a write that reads */
 
-/* --- guest RAM ---------------------------------------------------------------- */
+/* --- guest RAM ------------------------------------------------------------ */
 
 /* Aligned pieces must be single accesses: other vCPUs look. */
 void guest_copy(void *to, const void *from, unsigned len)
@@ -105,7 +105,7 @@ void mmu_ram_written(uint8_t *hva, unsigned len)
     }
 }
 
-/* --- I/O ------------------------------------------------------------------------ */
+/* --- I/O ------------------------------------------------------------------ */
 
 /* The local APIC's page, in its vCPU's thread and without the machine lock. */
 static void lapic_load(Lapic *apic, hwaddr gpa, uint8_t *buf, unsigned len)
@@ -171,7 +171,7 @@ static void io_store(TcgCpu *t, hwaddr gpa, const uint8_t *buf, unsigned len)
     }
 }
 
-/* --- filling the TLB -------------------------------------------------------------- */
+/* --- filling the TLB ------------------------------------------------------ */
 
 static bool not_canonical(Env *env)
 {
@@ -281,7 +281,7 @@ static inline TlbEntry *lookup(Env *env, unsigned who, uint64_t gva, int acc)
     return fill(env, who, gva, acc == ACC_READ ? ACC_READ : ACC_WRITE);
 }
 
-/* --- accesses of handlers ----------------------------------------------------------- */
+/* --- accesses of handlers ------------------------------------------------- */
 
 static void add_part(TcgCpu *t, const TlbEntry *e, uint64_t gva, unsigned len)
 {
@@ -348,7 +348,8 @@ static bool misaligned(Env *env, uint64_t gva, unsigned size, bool mapped)
 {
     unsigned align = size == 6 ? 4 : size == 10 ? 8 : size;
 
-    if (mapped != host_is_amd() || align > 8 || align & (align - 1) || !(gva & (align - 1)) || !mmu_canonical(env, gva)) {
+    if (mapped != host_is_amd() || align > 8 || align & (align - 1)
+        || !(gva & (align - 1)) || !mmu_canonical(env, gva)) {
         return false;
     }
     exc_set(env, EXC_AC, true, 0);
@@ -511,7 +512,7 @@ bool mem_probe_write(Env *env, uint64_t gva, unsigned len)
     return true;
 }
 
-/* --- implicit supervisor accesses ------------------------------------------------------ */
+/* --- implicit supervisor accesses ----------------------------------------- */
 
 /* Long mode's tables are at 64-bit addresses whatever CS.L says. */
 static uint64_t sys_next_page(const Env *env, uint64_t gva)
@@ -584,7 +585,7 @@ bool mem_sys_write(Env *env, uint64_t gva, const void *buf, unsigned size)
     return true;
 }
 
-/* --- instruction fetch -------------------------------------------------------------------- */
+/* --- instruction fetch ---------------------------------------------------- */
 
 const FetchEntry *mmu_fetch(Env *env, uint64_t gva)
 {

@@ -33,7 +33,7 @@ static TcgCpu *owner;           /* of the exclusive section */
 
 uint32_t tcg_map_gen;
 
-/* --- vCPUs together --------------------------------------------------------- */
+/* --- vCPUs together ------------------------------------------------------- */
 
 void tcg_add_cpu(TcgCpu *t)
 {
@@ -196,7 +196,7 @@ void tcg_exclusive_end(Env *env)
     g_mutex_unlock(&mutex);
 }
 
-/* --- modes --------------------------------------------------------------------- */
+/* --- modes ---------------------------------------------------------------- */
 
 /* `type` and `mask`: what it must be besides. */
 static bool seg_is_flat(const X86Seg *seg, unsigned mask, unsigned type)
@@ -260,7 +260,7 @@ void env_update_mode(Env *env)
     mmu_update_mode(env);
 }
 
-/* --- chaining -------------------------------------------------------------------- */
+/* --- chaining ------------------------------------------------------------- */
 
 /* Start a block: by a tail call where NEXT() makes them. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) \
@@ -339,7 +339,7 @@ const Insn *insn_jump_far(Env *env, const Insn *insn)
     return NULL;
 }
 
-/* --- finding the block at RIP ------------------------------------------------------ */
+/* --- finding the block at RIP --------------------------------------------- */
 
 /* The first instruction alone, in code that the limit of CS may cut. */
 static const Block *find_limited(Env *env, const FetchEntry *f, uint64_t gva,
@@ -420,7 +420,7 @@ static const Block *find_block(Env *env, uint32_t mode, bool *single)
     return b;
 }
 
-/* --- events --------------------------------------------------------------------------- */
+/* --- events --------------------------------------------------------------- */
 
 static void log_exception(const Env *env)
 {

@@ -32,7 +32,7 @@
 #define PAGE_OFFSET(a) ((a) & (PAGE_BYTES - 1))
 #define PAGE_START(a) ((a) & ~(PAGE_BYTES - 1))
 
-/* --- softTLB: mmu.c ---------------------------------------------------------- */
+/* --- softTLB: mmu.c ------------------------------------------------------- */
 
 enum {                          /* TlbEntry.aux, below the physical page */
     TLBE_VALID  = 1 << 0,
@@ -329,7 +329,7 @@ void tcg_forget_blocks(TcgCpu *t, uint64_t n);
 void guest_copy(void *to, const void *from, unsigned len);
 bool guest_equal(const void *guest, const void *copy, unsigned len);
 
-/* --- decoded blocks: cache.c --------------------------------------------------- */
+/* --- decoded blocks: cache.c ---------------------------------------------- */
 
 enum { BLOCK_MAX_INSNS = 64, LINE_BYTES = 64 };
 
@@ -466,7 +466,7 @@ uint64_t cache_limit(void);
 /* Whether blocks hold one instruction each (-accel one-insn-per-tb). */
 extern bool tcg_one_insn;
 
-/* --- vCPUs together: run.c ------------------------------------------------------ */
+/* --- vCPUs together: run.c ------------------------------------------------ */
 
 CpuRun tcg_run(X86Cpu *cpu);
 void tcg_add_cpu(TcgCpu *t);
@@ -486,7 +486,7 @@ void tcg_foreach_cpu(void (*fn)(TcgCpu *, void *), void *opaque);
 /* An SMI, between instructions.  interp/smm.c */
 void smm_enter(Env *env);
 
-/* --- features.c ------------------------------------------------------------------ */
+/* --- features.c ----------------------------------------------------------- */
 
 /* What the emulator can give a guest: FEAT_* bits in N_FEATURE_WORDS words. */
 void tcg_features(uint32_t *words);

@@ -42,7 +42,7 @@ static void table_init(TlbEntry *e)
     entry_clear(&e[TLB_SIZE - 1], TLB_SIZE - 1);
 }
 
-/* --- entries ---------------------------------------------------------------- */
+/* --- entries -------------------------------------------------------------- */
 
 static void journal_note(Tlb *tlb, unsigned i, bool global)
 {
@@ -143,7 +143,7 @@ static uint64_t entry_page(const TlbEntry *e)
     return e->aux & TLBE_SLOW ? e->addend : -e->nrpage;
 }
 
-/* --- flushes ------------------------------------------------------------------ */
+/* --- flushes -------------------------------------------------------------- */
 
 static void set_jump_tag(Env *env)
 {
@@ -446,7 +446,7 @@ void mmu_drop_writes(TcgCpu *t, const DropRequest *req)
     }
 }
 
-/* --- modes ---------------------------------------------------------------------- */
+/* --- modes ---------------------------------------------------------------- */
 
 void mmu_follow_map(Env *env)
 {
@@ -531,12 +531,12 @@ void mmu_update_breakpoints(Env *env)
     }
 }
 
-/* Env, its TLBs and the translator's part are one mapping, so that compiled code reaches the tables at
- * fixed distances; what is not touched costs no memory. */
+/* Env, its TLBs and the translator's part are one mapping, so that compiled code
+ * reaches the tables at fixed distances; what is not touched costs no memory. */
 Env *mmu_env_new(void)
 {
-    void *p = mmap(NULL, jit_cpu_offset() + jit_cpu_bytes(), PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *p = mmap(NULL, jit_cpu_offset() + jit_cpu_bytes(),
+                   PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     return p == MAP_FAILED ? NULL : p;
 }

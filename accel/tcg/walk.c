@@ -267,7 +267,7 @@ static bool walk_pdpte(Env *env, uint64_t gva, int acc, unsigned who,
     return true;
 }
 
-/* --- paging-structure caches ------------------------------------------------ */
+/* --- paging-structure caches ---------------------------------------------- */
 
 /* The cache's place for the table of `level`, 1 or 2. */
 static WalkEntry *walk_slot(TcgCpu *t, uint64_t gva, unsigned level)

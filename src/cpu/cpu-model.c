@@ -15,7 +15,7 @@
 #include "cpu/cpu.h"
 #include "cpu/features.h"
 
-/* --- names of features ------------------------------------------------------------- */
+/* --- names of features ---------------------------------------------------- */
 
 static const struct {
     unsigned feature;
@@ -90,7 +90,7 @@ const uint32_t *cpu_feature_words(const X86Cpu *cpu)
     return cpu->model->words;
 }
 
-/* --- models --------------------------------------------------------------------------- */
+/* --- models --------------------------------------------------------------- */
 
 static const ModelRow *row_by_name(const char *name)
 {

@@ -10,7 +10,7 @@
 
 #include "base/trace.h"
 
-/* --- taking an interrupt --------------------------------------------------------------- */
+/* --- taking an interrupt -------------------------------------------------- */
 
 void lapic_accept(Lapic *a, unsigned mode, uint8_t vector, bool level)
 {
@@ -74,7 +74,7 @@ static void local_source(Lapic *a, unsigned entry)
     }
 }
 
-/* --- LINT pins ----------------------------------------------------------------------------- */
+/* --- LINT pins ------------------------------------------------------------ */
 
 bool lapic_accepts_extint(Lapic *a)
 {
@@ -162,7 +162,7 @@ void lapic_set_lint(Lapic *a, int lint, int level)
     }
 }
 
-/* --- the bus --------------------------------------------------------------------------------- */
+/* --- the bus -------------------------------------------------------------- */
 
 static bool matches_logical(const Lapic *a, uint32_t dest)
 {

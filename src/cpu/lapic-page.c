@@ -63,7 +63,7 @@ void lapic_set_page(Lapic *a, const uint8_t page[LAPIC_PAGE_BYTES],
                      load_le32(page + APIC_TIMER_DIVIDE), tsc_deadline);
 }
 
-/* --- `info lapic` ------------------------------------------------------------------ */
+/* --- `info lapic` --------------------------------------------------------- */
 
 static void print_bits(const char *name, const uint32_t *v, GString *out)
 {

@@ -393,7 +393,7 @@ static bool write_msr(X86Cpu *cpu, uint32_t msr, uint64_t val)
     return false;
 }
 
-/* --- those that do not exist ----------------------------------------------------- */
+/* --- those that do not exist ---------------------------------------------- */
 
 bool cpu_ignore_msrs;
 

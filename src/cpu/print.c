@@ -180,7 +180,7 @@ void cpu_print_registers(X86Cpu *cpu, GString *out)
     print_fpu(s, out);
 }
 
-/* --- state table --------------------------------------------------------------- */
+/* --- state table ---------------------------------------------------------- */
 
 static const State seg_state = {
     .name = "segment", .version = 1,

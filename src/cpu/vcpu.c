@@ -58,7 +58,7 @@ X86Cpu *cpu_by_apic_id(uint32_t apic_id)
     return NULL;
 }
 
-/* --- attention ------------------------------------------------------------------ */
+/* --- attention ------------------------------------------------------------ */
 
 static void wake(X86Cpu *cpu)
 {
@@ -169,7 +169,7 @@ static void run_queued_work(X86Cpu *cpu)
     }
 }
 
-/* --- the thread ------------------------------------------------------------------- */
+/* --- the thread ----------------------------------------------------------- */
 
 /* Is there a reason to leave HLT or wait-for-SIPI? */
 static bool has_event(X86Cpu *cpu)
@@ -314,7 +314,7 @@ static gpointer vcpu_thread(gpointer opaque)
     return NULL;
 }
 
-/* --- all of them -------------------------------------------------------------------- */
+/* --- all of them ---------------------------------------------------------- */
 
 static void request_stop(X86Cpu *cpu, bool stop)
 {
@@ -402,7 +402,7 @@ static void reset_cpus(void)
     }
 }
 
-/* --- A20, SMI, NMI ---------------------------------------------------------------------- */
+/* --- A20, SMI, NMI -------------------------------------------------------- */
 
 static bool a20 = true;         /* (A) */
 
@@ -439,7 +439,7 @@ static void raise_nmi(void)
     }
 }
 
-/* --- making ------------------------------------------------------------------------------ */
+/* --- making --------------------------------------------------------------- */
 
 static void cpu_device_init(Object *obj)
 {
@@ -548,7 +548,7 @@ void cpus_destroy(Machine *m)
     g_ptr_array_set_size(m->cpus, 0);
 }
 
-/* --- interrupts, as an accelerator asks for them --------------------------------------------- */
+/* --- interrupts, as an accelerator asks for them -------------------------- */
 
 bool cpu_has_interrupt(X86Cpu *cpu)
 {

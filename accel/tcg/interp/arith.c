@@ -10,7 +10,7 @@
  */
 #include "accel/tcg/interp/alu.h"
 
-/* --- two operands ------------------------------------------------------------- */
+/* --- two operands --------------------------------------------------------- */
 
 TEMPLATE const Insn *rm_r(Env *env, const Insn *insn, unsigned bits, int op)
 {
@@ -130,7 +130,7 @@ DEFINE_REG_SIZES(test_rm_i, rm_i, ALU_TEST)
 DEFINE_MEM_SIZES(test_m_r, m_r, ALU_TEST)
 DEFINE_MEM_SIZES(test_m_i, m_i, ALU_TEST)
 
-/* --- one operand --------------------------------------------------------------- */
+/* --- one operand ---------------------------------------------------------- */
 
 TEMPLATE const Insn *one_rm(Env *env, const Insn *insn, unsigned bits, int op)
 {
@@ -160,7 +160,7 @@ DEFINE_ONE(dec, ALU_DEC)
 DEFINE_ONE(neg, ALU_NEG)
 DEFINE_ONE(not, ALU_NOT)
 
-/* --- ADCX, ADOX ----------------------------------------------------------------- */
+/* --- ADCX, ADOX ----------------------------------------------------------- */
 
 /* The sum, and its carry into the one flag concerned. */
 TEMPLATE uint64_t adx(Env *env, unsigned bits, bool overflow, uint64_t a,
@@ -210,7 +210,7 @@ DEFINE_REG(adox_r_r_64, adx_r_r, 64, true)
 DEFINE_MEM(adox_r_m_32, adx_r_m, 32, true)
 DEFINE_MEM(adox_r_m_64, adx_r_m, 64, true)
 
-/* --- decimal ---------------------------------------------------------------------- */
+/* --- decimal -------------------------------------------------------------- */
 
 TEMPLATE void set_al(Env *env, uint8_t v)
 {

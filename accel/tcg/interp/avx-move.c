@@ -17,7 +17,7 @@
 #define S(env, insn) (&(env)->s.vec[(insn)->rm])
 #define V(env, insn) (&(env)->s.vec[insn_vvvv(insn)])
 
-/* --- whole registers --------------------------------------------------------- */
+/* --- whole registers ------------------------------------------------------ */
 
 TEMPLATE void copy(void *to, const void *from, unsigned n)
 {
@@ -83,7 +83,7 @@ DEFINE_MEM(store_aligned_256, vstore, 32, true)
 DEFINE_MEM(store_unaligned, vstore, 16, false)
 DEFINE_MEM(store_unaligned_256, vstore, 32, false)
 
-/* --- parts ---------------------------------------------------------------------- */
+/* --- parts ---------------------------------------------------------------- */
 
 /* reg = the two halves, and zero. */
 TEMPLATE void set_halves(X86Vec *d, uint64_t lo, uint64_t hi)
@@ -256,7 +256,7 @@ TEMPLATE const Insn *vzero(Env *env, const Insn *insn, bool all)
 DEFINE_REG(VZEROUPPER, vzero, false)
 DEFINE_REG(VZEROALL, vzero, true)
 
-/* --- half precision --------------------------------------------------------------- */
+/* --- half precision ------------------------------------------------------- */
 
 #if HOST_UNITS
 #define PH_CASE(i, reg)                                                     \
@@ -330,7 +330,7 @@ DEFINE_REG(VZEROALL, vzero, true)
 CVTPS2PH(VCVTPS2PH, 8, "xmm")
 CVTPS2PH(VCVTPS2PH_256, 16, "ymm")
 
-/* --- masked moves --------------------------------------------------------------------- */
+/* --- masked moves --------------------------------------------------------- */
 
 /* The linear address of an element at `off` bytes from the operand. */
 static bool element_gva(Env *env, const Insn *insn, uint64_t base,
@@ -452,7 +452,7 @@ MASKED(masked_load_8, masked_load, 8)
 MASKED(masked_store_4, masked_store, 4)
 MASKED(masked_store_8, masked_store, 8)
 
-/* --- gathers ------------------------------------------------------------------------------ */
+/* --- gathers -------------------------------------------------------------- */
 
 /* A trap that is due for elements already loaded comes instead of the fault,
  * and the rest later: SDM, VGATHER. */

@@ -219,7 +219,7 @@ enum { X_BYTES = 16, Y_BYTES = 32 };
     }                                                                       \
     TWINS(NAME)
 
-/* --- in common with SSE --------------------------------------------------------- */
+/* --- in common with SSE --------------------------------------------------- */
 
 /* Both widths, or one for what has only one. */
 #define WIDE_V(M)  M
@@ -249,7 +249,7 @@ enum { X_BYTES = 16, Y_BYTES = 32 };
 #undef FP1
 #undef FPN
 
-/* --- AVX and AVX2 only -------------------------------------------------------------- */
+/* --- AVX and AVX2 only ---------------------------------------------------- */
 
 /* Two sources; X and Y, or Y only. */
 #define ONLY2(X)                                \
@@ -326,7 +326,7 @@ VEX_FP(VCVTPH2PS_256, VCVTPH2PS, Y, H, "vcvtph2ps %%xmm1, %%ymm0")
 BLENDV(X)
 #undef X
 
-/* --- FMA ------------------------------------------------------------------------------ */
+/* --- FMA ------------------------------------------------------------------ */
 
 #define FMA_ORDERS(X, NAME, mnem)                                           \
     X(NAME, 132, mnem "132") X(NAME, 213, mnem "213") X(NAME, 231, mnem "231")
@@ -373,7 +373,7 @@ FMA_PACKED(X)
 FMA_ALL(X)
 #undef X
 
-/* --- rows --------------------------------------------------------------------------------- */
+/* --- rows ----------------------------------------------------------------- */
 
 #define ROW_VEC(op, name) \
     { OP_##op, VECS(name, name##_256), VECS(name, name##_256), {} },

@@ -8,7 +8,7 @@
  */
 #include "accel/tcg/interp/int.h"
 
-/* --- BT and its family --------------------------------------------------------- */
+/* --- BT and its family ---------------------------------------------------- */
 
 enum { BT_TEST, BT_SET, BT_RESET, BT_COMPLEMENT };
 
@@ -153,7 +153,7 @@ DEFINE_BT_LOCK(bts, BT_SET)
 DEFINE_BT_LOCK(btr, BT_RESET)
 DEFINE_BT_LOCK(btc, BT_COMPLEMENT)
 
-/* --- one source, one destination --------------------------------------------------- */
+/* --- one source, one destination ------------------------------------------ */
 
 enum { BIT_BSF, BIT_BSR, BIT_TZCNT, BIT_LZCNT, BIT_POPCNT, BIT_BLSI,
        BIT_BLSMSK, BIT_BLSR };
@@ -266,7 +266,7 @@ DEFINE_BIT1(blsi, BIT_BLSI)
 DEFINE_BIT1(blsmsk, BIT_BLSMSK)
 DEFINE_BIT1(blsr, BIT_BLSR)
 
-/* --- three operands ------------------------------------------------------------------ */
+/* --- three operands ------------------------------------------------------- */
 
 enum { BIT_ANDN, BIT_BEXTR, BIT_BZHI, BIT_PDEP, BIT_PEXT };
 
@@ -364,7 +364,7 @@ DEFINE_BIT2(bzhi, BIT_BZHI)
 DEFINE_BIT2(pdep, BIT_PDEP)
 DEFINE_BIT2(pext, BIT_PEXT)
 
-/* --- byte order ----------------------------------------------------------------------- */
+/* --- byte order ----------------------------------------------------------- */
 
 TEMPLATE uint64_t swap(uint64_t v, unsigned bits)
 {
@@ -417,7 +417,7 @@ TEMPLATE const Insn *movbe_store(Env *env, const Insn *insn, unsigned bits,
 DEFINE_MEM_WIDE(movbe_r_m, movbe_load, 0)
 DEFINE_MEM_WIDE(movbe_m_r, movbe_store, 0)
 
-/* --- CRC32C ------------------------------------------------------------------------------ */
+/* --- CRC32C --------------------------------------------------------------- */
 
 /* Four bits at a time of the reflected polynomial 0x82f63b78. */
 static const uint32_t crc32c_nibble[16] = {

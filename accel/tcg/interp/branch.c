@@ -33,7 +33,7 @@ TEMPLATE const Insn *jump(Env *env, const Insn *insn, unsigned bits,
     return insn_jump(env, insn, rip);
 }
 
-/* --- JMP --------------------------------------------------------------------------- */
+/* --- JMP ------------------------------------------------------------------ */
 
 TEMPLATE const Insn *jmp_rel(Env *env, const Insn *insn, unsigned bits,
                              int unused)
@@ -62,7 +62,7 @@ DEFINE_REG_WIDE(jmp_i, jmp_rel, 0)
 DEFINE_REG_WIDE(jmp_r, jmp_reg, 0)
 DEFINE_MEM_WIDE(jmp_m, jmp_mem, 0)
 
-/* --- Jcc ------------------------------------------------------------------------------ */
+/* --- Jcc ------------------------------------------------------------------ */
 
 TEMPLATE const Insn *jcc(Env *env, const Insn *insn, unsigned bits,
                          unsigned cond)
@@ -90,7 +90,7 @@ static InsnFn *const jcc_32_by_cond[16] = CONDITION_NAMES(jcc_32);
 static InsnFn *const jcc_64_by_cond[16] = CONDITION_NAMES(jcc_64);
 DEFINE_REG_WIDE(jcc, jcc_any, 0)
 
-/* --- LOOP, JCXZ: the counter is as wide as the address size ------------------------------ */
+/* --- LOOP, JCXZ: the counter is as wide as the address size --------------- */
 
 TEMPLATE unsigned counter_bits(const Insn *insn)
 {
@@ -159,7 +159,7 @@ DEFINE_REG_WIDE(loope_i, loop, 1)
 DEFINE_REG_WIDE(loopne_i, loop, 0)
 DEFINE_REG_WIDE(jcxz, jcxz_i, 0)
 
-/* --- CALL --------------------------------------------------------------------------------- */
+/* --- CALL ----------------------------------------------------------------- */
 
 TEMPLATE const Insn *call_to(Env *env, const Insn *insn, unsigned bits,
                              uint64_t rip, InsnFn *slow)
@@ -210,7 +210,7 @@ DEFINE_MEM_WIDE(call_i, call_rel, 0)
 DEFINE_MEM_WIDE(call_r, call_reg, 0)
 DEFINE_MEM_WIDE(call_m, call_mem, 0)
 
-/* --- RET ----------------------------------------------------------------------------------- */
+/* --- RET ------------------------------------------------------------------ */
 
 TEMPLATE const Insn *ret_near(Env *env, const Insn *insn, unsigned bits,
                               bool imm, InsnFn *slow)

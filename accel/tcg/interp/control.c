@@ -14,7 +14,7 @@
 #include "cpu/features.h"
 #include "cpu/lapic.h"
 
-/* --- control registers ------------------------------------------------------------------ */
+/* --- control registers ---------------------------------------------------- */
 
 static bool gp0(Env *env)
 {
@@ -294,7 +294,7 @@ static const Insn *smsw(Env *env, const Insn *insn)
     return insn + 1;
 }
 
-/* --- debug registers ----------------------------------------------------------------------- */
+/* --- debug registers ------------------------------------------------------ */
 
 enum { DR7_GD = 1 << 13, DR6_BD = 1 << 13 };
 #define DR6_ONES  UINT64_C(0xffff0ff0)
@@ -365,7 +365,7 @@ static const Insn *mov_to_dr(Env *env, const Insn *insn)
     return insn_exit(env, insn);
 }
 
-/* --- GDTR, IDTR ------------------------------------------------------------------------------ */
+/* --- GDTR, IDTR ----------------------------------------------------------- */
 
 static const Insn *load_table(Env *env, const Insn *insn, X86Table *t)
 {
@@ -427,7 +427,7 @@ static const Insn *sidt(Env *env, const Insn *insn)
     return store_table(env, insn, &env->s.idtr);
 }
 
-/* --- TLB ---------------------------------------------------------------------------------------- */
+/* --- TLB ------------------------------------------------------------------ */
 
 static const Insn *invlpg(Env *env, const Insn *insn)
 {
@@ -491,7 +491,7 @@ static const Insn *invpcid(Env *env, const Insn *insn)
     return insn_exit(env, insn);
 }
 
-/* --- caches --------------------------------------------------------------------------------------- */
+/* --- caches --------------------------------------------------------------- */
 
 static const Insn *wbinvd(Env *env, const Insn *insn)
 {

@@ -25,7 +25,7 @@ typedef struct Event {
 enum { DR6_BD = 1 << 13 };
 enum { FL_CLEARED = FL_TF | FL_NT | FL_RF | FL_VM };
 
-/* --- stacks ----------------------------------------------------------------------- */
+/* --- stacks --------------------------------------------------------------- */
 
 bool new_stack_push(Env *env, NewStack *st, uint64_t v, unsigned size)
 {
@@ -124,7 +124,7 @@ static void same_stack(const Env *env, NewStack *st)
     st->error = 0;
 }
 
-/* --- real mode, and virtual-8086 mode without leaving it ----------------------------- */
+/* --- real mode, and virtual-8086 mode without leaving it ------------------ */
 
 static uint64_t pushed_flags(const Env *env, const Event *ev)
 {
@@ -209,7 +209,7 @@ static bool deliver_vme(Env *env, const Event *ev)
     return deliver_vector(env, ev, 0, flags, FL_VIF | FL_TF | FL_RF);
 }
 
-/* --- protected mode ---------------------------------------------------------------------- */
+/* --- protected mode ------------------------------------------------------- */
 
 /* Push the frame of an interrupt, `size` bytes an item. */
 static bool push_frame(Env *env, const Event *ev, NewStack *st, unsigned size,
@@ -456,7 +456,7 @@ static bool deliver(Env *env, const Event *ev)
     return deliver_protected(env, ev);
 }
 
-/* --- which exception it becomes ----------------------------------------------------------- */
+/* --- which exception it becomes ------------------------------------------- */
 
 enum { BENIGN, CONTRIBUTORY, PAGE_FAULT, DOUBLE_FAULT };
 

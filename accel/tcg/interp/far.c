@@ -12,7 +12,7 @@
 
 #include "accel/tcg/interp/host.h"
 
-/* --- common ------------------------------------------------------------------------ */
+/* --- common --------------------------------------------------------------- */
 
 /* The new mode, CS and RIP are set: to the dispatcher. */
 static const Insn *far_done(Env *env)
@@ -172,7 +172,7 @@ static const Insn *to_task(Env *env, const Insn *insn, uint16_t selector,
     return far_done(env);
 }
 
-/* --- JMP ------------------------------------------------------------------------------- */
+/* --- JMP ------------------------------------------------------------------ */
 
 static const Insn *jmp_far(Env *env, const Insn *insn)
 {
@@ -235,7 +235,7 @@ static const Insn *jmp_far(Env *env, const Insn *insn)
     return far_done(env);
 }
 
-/* --- CALL ------------------------------------------------------------------------------ */
+/* --- CALL ----------------------------------------------------------------- */
 
 static void present_stack(const Env *env, NewStack *st)
 {
@@ -436,7 +436,7 @@ static const Insn *call_far(Env *env, const Insn *insn)
     return far_done(env);
 }
 
-/* --- returns ------------------------------------------------------------------------------ */
+/* --- returns -------------------------------------------------------------- */
 
 /* `n` items of `size` bytes from the stack, the top first in `v`; not popped.
  * Intel's read the last one first, which CR2 shows. */
@@ -575,7 +575,7 @@ static const Insn *ret_far(Env *env, const Insn *insn)
     return far_done(env);
 }
 
-/* --- IRET --------------------------------------------------------------------------------- */
+/* --- IRET ----------------------------------------------------------------- */
 
 /* RFLAGS after IRET with `image` popped at the present CPL. */
 static void iret_flags(Env *env, unsigned size, uint64_t image)

@@ -48,7 +48,7 @@ bool tss_stack(Env *env, unsigned cpl, unsigned ext, uint16_t *ss,
 bool tss_stack64(Env *env, unsigned cpl, unsigned ist, unsigned ext,
                  uint64_t *rsp);
 
-/* --- tasks: task.c ---------------------------------------------------------------- */
+/* --- tasks: task.c -------------------------------------------------------- */
 
 typedef enum { TASK_JMP, TASK_CALL, TASK_IRET, TASK_INT } TaskReason;
 

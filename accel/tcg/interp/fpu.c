@@ -21,7 +21,7 @@ const HandlerRow *const fpu_tables[] = {
     fpu_x87_env, fpu_xsave, fpu_avx, fpu_avx_move, fpu_strcmp, NULL
 };
 
-/* --- availability ---------------------------------------------------------- */
+/* --- availability --------------------------------------------------------- */
 
 const Insn *sse_unavailable(Env *env, const Insn *insn)
 {
@@ -70,7 +70,7 @@ bool x87_blocked(Env *env, const Insn *insn, bool mmx)
     return x87_pending(env, insn);
 }
 
-/* --- operands -------------------------------------------------------------- */
+/* --- operands ------------------------------------------------------------- */
 
 /* Limits come before alignment, and alignment before the page. */
 bool area_gva(Env *env, const Insn *insn, unsigned n, bool write,
@@ -184,7 +184,7 @@ bool mask_store(Env *env, const Insn *insn, uint64_t lo, uint64_t hi,
     return true;
 }
 
-/* --- SIMD exceptions ------------------------------------------------------- */
+/* --- SIMD exceptions ------------------------------------------------------ */
 
 const Insn *fp_trap(Env *env, const Insn *insn)
 {

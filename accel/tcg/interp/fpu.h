@@ -50,7 +50,7 @@ enum {                          /* MXCSR */
  */
 extern void (*tcg_ferr)(Env *env, bool level);
 
-/* --- availability ---------------------------------------------------------- */
+/* --- availability --------------------------------------------------------- */
 
 /* Raises #UD or #NM: some condition of sse_ok() or avx_ok() does not hold. */
 const Insn *sse_unavailable(Env *env, const Insn *insn);
@@ -116,7 +116,7 @@ static inline bool x87_ok(const Env *env)
         }                                                       \
     } while (0)
 
-/* --- memory operands ------------------------------------------------------- */
+/* --- memory operands ------------------------------------------------------ */
 
 /*
  * As in int.h there are two of each handler: with `slow`, the TLB hit only and
@@ -236,7 +236,7 @@ static inline void vec_zero_upper(X86Vec *v)
     v->q[2] = v->q[3] = 0;
 }
 
-/* --- running a host instruction under the guest's MXCSR --------------------- */
+/* --- running a host instruction under the guest's MXCSR ------------------- */
 
 #if HOST_UNITS
 /* Catch SIGFPE in this thread; called when the guest has unmasked something. */

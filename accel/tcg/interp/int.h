@@ -21,7 +21,7 @@
 #define TEMPLATE static inline __attribute__((always_inline))
 #define SLOW     static __attribute__((noinline, cold))
 
-/* --- guest memory at a host pointer: one access, any alignment -------------- */
+/* --- guest memory at a host pointer: one access, any alignment ------------ */
 
 typedef volatile uint8_t MemU8 __attribute__((may_alias));
 typedef volatile uint16_t MemU16 __attribute__((aligned(1), may_alias));
@@ -60,7 +60,7 @@ TEMPLATE void store(void *p, unsigned bits, uint64_t v)
     }
 }
 
-/* --- registers --------------------------------------------------------------- */
+/* --- registers ------------------------------------------------------------ */
 
 TEMPLATE uint64_t reg_get(const Env *env, unsigned n, unsigned bits)
 {
@@ -106,7 +106,7 @@ TEMPLATE void acc_set(Env *env, unsigned r, unsigned bits, uint64_t v)
     reg_set(env, bits == 8 ? BYTE_REG(r) : r, bits, v);
 }
 
-/* --- widths ------------------------------------------------------------------- */
+/* --- widths --------------------------------------------------------------- */
 
 TEMPLATE uint64_t sext(uint64_t v, unsigned bits)
 {
@@ -117,7 +117,7 @@ TEMPLATE uint64_t zext(uint64_t v, unsigned bits)
     return v << (64 - bits) >> (64 - bits);
 }
 
-/* --- flags -------------------------------------------------------------------- */
+/* --- flags ---------------------------------------------------------------- */
 
 /* `cv`: the carries, or borrows, out of each bit. */
 TEMPLATE void cc_arith(Env *env, unsigned bits, uint64_t r, uint64_t cv)
@@ -191,7 +191,7 @@ TEMPLATE bool cc_cond(const Env *env, unsigned cond)
     return v ^ (cond & 1);
 }
 
-/* --- memory operands ------------------------------------------------------------ */
+/* --- memory operands ------------------------------------------------------ */
 
 /*
  * The operand's host pointer: with `slow` the TLB hit only, NULL otherwise;

@@ -12,7 +12,7 @@
  */
 #include "accel/tcg/interp/alu.h"
 
-/* --- atomic steps at a host pointer -------------------------------------------------- */
+/* --- atomic steps at a host pointer --------------------------------------- */
 
 /* Can the host not do it in one step, so that the others stand still? */
 TEMPLATE bool alone(const void *p, unsigned bits)
@@ -105,7 +105,7 @@ TEMPLATE uint64_t compare_exchange(void *p, unsigned bits, uint64_t old,
 #endif
 }
 
-/* --- LOCK op -------------------------------------------------------------------------- */
+/* --- LOCK op -------------------------------------------------------------- */
 
 /*
  * ADD and SUB have a host operation that returns the old value; the others
@@ -185,7 +185,7 @@ DEFINE_MEM_SIZES(dec_l, lock_one, ALU_DEC)
 DEFINE_MEM_SIZES(neg_l, lock_one, ALU_NEG)
 DEFINE_MEM_SIZES(not_l, lock_one, ALU_NOT)
 
-/* --- XCHG, XADD -------------------------------------------------------------------------- */
+/* --- XCHG, XADD ----------------------------------------------------------- */
 
 TEMPLATE const Insn *xchg_rr(Env *env, const Insn *insn, unsigned bits,
                              int unused)
@@ -252,7 +252,7 @@ DEFINE_REG_SIZES(xadd_r, xadd_rr, 0)
 DEFINE_MEM_SIZES(xadd_m, xadd_mr, false)
 DEFINE_MEM_SIZES(xadd_l, xadd_mr, true)
 
-/* --- CMPXCHG ------------------------------------------------------------------------------ */
+/* --- CMPXCHG -------------------------------------------------------------- */
 
 /* Of 32 bits: a register not written keeps its upper half. */
 TEMPLATE const Insn *cmpxchg_rr(Env *env, const Insn *insn, unsigned bits,

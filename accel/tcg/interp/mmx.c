@@ -39,7 +39,7 @@ TEMPLATE const void *pm_rd(Env *env, const Insn *insn, unsigned n,
                                   : &env->s.fpr[insn->rm & 7];
 }
 
-/* --- one host instruction ----------------------------------------------------- */
+/* --- one host instruction ------------------------------------------------- */
 
 #define BINARY(X)                                                           \
     X(PUNPCKLBW, "punpcklbw", 4) X(PUNPCKLWD, "punpcklwd", 4)               \
@@ -174,7 +174,7 @@ BINARY(X)
 SHIFTS(X)
 #undef X
 
-/* --- conversions ---------------------------------------------------------------- */
+/* --- conversions ---------------------------------------------------------- */
 
 /* To vectors.  With a memory operand no MMX register is involved, and x87
  * stays as it is. */
@@ -244,7 +244,7 @@ FROM_MMX(X)
 TO_MMX(X)
 #undef X
 
-/* --- moves ------------------------------------------------------------------------ */
+/* --- moves ---------------------------------------------------------------- */
 
 TEMPLATE const Insn *load_mmx(Env *env, const Insn *insn, unsigned bits,
                               InsnFn *slow)
@@ -349,7 +349,7 @@ TEMPLATE const Insn *pinsrw_mem_body(Env *env, const Insn *insn, InsnFn *slow)
 }
 TWINS(pinsrw_mem)
 
-/* --- shuffles ----------------------------------------------------------------------- */
+/* --- shuffles ------------------------------------------------------------- */
 
 static inline uint64_t do_pshufw(uint64_t d, uint64_t s, uint8_t imm)
 {

@@ -8,7 +8,7 @@
  */
 #include "accel/tcg/interp/int.h"
 
-/* --- MOV ------------------------------------------------------------------------ */
+/* --- MOV ------------------------------------------------------------------ */
 
 TEMPLATE const Insn *mov_rr(Env *env, const Insn *insn, unsigned bits,
                             bool to_rm)
@@ -107,7 +107,7 @@ TEMPLATE const Insn *mov_moffs(Env *env, const Insn *insn, unsigned bits,
 DEFINE_REG_SIZES(mov_a_moffs, mov_moffs, false)
 DEFINE_REG_SIZES(mov_moffs_a, mov_moffs, true)
 
-/* --- MOVZX, MOVSX, MOVSXD ----------------------------------------------------------- */
+/* --- MOVZX, MOVSX, MOVSXD ------------------------------------------------- */
 
 /* `from` is the source's width in bits, negative for a sign. */
 TEMPLATE const Insn *movx_r(Env *env, const Insn *insn, unsigned bits,
@@ -151,7 +151,7 @@ static const Insn *movsxd_m_16(Env *env, const Insn *insn)
     return host_is_amd() ? movsx32_m_16(env, insn) : mov_r_m_16(env, insn);
 }
 
-/* --- conditions ---------------------------------------------------------------------- */
+/* --- conditions ----------------------------------------------------------- */
 
 TEMPLATE const Insn *cmov_r(Env *env, const Insn *insn, unsigned bits,
                             unsigned cond)
@@ -238,7 +238,7 @@ static const Insn *set_m(Env *env, const Insn *insn)
     return set_store(env, insn, 8, set_m_slow);
 }
 
-/* --- LEA, XLAT --------------------------------------------------------------------------- */
+/* --- LEA, XLAT ------------------------------------------------------------ */
 
 TEMPLATE const Insn *lea(Env *env, const Insn *insn, unsigned bits, int unused)
 {
@@ -271,7 +271,7 @@ static const Insn *xlat(Env *env, const Insn *insn)
     NEXT(env, insn);
 }
 
-/* --- widening of the accumulator -------------------------------------------------------- */
+/* --- widening of the accumulator ------------------------------------------ */
 
 TEMPLATE const Insn *cbw(Env *env, const Insn *insn, unsigned bits, int unused)
 {
@@ -287,7 +287,7 @@ TEMPLATE const Insn *cwd(Env *env, const Insn *insn, unsigned bits, int unused)
 DEFINE_REG_WIDE(cbw, cbw, 0)
 DEFINE_REG_WIDE(cwd, cwd, 0)
 
-/* --- flags --------------------------------------------------------------------------------- */
+/* --- flags ---------------------------------------------------------------- */
 
 static const Insn *lahf(Env *env, const Insn *insn)
 {

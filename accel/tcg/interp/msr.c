@@ -36,7 +36,7 @@ TEMPLATE uint64_t get_pair(const Env *env)
     return env->s.gpr[R_RDX] << 32 | (uint32_t)env->s.gpr[R_RAX];
 }
 
-/* --- MSRs ------------------------------------------------------------------------------- */
+/* --- MSRs ----------------------------------------------------------------- */
 
 /* One that is only storage here, or NULL. */
 static uint64_t *plain_msr(Env *env, uint32_t msr, bool *address)
@@ -134,7 +134,7 @@ static const Insn *wrmsr(Env *env, const Insn *insn)
     return insn_exit(env, insn);
 }
 
-/* --- time, identification ------------------------------------------------------------------ */
+/* --- time, identification ------------------------------------------------- */
 
 static bool tsc_denied(const Env *env)
 {
@@ -203,7 +203,7 @@ static const Insn *rdrand(Env *env, const Insn *insn)
     return insn + 1;
 }
 
-/* --- XCR0, PKRU -------------------------------------------------------------------------------- */
+/* --- XCR0, PKRU ----------------------------------------------------------- */
 
 static const Insn *xgetbv(Env *env, const Insn *insn)
 {

@@ -12,7 +12,7 @@
 typedef unsigned __int128 U128;
 typedef __int128 S128;
 
-/* --- multiplication ------------------------------------------------------------- */
+/* --- multiplication ------------------------------------------------------- */
 
 /* CF and OF; of the others AMD's keep all, Intel's set SF and PF by the lower
  * half and clear ZF and AF. */
@@ -176,7 +176,7 @@ static const Insn *mulx_m_64(Env *env, const Insn *insn)
     return mulx_rm(env, insn, 64, mulx_m_64_slow);
 }
 
-/* --- division -------------------------------------------------------------------- */
+/* --- division ------------------------------------------------------------- */
 
 /*
  * RDX:RAX by `d`; the quotient is known to fit.  The host's instruction where

@@ -13,7 +13,7 @@
 
 #include "cpu/features.h"
 
-/* --- addresses ------------------------------------------------------------------------- */
+/* --- addresses ------------------------------------------------------------ */
 
 bool env_base_canonical(const Env *env, uint64_t base)
 {
@@ -98,7 +98,7 @@ void *op_lock_seg(Env *env, const Insn *insn, unsigned size)
     return mem_lock(env, env->ea, size);
 }
 
-/* --- descriptors --------------------------------------------------------------------------- */
+/* --- descriptors ---------------------------------------------------------- */
 
 bool desc_read(Env *env, uint16_t selector, int vector, unsigned ext,
                Desc *out)
@@ -163,7 +163,7 @@ bool desc_set_busy(Env *env, const Desc *d, bool busy)
     return mem_sys_write(env, d->at + 5, &type, 1);
 }
 
-/* --- loading --------------------------------------------------------------------------------- */
+/* --- loading -------------------------------------------------------------- */
 
 void seg_load_real(Env *env, unsigned seg, uint16_t selector)
 {
@@ -315,7 +315,7 @@ bool ldt_load(Env *env, uint16_t selector, int vector, unsigned ext)
     return true;
 }
 
-/* --- MOV, PUSH, POP, L?S ------------------------------------------------------------------------- */
+/* --- MOV, PUSH, POP, L?S -------------------------------------------------- */
 
 /* After a load of `seg`.  MOV and POP of SS hold interrupts off for one
  * instruction, LSS does not need to. */
@@ -440,7 +440,7 @@ TEMPLATE const Insn *load_far(Env *env, const Insn *insn, unsigned bits,
 }
 DEFINE_REG_WIDE(lfp, load_far, 0)
 
-/* --- LAR, LSL, VERR, VERW, ARPL ------------------------------------------------------------------------ */
+/* --- LAR, LSL, VERR, VERW, ARPL ------------------------------------------- */
 
 TEMPLATE void put_zf(Env *env, bool zf)
 {
@@ -587,7 +587,7 @@ static const Insn *arpl(Env *env, const Insn *insn)
     return insn + 1;
 }
 
-/* --- LDTR, TR ---------------------------------------------------------------------------------------- */
+/* --- LDTR, TR ------------------------------------------------------------- */
 
 static const Insn *lldt(Env *env, const Insn *insn)
 {

@@ -15,7 +15,7 @@
 bool seg_check(const Env *env, unsigned seg, uint64_t off, uint64_t len,
                bool write, uint64_t *gva);
 
-/* --- descriptors ------------------------------------------------------------------- */
+/* --- descriptors ---------------------------------------------------------- */
 
 /* Types of system descriptors. */
 enum {
@@ -88,7 +88,7 @@ bool desc_set_accessed(Env *env, Desc *d);
 /* Set or clear the busy bit of a TSS descriptor. */
 bool desc_set_busy(Env *env, const Desc *d, bool busy);
 
-/* --- loading --------------------------------------------------------------------------- */
+/* --- loading -------------------------------------------------------------- */
 
 /* MOV to, POP of and L?S into ES, SS, DS, FS, GS with every check; nothing is
  * changed when it returns false. */

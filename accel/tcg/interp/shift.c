@@ -165,7 +165,7 @@ DEFINE_SHIFT(shl, SH_SHL)
 DEFINE_SHIFT(shr, SH_SHR)
 DEFINE_SHIFT(sar, SH_SAR)
 
-/* --- double shifts ----------------------------------------------------------------- */
+/* --- double shifts -------------------------------------------------------- */
 
 /* Count masked, not 0. */
 TEMPLATE uint64_t shift2(Env *env, bool left, unsigned bits, uint64_t a,
@@ -246,7 +246,7 @@ DEFINE_MEM_WIDE(shld_m_cl, shift2_m, true, true)
 DEFINE_MEM_WIDE(shrd_m_i, shift2_m, false, false)
 DEFINE_MEM_WIDE(shrd_m_cl, shift2_m, false, true)
 
-/* --- BMI2: no flags ------------------------------------------------------------------ */
+/* --- BMI2: no flags ------------------------------------------------------- */
 
 enum { BMI_SHLX, BMI_SHRX, BMI_SARX, BMI_RORX };
 

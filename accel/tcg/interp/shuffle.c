@@ -14,7 +14,7 @@
 #include "accel/tcg/interp/fpu.h"
 #include "accel/tcg/interp/soft/soft.h"
 
-/* --- what they do: a is the first source, b the second; `n` bytes --------------- */
+/* --- what they do: a is the first source, b the second; `n` bytes --------- */
 
 #define LANES(n) for (unsigned l = 0; l < (n) / 16; l++)
 
@@ -250,7 +250,7 @@ TEMPLATE X86Vec do_vinsertf128(X86Vec a, X86Vec b, unsigned imm, unsigned n)
     return a;
 }
 
-/* --- handlers --------------------------------------------------------------------- */
+/* --- handlers ------------------------------------------------------------- */
 
 /*
  * reg = fn(a, rm, imm), on `n` bytes, of which `bytes` are read of memory.
@@ -350,7 +350,7 @@ SHUFFLE(SHA1RNDS4, do_sha1rnds4, false, true, 16, 16)
 BYTE_SHIFT(PSLLDQ, do_pslldq)
 BYTE_SHIFT(PSRLDQ, do_psrldq)
 
-/* --- shifts of elements by an immediate --------------------------------------------- */
+/* --- shifts of elements by an immediate ----------------------------------- */
 
 #define SHIFTS(X)                                                           \
     X(PSLLW, "psllw") X(PSLLD, "pslld") X(PSLLQ, "psllq")                   \
@@ -409,7 +409,7 @@ BYTE_SHIFT(PSRLDQ, do_psrldq)
 SHIFTS(X)
 #undef X
 
-/* --- one element in and out ------------------------------------------------------------ */
+/* --- one element in and out ----------------------------------------------- */
 
 /* `r`: the field of the element, `m`: of the index. */
 #define INSERT(NAME, vex, r, bits, m)                                       \
@@ -532,7 +532,7 @@ EXTRACT_RM(VPEXTRW_R, NEED_AVX)
 INSERTPS_BODY(INSERTPS, false)
 INSERTPS_BODY(VINSERTPS, true)
 
-/* --- PTEST and masked byte stores -------------------------------------------------------- */
+/* --- PTEST and masked byte stores ----------------------------------------- */
 
 /* ZF: no bit of `sign` in both; CF: none in the second that is not in the
  * first. */

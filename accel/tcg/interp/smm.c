@@ -53,7 +53,7 @@ static bool has_long_mode(const Env *env)
     return cpu_has(env->cpu, FEAT_LM);
 }
 
-/* --- saving ------------------------------------------------------------------- */
+/* --- saving --------------------------------------------------------------- */
 
 static void save_seg_64(uint8_t *to, const X86Seg *seg)
 {
@@ -181,7 +181,7 @@ void smm_enter(Env *env)
     env_update_mode(env);
 }
 
-/* --- resuming ------------------------------------------------------------------ */
+/* --- resuming ------------------------------------------------------------- */
 
 static void load_seg_64(const uint8_t *from, X86Seg *seg)
 {

@@ -98,7 +98,7 @@
 /* A VEX instruction on XMM0 has cleared the rest of YMM0. */
 #define POST_VEX "vmovdqa %%ymm0, (%[d])\n\tvzeroupper\n\t"
 
-/* --- comparison, rounding, dot product ------------------------------------- */
+/* --- comparison, rounding, dot product ------------------------------------ */
 
 #define M_CMPPS(i)   "cmpps $" #i ", %%xmm1, %%xmm0"
 #define M_CMPPD(i)   "cmppd $" #i ", %%xmm1, %%xmm0"
@@ -262,7 +262,7 @@ FP_DP(VDPPD, true, 16, 8, PRE_16, M_VDPPD, DP_POST_VEX, dp_keep_pd, HIGH2,
 FP_DP(VDPPS_256, true, 32, 4, PRE_32, M_VDPPS_256, DP_POST_256, dp_keep, HIGH4,
       CASES_16)
 
-/* --- comparison to flags ---------------------------------------------------- */
+/* --- comparison to flags -------------------------------------------------- */
 
 /* ZF, PF and CF in their places. */
 #if HOST_UNITS
@@ -320,7 +320,7 @@ COMI(VCOMISD, true, "comisd", 8, true)
 COMI(VUCOMISS, true, "ucomiss", 4, false)
 COMI(VUCOMISD, true, "ucomisd", 8, false)
 
-/* --- from and to general registers -------------------------------------------- */
+/* --- from and to general registers ---------------------------------------- */
 
 #if HOST_UNITS
 #define RUN_FROM_GPR(mnem, to, bits)                                        \

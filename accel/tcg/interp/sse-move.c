@@ -12,7 +12,7 @@
 #define D(env, insn) (&(env)->s.vec[(insn)->reg])
 #define S(env, insn) (&(env)->s.vec[(insn)->rm])
 
-/* --- whole registers -------------------------------------------------------- */
+/* --- whole registers ------------------------------------------------------ */
 
 TEMPLATE void copy16(void *to, const void *from)
 {
@@ -62,7 +62,7 @@ DEFINE_MEM(load_unaligned, load16, false)
 DEFINE_MEM(store_aligned, store16, true)
 DEFINE_MEM(store_unaligned, store16, false)
 
-/* --- parts: `bytes` are 4 or 8, moved from element `from` to element `to` ---- */
+/* --- parts: `bytes` are 4 or 8, moved from element `from` to element `to` - */
 
 TEMPLATE uint64_t part(const X86Vec *v, unsigned bytes, unsigned i)
 {
@@ -192,7 +192,7 @@ TEMPLATE const Insn *movddup_body(Env *env, const Insn *insn, InsnFn *slow)
 }
 TWINS(movddup)
 
-/* --- sign bits to a general register ---------------------------------------- */
+/* --- sign bits to a general register -------------------------------------- */
 
 #if HOST_UNITS
 #define SIGNS(r, s, mnem, size)                                             \

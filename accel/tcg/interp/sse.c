@@ -118,7 +118,7 @@ enum { BYTES_2 = 2, BYTES_4 = 4, BYTES_8 = 8, BYTES_16 = 16,
 #undef FP1
 #undef FPN
 
-/* --- without a counterpart in vec.def -------------------------------------- */
+/* --- without a counterpart in vec.def ------------------------------------- */
 
 #define SSE_ONLY(X)                             \
     X(SHA1NEXTE, "sha1nexte")                   \

@@ -39,7 +39,7 @@ bool stack_check_write(Env *env, uint64_t sp, unsigned size)
            && mem_probe_write(env, env->ea, size);
 }
 
-/* --- PUSH ------------------------------------------------------------------------ */
+/* --- PUSH ----------------------------------------------------------------- */
 
 TEMPLATE const Insn *push(Env *env, const Insn *insn, unsigned bits,
                           bool imm, InsnFn *slow)
@@ -99,7 +99,7 @@ TEMPLATE const Insn *push_seg(Env *env, const Insn *insn, unsigned bits,
 }
 DEFINE_REG_WIDE(push_seg, push_seg, 0)
 
-/* --- POP -------------------------------------------------------------------------- */
+/* --- POP ------------------------------------------------------------------ */
 
 TEMPLATE const Insn *pop(Env *env, const Insn *insn, unsigned bits, int unused,
                          InsnFn *slow)
@@ -141,7 +141,7 @@ TEMPLATE const Insn *pop_mem(Env *env, const Insn *insn, unsigned bits,
 }
 DEFINE_REG_WIDE(pop_m, pop_mem, 0)
 
-/* --- PUSHA, POPA -------------------------------------------------------------------- */
+/* --- PUSHA, POPA ---------------------------------------------------------- */
 
 /* All slots are checked before anything is written. */
 TEMPLATE const Insn *pusha(Env *env, const Insn *insn, unsigned bits,
@@ -197,7 +197,7 @@ DEFINE_REG(pusha_32, pusha, 32, 0)
 DEFINE_REG(popa_16, popa, 16, 0)
 DEFINE_REG(popa_32, popa, 32, 0)
 
-/* --- ENTER, LEAVE -------------------------------------------------------------------- */
+/* --- ENTER, LEAVE --------------------------------------------------------- */
 
 TEMPLATE const Insn *enter(Env *env, const Insn *insn, unsigned bits,
                            int unused)
@@ -289,7 +289,7 @@ TEMPLATE const Insn *leave(Env *env, const Insn *insn, unsigned bits,
 }
 DEFINE_REG_WIDE(leave, leave, 0)
 
-/* --- PUSHF, POPF ------------------------------------------------------------------------ */
+/* --- PUSHF, POPF ---------------------------------------------------------- */
 
 /* In virtual-8086 mode with IOPL below 3: 1 with VME (16 bits, IF is VIF), else
  * #GP(0): SDM 3B 21.3.2. */

@@ -17,7 +17,7 @@
 
 enum { STR_MOVS, STR_CMPS, STR_STOS, STR_LODS, STR_SCAS };
 
-/* --- addresses ---------------------------------------------------------------------- */
+/* --- addresses ------------------------------------------------------------ */
 
 TEMPLATE unsigned addr_bits(const Insn *insn)
 {
@@ -68,7 +68,7 @@ static inline bool dst_linear(Env *env, uint64_t off, unsigned size,
     return true;
 }
 
-/* --- chunks --------------------------------------------------------------------------- */
+/* --- chunks --------------------------------------------------------------- */
 
 /* How many of `n` elements from `off` on stay in one page, below the wrap of
  * the address size, and inside the TLB entry: 0 if the entry is not right. */
@@ -162,7 +162,7 @@ static inline void host_stos(void *to, uint64_t v, uint64_t n, unsigned bits)
 #endif
 }
 
-/* --- flags of a comparison --------------------------------------------------------------- */
+/* --- flags of a comparison ------------------------------------------------ */
 
 TEMPLATE void cc_compare(Env *env, unsigned bits, uint64_t a, uint64_t b)
 {
@@ -171,7 +171,7 @@ TEMPLATE void cc_compare(Env *env, unsigned bits, uint64_t a, uint64_t b)
     cc_arith(env, bits, r, (~a & b) | (~(a ^ b) & r));
 }
 
-/* --- one element --------------------------------------------------------------------------- */
+/* --- one element ---------------------------------------------------------- */
 
 TEMPLATE void advance(Env *env, int op, unsigned abits, unsigned bits,
                       int64_t n)
@@ -233,7 +233,7 @@ TEMPLATE bool element(Env *env, const Insn *insn, int op, unsigned bits,
     return true;
 }
 
-/* --- many elements ---------------------------------------------------------------------------- */
+/* --- many elements -------------------------------------------------------- */
 
 /*
  * As many of `n` elements as can be done at once: the number done, 0 if the
@@ -395,7 +395,7 @@ DEFINE_REG_SIZES(stos, string, STR_STOS)
 DEFINE_REG_SIZES(lods, string, STR_LODS)
 DEFINE_REG_SIZES(scas, string, STR_SCAS)
 
-/* --- INS, OUTS ------------------------------------------------------------------------------- */
+/* --- INS, OUTS ------------------------------------------------------------ */
 
 /* The destination is found writable before the port is read. */
 static bool ins_element(Env *env, const Insn *insn, unsigned bits,

@@ -17,7 +17,7 @@
 #include "cpu/features.h"
 #include "loop/timer.h"
 
-/* --- SYSCALL and its kin ---------------------------------------------------------------- */
+/* --- SYSCALL and its kin -------------------------------------------------- */
 
 enum { FLAT_CODE = SEGA_G | SEGA_P | SEGA_S | SEGA_CODE | SEGA_R | SEGA_A,
        FLAT_DATA = SEGA_G | SEGA_P | SEGA_S | SEGA_DB | SEGA_W | SEGA_A };
@@ -198,7 +198,7 @@ DEFINE_REG_WIDE(rdgsbase, rd_base, SEG_GS)
 DEFINE_REG_WIDE(wrfsbase, wr_base, SEG_FS)
 DEFINE_REG_WIDE(wrgsbase, wr_base, SEG_GS)
 
-/* --- software interrupts --------------------------------------------------------------------- */
+/* --- software interrupts -------------------------------------------------- */
 
 static const Insn *soft_interrupt(Env *env, const Insn *insn, int vector,
                                   uint8_t how)
@@ -255,7 +255,7 @@ TEMPLATE const Insn *bound(Env *env, const Insn *insn, unsigned bits,
 DEFINE_REG(bound_16, bound, 16, 0)
 DEFINE_REG(bound_32, bound, 32, 0)
 
-/* --- IF ------------------------------------------------------------------------------------------ */
+/* --- IF ------------------------------------------------------------------- */
 
 /*
  * Whose flag do CLI and STI move?  FL_IF, FL_VIF for virtual interrupts (VME in
@@ -323,7 +323,7 @@ static const Insn *stac(Env *env, const Insn *insn)
     return insn_exit(env, insn);
 }
 
-/* --- waiting ---------------------------------------------------------------------------------------- */
+/* --- waiting -------------------------------------------------------------- */
 
 static const Insn *hlt(Env *env, const Insn *insn)
 {
@@ -471,7 +471,7 @@ static const Insn *mwait(Env *env, const Insn *insn)
     return insn_exit(env, insn);
 }
 
-/* --- the rest ------------------------------------------------------------------------------------------ */
+/* --- the rest ------------------------------------------------------------- */
 
 /* 64 bytes to ES:reg, which must be a multiple of 64. */
 static const Insn *movdir64b(Env *env, const Insn *insn)

@@ -151,7 +151,7 @@ static bool probe(Env *env, uint64_t at, uint32_t len)
            && mem_sys_write(env, at + len - 1, &byte, 1);
 }
 
-/* --- the new task's segments ------------------------------------------------------------- */
+/* --- the new task's segments ---------------------------------------------- */
 
 static bool ts(Env *env, uint16_t selector, unsigned ext)
 {
@@ -258,7 +258,7 @@ static bool load_segments(Env *env, const TaskState *t, unsigned ext)
     return true;
 }
 
-/* --- the switch ------------------------------------------------------------------------------ */
+/* --- the switch ----------------------------------------------------------- */
 
 /* The new task's registers; its segments have their selectors and are null. */
 static void load_registers(Env *env, const TaskState *t, bool is32)

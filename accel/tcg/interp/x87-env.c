@@ -81,7 +81,7 @@ static void set_tag_word(Env *env, uint16_t tags)
     }
 }
 
-/* --- words --------------------------------------------------------------------- */
+/* --- words ---------------------------------------------------------------- */
 
 static const Insn *FWAIT(Env *env, const Insn *insn)
 {
@@ -149,7 +149,7 @@ static const Insn *FNSTSW_AX(Env *env, const Insn *insn)
     NEXT(env, insn);
 }
 
-/* --- environment ------------------------------------------------------------------ */
+/* --- environment ---------------------------------------------------------- */
 
 enum { ENV_16 = 14, ENV_32 = 28 };
 

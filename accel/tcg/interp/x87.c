@@ -11,7 +11,7 @@
  */
 #include "accel/tcg/interp/x87-run.h"
 
-/* --- ST(d) = ST(d) op something ---------------------------------------------- */
+/* --- ST(d) = ST(d) op something ------------------------------------------- */
 
 enum { POP_NONE, POP_ONE, POP_TWO };
 
@@ -88,7 +88,7 @@ static const Insn *underflow(Env *env, const Insn *insn, unsigned d, int pop)
 ARITH(X)
 #undef X
 
-/* --- comparison --------------------------------------------------------------- */
+/* --- comparison ----------------------------------------------------------- */
 
 /* Pops happen with the quiet result of a masked exception too. */
 static void pops(Env *env, int pop)
@@ -219,7 +219,7 @@ static const Insn *FXAM(Env *env, const Insn *insn)
     NEXT(env, insn);
 }
 
-/* --- functions of ST(0), and of ST(0) and ST(1) -------------------------------- */
+/* --- functions of ST(0), and of ST(0) and ST(1) --------------------------- */
 
 #define UNARY_OPS(X)                                        \
     X(FSQRT, "fsqrt", FSW_C1)                               \
@@ -375,7 +375,7 @@ static const Insn *FTST(Env *env, const Insn *insn)
     NEXT(env, insn);
 }
 
-/* --- loads ---------------------------------------------------------------------- */
+/* --- loads ---------------------------------------------------------------- */
 
 /* Push where there is no room. */
 static const Insn *overflow(Env *env, const Insn *insn)
@@ -468,7 +468,7 @@ static const Insn *FLD_STi(Env *env, const Insn *insn)
     NEXT(env, insn);
 }
 
-/* --- stores --------------------------------------------------------------------- */
+/* --- stores --------------------------------------------------------------- */
 
 /* What an empty register is in memory. */
 static const struct {
@@ -609,7 +609,7 @@ static const Insn *FSTP_STi(Env *env, const Insn *insn)
     return fst_sti(env, insn, POP_ONE);
 }
 
-/* --- register moves -------------------------------------------------------------- */
+/* --- register moves ------------------------------------------------------- */
 
 static const Insn *FXCH_ST0_STi(Env *env, const Insn *insn)
 {

@@ -11,7 +11,7 @@
 enum { FCW_MASKS = 0x3f, FCW_DEFAULT = 0x37f,
        FSW_PRE = MX_IE | MX_DE | MX_ZE };
 
-/* --- the stack --------------------------------------------------------------- */
+/* --- the stack ------------------------------------------------------------ */
 
 static inline unsigned x87_top(const Env *env)
 {
@@ -69,7 +69,7 @@ static inline bool x87_is_nan(const X86Fp *r)
     return (r->exp_sign & 0x7fff) == 0x7fff && r->mant << 1;
 }
 
-/* --- status ------------------------------------------------------------------ */
+/* --- status --------------------------------------------------------------- */
 
 /* ES and B follow from flags and masks. */
 static inline void x87_update_es(Env *env)

@@ -26,7 +26,7 @@ static unsigned n_xmm(const Env *env)
     return long_mode(env) ? 16 : 8;
 }
 
-/* --- the legacy area --------------------------------------------------------- */
+/* --- the legacy area ------------------------------------------------------ */
 
 /* `wide`: REX.W, 64-bit instruction and data pointers without selectors. */
 static void pack_x87(Env *env, uint8_t *b, bool wide)
@@ -98,7 +98,7 @@ static bool set_mxcsr(Env *env, uint32_t mxcsr)
     return true;
 }
 
-/* --- FXSAVE, FXRSTOR --------------------------------------------------------- */
+/* --- FXSAVE, FXRSTOR ------------------------------------------------------ */
 
 static bool fxsave(Env *env, const Insn *insn)
 {
@@ -154,7 +154,7 @@ static bool fxrstor(Env *env, const Insn *insn)
 FX(FXSAVE_M, fxsave)
 FX(FXRSTOR_M, fxrstor)
 
-/* --- XSAVE ------------------------------------------------------------------- */
+/* --- XSAVE ---------------------------------------------------------------- */
 
 enum { XS_HEADER = 512, XS_EXTENDED = 576 };
 #define XCOMP_COMPACT BIT64(63)
@@ -480,7 +480,7 @@ XS(XSAVES_M, xsave, XF_COMPACT | XF_INIT_OPT | XF_SUPERVISOR)
 XS(XRSTOR_M, xrstor, 0)
 XS(XRSTORS_M, xrstor, XF_SUPERVISOR)
 
-/* --- LDMXCSR, STMXCSR --------------------------------------------------------- */
+/* --- LDMXCSR, STMXCSR ----------------------------------------------------- */
 
 TEMPLATE const Insn *ldmxcsr(Env *env, const Insn *insn, bool vex,
                              InsnFn *slow)

@@ -10,7 +10,7 @@
 
 #include <cpuid.h>
 
-/* --- BMI: the guest's instruction with its operands put in place ----------- */
+/* --- BMI: the guest's instruction with its operands put in place ---------- */
 
 typedef struct Bmi {
     unsigned reg, vvvv;         /* host registers, or an opcode extension */
@@ -94,7 +94,7 @@ static bool mulx(Ctx *c)
     return true;
 }
 
-/* --- the others ------------------------------------------------------------ */
+/* --- the others ----------------------------------------------------------- */
 
 static bool host_has(unsigned leaf, unsigned reg, unsigned bit)
 {

@@ -36,7 +36,8 @@ static bool template(Ctx *c)
         return false;
     }
     return t_move(c) || t_alu(c) || t_flow(c) || t_system(c)
-           || t_bmi(c) || t_bit(c) || t_clock(c) || t_string(c) || t_vec(c) || t_x87(c);
+           || t_bmi(c) || t_bit(c) || t_clock(c) || t_string(c)
+           || t_vec(c) || t_x87(c);
 }
 
 /* Only the interpreter can run it, in its block. */

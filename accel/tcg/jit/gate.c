@@ -190,7 +190,7 @@ bool jit_iret(Env *env, const Insn *insn)
     return true;
 }
 
-/* --- page faults ----------------------------------------------------------- */
+/* --- page faults ---------------------------------------------------------- */
 
 typedef struct Gate {
     uint64_t rip, code;         /* the descriptor */

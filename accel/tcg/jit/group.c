@@ -9,8 +9,8 @@
  * or in the interpreter (EXIT_PLAIN).  So faults come where they belong.
  *
  * The addend stays in the group's slot, or in JitCpu.group_addend.  It is good
- * until the group's last access, since a call of the interpreter that changes the TLB (other than by
- * filling it) does not come back into the block.
+ * until the group's last access, since a call of the interpreter that changes
+ * the TLB (other than by filling it) does not come back into the block.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -14,14 +14,11 @@
 #include "accel/tcg/jit/jit.h"
 
 #include <asm/prctl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <ucontext.h>
 #include <unistd.h>
 
-#include "accel/tcg/interp/fpu.h"
 #include "accel/tcg/jit/emit.h"
 #include "accel/tcg/jit/jitdump.h"
 #include "base/log.h"
@@ -45,7 +42,7 @@ uint32_t jit_generation;
 JitFpMap *jit_fp_maps;
 static FILE *perf_map;
 
-/* --- the space -------------------------------------------------------------------- */
+/* --- the space ------------------------------------------------------------ */
 
 void *jit_alloc(size_t n)
 {
@@ -75,120 +72,6 @@ static void space_begin(void)
 static void *executable(const uint8_t *rw)
 {
     return jit_space.rx + (rw - jit_space.rw);
-}
-
-/* --- signals ------------------------------------------------------------- */
-
-static const JitEdge at_fault = { .kind = EXIT_FAULT };
-
-/*
- * Code has done an unmasked floating-point exception, or an access through an
- * empty slot: it leaves at once, with all registers as they are.
- */
-static bool signal_in_code(ucontext_t *uc)
-{
-    greg_t *r = uc->uc_mcontext.gregs;
-    uint8_t *rip = (uint8_t *)r[REG_RIP];
-    Env *env;
-
-    if (rip < jit_space.rx || rip >= jit_space.rx + jit_space.size) {
-        return false;
-    }
-    asm volatile("mov %%gs:%c1, %0"
-                 : "=r"(env) : "i"(offsetof(Env, jit_self)));
-    env->jit_fault_code = rip;
-    env->jit_fault_flags = r[REG_EFL];
-    r[REG_RAX] = (greg_t)&at_fault;
-    r[REG_RIP] = (greg_t)executable(jit_space.leave);
-    return true;
-}
-
-static struct sigaction other_segv;
-
-static void on_segv(int sig, siginfo_t *info, void *opaque)
-{
-    if (jit_slots_guard(info->si_addr) && signal_in_code(opaque)) {
-        return;
-    }
-    /* A bug: as if we were not here. */
-    if (other_segv.sa_flags & SA_SIGINFO) {
-        other_segv.sa_sigaction(sig, info, opaque);
-    } else {
-        sigaction(SIGSEGV, &other_segv, NULL);
-    }
-}
-
-static void catch_segv(void)
-{
-    struct sigaction sa = {
-        .sa_sigaction = on_segv, .sa_flags = SA_SIGINFO | SA_ONSTACK,
-    };
-
-    sigemptyset(&sa.sa_mask);
-    sigaction(SIGSEGV, &sa, &other_segv);
-}
-
-/* In this thread. */
-static void let_segv(void)
-{
-    sigset_t set;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGSEGV);
-    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-}
-
-/* Homes of registers that turns.c has used for something else. */
-static void give_back(Env *env, unsigned borrowed, unsigned guests)
-{
-    for (; borrowed; borrowed &= borrowed - 1) {
-        unsigned r = __builtin_ctz(borrowed);
-
-        if (guests) {
-            env->s.gpr[__builtin_ctz(guests)] = env->s.gpr[r];
-            guests &= guests - 1;
-        }
-        env->s.gpr[r] = jit_cpu(env)->borrowed[r];
-    }
-}
-
-/* The instruction that has raised it is the interpreter's. */
-static void fault_edge(Env *env, JitEdge *to)
-{
-    const uint8_t *at = jit_space.rw + (env->jit_fault_code - jit_space.rx);
-    const JitFpMap *m;
-    unsigned i = 0;
-
-    cache_lock();
-    for (m = jit_fp_maps; m; m = m->next) {
-        if (at >= m->start && at < m->start + m->site[m->n - 1].end) {
-            break;
-        }
-    }
-    cache_unlock();
-    g_assert(m);
-    while (at >= m->start + m->site[i].end) {
-        i++;
-    }
-    if (m->site[i].flags_live) {
-        const JitReplay *q = &m->site[i].replay;
-
-        env->cc_raw = q->op ? jit_replay(env, q)
-                            : jit_raw_flags(env->jit_fault_flags);
-    }
-    give_back(env, m->site[i].borrowed, m->site[i].guests);
-    env->s.gpr[R_RSP] += m->site[i].sp_off;
-    *to = (JitEdge) { .kind = EXIT_INTERP, .block = m->block,
-                      .insn = m->site[i].insn };
-    if (to->insn) {             /* x87.c may have saved this note */
-        const Insn *last = &m->block->insns[to->insn - 1];
-
-        if (last->op >= OP_FADD_ST0_M32 && last->op < OP_FNOP) {
-            env->s.fop = last->imm & 0x7ff;
-            env->s.fip = env->rip_base + last->off;
-            env->s.fcs = env->s.seg[SEG_CS].selector;
-        }
-    }
 }
 
 /* --- beginning ---------------------------------------------------------- */
@@ -247,8 +130,7 @@ bool jit_init(const JitOptions *o)
         perf_map = fopen(name, "w");
     }
     jit_options.dump = o->dump && jitdump_open();
-    fp_other_code = signal_in_code;
-    catch_segv();
+    jit_signals_init();
     jit_enabled = true;
     return true;
 }
@@ -265,7 +147,7 @@ void jit_stats(JitStats *out)
 
 static const Insn *run_cold(Env *env, const Insn *insn);
 
-/* --- patching code that may be running --------------------------------------------- */
+/* --- patching code that may be running ------------------------------------ */
 
 static void patch_rel32(uint8_t *at, const uint8_t *to)
 {
@@ -336,7 +218,7 @@ void jit_block_killed(Block *b)
     }
 }
 
-/* --- running --------------------------------------------------------------------------- */
+/* --- running -------------------------------------------------------------- */
 
 static uint16_t raw_flags(const Env *env)
 {
@@ -408,7 +290,7 @@ static void set_gs(Env *env)
 
     if (present != env) {
         present = env;
-        let_segv();
+        jit_signals_let();
         syscall(SYS_arch_prctl, ARCH_SET_GS, env);
     }
 }
@@ -458,7 +340,7 @@ static const Insn *run_code(Env *env, void *code)
             return NULL;
         }
         if (unlikely(x->kind == EXIT_FAULT)) {
-            fault_edge(env, &fault);
+            jit_fault_edge(env, &fault);
             x = &fault;
         }
         if (x->kind == EXIT_SLOT) {
@@ -546,7 +428,7 @@ static const Insn *run_compiled(Env *env, const Insn *insn)
     return run_code(env, code);
 }
 
-/* --- compiling ---------------------------------------------------------------------------- */
+/* --- compiling ------------------------------------------------------------ */
 
 static void forget(TcgCpu *t, void *unused)
 {

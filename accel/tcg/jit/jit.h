@@ -199,7 +199,7 @@ void jit_block_killed(Block *b);
 /* The vCPU is about to run after it was maybe stopped: its copy of the TSC's
  * line may be an old one.  clock.c */
 void jit_clock_check(Env *env);
-/* --- between jit.c and compile.c --------------------------------------------- */
+/* --- between jit.c and compile.c ------------------------------------------ */
 
 typedef struct JitEdge JitEdge;
 typedef struct JitCode JitCode;
@@ -403,6 +403,13 @@ bool jit_iret(Env *env, const Insn *insn);
 bool jit_page_fault(Env *env);
 /* RDTSC and RDTSCP when JitCpu.tsc does not have it; clock.c */
 const Insn *jit_run_rdtsc(Env *env, const Insn *insn);
+/* signal.c: catch SIGFPE and SIGSEGV of compiled code; once. */
+void jit_signals_init(void);
+/* Let this thread have them. */
+void jit_signals_let(void);
+/* EXIT_FAULT: *to is where the interpreter runs the instruction that raised it,
+ * with flags and registers as that finds them. */
+void jit_fault_edge(Env *env, JitEdge *to);
 /* return.c */
 void jit_jumps_clear(JitCpu *j);
 /* Code for RIP under the present key, flags in cc_raw; NULL: not known. */

@@ -7,7 +7,7 @@
  */
 #include "accel/tcg/interp/soft/soft.h"
 
-/* --- AES: the state is 16 bytes, column by column ---------------------------------- */
+/* --- AES: the state is 16 bytes, column by column ------------------------- */
 
 static uint8_t sbox[256], inverse_sbox[256];
 
@@ -145,7 +145,7 @@ void soft_aeskeygenassist(X86Vec *d, const X86Vec *b)
     d->d[3] = rotate(x3, 8);
 }
 
-/* --- SHA-1: words from the highest down ----------------------------------------------- */
+/* --- SHA-1: words from the highest down ----------------------------------- */
 
 static uint32_t sha1_f(unsigned which, uint32_t b, uint32_t c, uint32_t d)
 {
@@ -208,7 +208,7 @@ SOFT_INT(SHA1MSG2)
     memcpy(d, &r, 16);
 }
 
-/* --- SHA-256 ------------------------------------------------------------------------------ */
+/* --- SHA-256 -------------------------------------------------------------- */
 
 /* Two rounds: a and b have the state's CDGH and ABEF, x the words with their
  * constants. */
@@ -258,7 +258,7 @@ SOFT_INT(SHA256MSG2)
     memcpy(d, &r, 16);
 }
 
-/* --- PCLMULQDQ ------------------------------------------------------------------------------ */
+/* --- PCLMULQDQ ------------------------------------------------------------ */
 
 void soft_pclmul(X86Vec *d, uint64_t x, uint64_t y)
 {

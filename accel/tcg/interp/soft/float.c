@@ -28,7 +28,7 @@ FpNum fp_signed(NumClass cls, bool sign)
     return (FpNum) { .cls = cls, .sign = sign };
 }
 
-/* --- formats ---------------------------------------------------------------------- */
+/* --- formats -------------------------------------------------------------- */
 
 FpNum fp_get(const FpCtx *c, const FpFormat *f, uint64_t bits)
 {
@@ -125,7 +125,7 @@ void fp_put_extended(X86Fp *out, FpNum v)
     out->exp_sign = e | (unsigned)v.sign << 15;
 }
 
-/* --- rounding ----------------------------------------------------------------------- */
+/* --- rounding ------------------------------------------------------------- */
 
 FpWide fp_widen(FpNum v)
 {
@@ -258,7 +258,7 @@ FpNum fp_round(FpCtx *c, const FpFormat *f, FpWide v)
     return r;
 }
 
-/* --- NaNs ------------------------------------------------------------------------------- */
+/* --- NaNs ----------------------------------------------------------------- */
 
 static FpNum invalid(FpCtx *c)
 {
@@ -293,7 +293,7 @@ FpNum fp_nan2(FpCtx *c, FpNum a, FpNum b)
     return r;
 }
 
-/* --- arithmetic ---------------------------------------------------------------------------- */
+/* --- arithmetic ----------------------------------------------------------- */
 
 /* The sum of two values that are not both zero; exact zero has the sign of the
  * rounding mode. */

@@ -17,7 +17,7 @@ X86Vec vec_of(const void *s, unsigned n)
     return v;
 }
 
-/* --- element by element: x and y are the operands' ------------------------------- */
+/* --- element by element: x and y are the operands' ------------------------ */
 
 #define EACH(NAME, type, field, expr)                                       \
     SOFT_INT(NAME)                                                          \
@@ -104,7 +104,7 @@ EACH_SB(PABSB, y < 0 ? -y : y)
 EACH_SW(PABSW, y < 0 ? -y : y)
 EACH_D(PABSD, (int32_t)y < 0 ? -y : y)
 
-/* --- pairs --------------------------------------------------------------------------- */
+/* --- pairs ---------------------------------------------------------------- */
 
 SOFT_INT(PMADDWD)
 {
@@ -167,7 +167,7 @@ HORIZONTAL(PHSUBW, uint16_t, w, x - y)
 HORIZONTAL(PHSUBD, uint32_t, d, x - y)
 HORIZONTAL(PHSUBSW, int16_t, w, SAT16(x - y))
 
-/* --- moving elements -------------------------------------------------------------------- */
+/* --- moving elements ------------------------------------------------------ */
 
 /* Elements of the low or high halves of each lane, in turn. */
 #define UNPACK(NAME, field, size, high)                                     \
@@ -311,7 +311,7 @@ SOFT_INT(PHMINPOSUW)
     memcpy(d, &r, n);
 }
 
-/* --- shifts ----------------------------------------------------------------------------- */
+/* --- shifts --------------------------------------------------------------- */
 
 /* By one count, the low half of the second operand. */
 #define SHIFT(NAME, type, field, expr, beyond)                              \
@@ -344,7 +344,7 @@ EACH_D(PSRLVD, y < 32 ? x >> y : 0)
 EACH_Q(PSRLVQ, y < 64 ? x >> y : 0)
 EACH_D(PSRAVD, (uint32_t)((int32_t)x >> MIN(y, 31)))
 
-/* --- AVX only ---------------------------------------------------------------------------- */
+/* --- AVX only ------------------------------------------------------------- */
 
 SOFT_INT(PERMILPS)
 {

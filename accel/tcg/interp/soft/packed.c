@@ -51,7 +51,7 @@ static bool step(Run *run)
     return !(f & ~run->c.masks);
 }
 
-/* --- lanes --------------------------------------------------------------------------- */
+/* --- lanes ---------------------------------------------------------------- */
 
 static uint64_t get(const X86Vec *v, unsigned bytes, unsigned i)
 {
@@ -183,7 +183,7 @@ HORIZONTAL(HADDPD, 8, lane_add)
 HORIZONTAL(HSUBPS, 4, lane_sub)
 HORIZONTAL(HSUBPD, 8, lane_sub)
 
-/* --- conversions -------------------------------------------------------------------- */
+/* --- conversions ---------------------------------------------------------- */
 
 enum { TO_FLOAT, FROM_INT, TO_INT, TRUNCATE };
 
@@ -315,7 +315,7 @@ bool soft_cvtps2ph(uint32_t *mxcsr, X86Vec *d, const X86Vec *s, unsigned imm,
     return true;
 }
 
-/* --- approximations ------------------------------------------------------------------- */
+/* --- approximations ------------------------------------------------------- */
 
 /*
  * 1/x and 1/sqrt(x), which no processor promises to more than 1.5 * 2^-12:
@@ -350,7 +350,7 @@ SOFT_APPROX(RCPSS, false, 1)
 SOFT_APPROX(RSQRTPS, true, n / 4)
 SOFT_APPROX(RSQRTSS, true, 1)
 
-/* --- with an immediate ------------------------------------------------------------------ */
+/* --- with an immediate ---------------------------------------------------- */
 
 /* The relations that make a predicate of VCMP true. */
 static const uint8_t predicates[16] = {
@@ -469,7 +469,7 @@ bool soft_comi(uint32_t *mxcsr, uint32_t *fl, const X86Vec *a, const X86Vec *b,
     return true;
 }
 
-/* --- FMA --------------------------------------------------------------------------------- */
+/* --- FMA ------------------------------------------------------------------ */
 
 /* d = ±x * y ± z for `count` elements; `odd` adds where `even` subtracts. */
 bool soft_fma(uint32_t *mxcsr, X86Vec *d, const X86Vec *x, const X86Vec *y,

@@ -69,7 +69,7 @@ static FpNum one(void)
     return (FpNum) { .cls = NUM_FINITE, .mant = UINT64_C(1) << 63 };
 }
 
-/* --- of angles ----------------------------------------------------------------------- */
+/* --- of angles ------------------------------------------------------------ */
 
 /* Half of pi with 67 bits, as processors have it: high 64 and low bits. */
 static const uint64_t half_pi_high = UINT64_C(0xc90fdaa22168c234);
@@ -163,7 +163,7 @@ static bool angle_ready(FpCtx *c, FpNum a, FpNum *v, unsigned *sw)
     return true;
 }
 
-/* --- of one number ---------------------------------------------------------------------- */
+/* --- of one number -------------------------------------------------------- */
 
 static FpNum exp2_minus_one(FpCtx *c, FpNum a)
 {
@@ -226,7 +226,7 @@ unsigned soft_x87_unary(uint16_t fcw, SoftX87 op, X86Fp *r, const X86Fp *x)
     return soft_finish(&c, r, v) | sw;
 }
 
-/* --- with two results -------------------------------------------------------------------- */
+/* --- with two results ----------------------------------------------------- */
 
 static void extract(FpCtx *c, FpNum a, FpNum *exponent, FpNum *significand)
 {
@@ -281,7 +281,7 @@ unsigned soft_x87_two(uint16_t fcw, SoftX87 op, X86Fp *r, X86Fp *second,
     return sw;
 }
 
-/* --- of two numbers ---------------------------------------------------------------------- */
+/* --- of two numbers ------------------------------------------------------- */
 
 /* b * log2(a), a > 0 */
 static FpNum log_times(FpCtx *c, FpNum a, FpNum b)
@@ -384,7 +384,7 @@ FpNum soft_transcendental2(FpCtx *c, SoftX87 op, FpNum a, FpNum b)
            : arctangent(c, a, b);
 }
 
-/* --- constants ---------------------------------------------------------------------------- */
+/* --- constants ------------------------------------------------------------ */
 
 /* With 66 bits, of which the last two say how the 64 are rounded. */
 void soft_x87_constant(uint16_t fcw, SoftConstant which, X86Fp *r)

@@ -60,7 +60,7 @@ static FpNum operand(FpCtx *c, SoftKind kind, const void *s)
     }
 }
 
-/* --- arithmetic ------------------------------------------------------------------- */
+/* --- arithmetic ----------------------------------------------------------- */
 
 /* a * 2^trunc(b) */
 static FpNum scale(FpCtx *c, FpNum a, FpNum b)
@@ -218,7 +218,7 @@ unsigned soft_x87_binary_mem(uint16_t fcw, SoftX87 op, X86Fp *r,
     return binary(fcw, op, r, fp_get_extended(a), operand(&c, kind, s), &c);
 }
 
-/* --- comparison --------------------------------------------------------------------- */
+/* --- comparison ----------------------------------------------------------- */
 
 static unsigned compare(FpCtx *c, FpNum a, FpNum b, bool signals)
 {
@@ -245,7 +245,7 @@ unsigned soft_x87_compare_mem(uint16_t fcw, const X86Fp *a, SoftKind kind,
     return compare(&c, fp_get_extended(a), operand(&c, kind, s), true);
 }
 
-/* --- loads and stores ------------------------------------------------------------------ */
+/* --- loads and stores ----------------------------------------------------- */
 
 static const uint64_t BCD_LIMIT = UINT64_C(1000000000000000000);
 
