@@ -277,6 +277,18 @@ static void test_linux_rom(void)
     g_assert_cmphex(rom[load_le16(pnp + 0x1a)], ==, 0xfa);      /* cli */
 }
 
+#ifdef __x86_64__
+extern const uint8_t linux_rom[], linux_rom_end[];
+extern const uint8_t linux_rom_copy[], linux_rom_copy_end[];
+
+/* Other hosts' copy is what the assembler makes of the source here. */
+static void test_linux_rom_bytes(void)
+{
+    g_assert_cmpmem(linux_rom_copy, linux_rom_copy_end - linux_rom_copy,
+                    linux_rom, linux_rom_end - linux_rom);
+}
+#endif
+
 int main(int argc, char **argv)
 {
     GError *err = NULL;
@@ -305,5 +317,8 @@ int main(int argc, char **argv)
     g_test_add_func("/fw_cfg/callbacks", test_callbacks);
     g_test_add_func("/fw_cfg/options", test_options);
     g_test_add_func("/fw_cfg/linux-rom", test_linux_rom);
+#ifdef __x86_64__
+    g_test_add_func("/fw_cfg/linux-rom-bytes", test_linux_rom_bytes);
+#endif
     return g_test_run();
 }
