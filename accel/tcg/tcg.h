@@ -342,7 +342,7 @@ typedef struct BlockPart {
 
 enum {
     BLOCK_PARTS = 10,           /* of a longer form, at most */
-    BLOCK_TARGETS = 8,          /* that are remembered */
+    BLOCK_TARGETS = 16,          /* that are remembered */
 };
 
 typedef struct Block {
