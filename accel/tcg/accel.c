@@ -60,6 +60,8 @@ static const Property tcg_props[] = {
               "jit: so little memory for code that it is used up at once"),
     PROP_BOOL(TcgOptions, bare_host, "x-bare-host", false,
               "jit: as on a host whose processor it cannot use"),
+    PROP_BOOL(TcgOptions, host.slow_pext, "x-slow-pext", false,
+              "jit: as on a host whose PEXT is slow"),
     PROP_BOOL(TcgOptions, host.no_avx, "x-no-avx", false,
               "as on a host without AVX"),
     PROP_BOOL(TcgOptions, host.no_avx2, "x-no-avx2", false,
@@ -180,6 +182,7 @@ static bool tcg_init(Machine *m, Opt *options, GError **err)
             || !opt_get_bool(options, "x-no-chain", &o.no_chain, err)
             || !opt_get_bool(options, "x-small-cache", &o.small_cache, err)
             || !opt_get_bool(options, "x-bare-host", &o.bare_host, err)
+            || !opt_get_bool(options, "x-slow-pext", &o.host.slow_pext, err)
             || !opt_get_bool(options, "x-no-avx", &o.host.no_avx, err)
             || !opt_get_bool(options, "x-no-avx2", &o.host.no_avx2, err)
             || !opt_get_bool(options, "x-tlb-four", &o.test.few_entries, err)

@@ -39,15 +39,15 @@ static const uint16_t on_host[] = {
     FEAT_SHA_NI, FEAT_AVX, FEAT_AVX2, FEAT_FMA, FEAT_F16C,
 };
 
-static TcgHost pretended;
+TcgHost tcg_host;
 
 static bool host_has(unsigned feature)
 {
     bool vex = feature == FEAT_AVX2 || feature == FEAT_FMA
                || feature == FEAT_F16C;
 
-    if ((pretended.no_avx && (vex || feature == FEAT_AVX))
-        || (pretended.no_avx2 && vex)) {
+    if ((tcg_host.no_avx && (vex || feature == FEAT_AVX))
+        || (tcg_host.no_avx2 && vex)) {
         return false;
     }
 #ifdef __x86_64__
@@ -73,7 +73,7 @@ static bool host_has(unsigned feature)
 
 void tcg_features_begin(TcgHost host)
 {
-    pretended = host;
+    tcg_host = host;
     if (!host_has(FEAT_AVX2)) {
         warn("accelerator 'tcg': this host's processor lacks %s, and so do "
              "guests'", host_has(FEAT_AVX) ? "AVX2" : "AVX");

@@ -8,11 +8,15 @@
 
 #include <stdbool.h>
 
-/* For tests, before tcg_features_begin(): as on a host without them. */
+/* For tests, before tcg_features_begin(): as on a host with less. */
 typedef struct TcgHost {
     bool no_avx;                /* nor what came with it or after */
     bool no_avx2;               /* nor FMA, F16C */
+    bool slow_pext;             /* its PEXT is microcode */
 } TcgHost;
+
+/* What is pretended. */
+extern TcgHost tcg_host;
 
 /* Says in a line if guests cannot have AVX2. */
 void tcg_features_begin(TcgHost host);

@@ -249,6 +249,9 @@ static void test_random(void)
 
 /* --- coverage -------------------------------------------------------------------- */
 
+/* The rarest row comes once in some 30000 cases. */
+enum { COVERING_CASES = 200000 };
+
 static void test_coverage(void)
 {
     bool table = g_getenv("RHEA_DIFF_TABLE");
@@ -284,7 +287,11 @@ static void test_coverage(void)
     }
     g_print("# rows of the decoder's table: %u ran, %u missed, %u tested "
             "elsewhere or not on this host\n", n_hit, n_missed, n_none);
-    g_assert_cmpuint(n_missed, ==, 0);
+    if (n_cases < COVERING_CASES) {
+        g_test_skip("too few cases to have all rows");
+    } else {
+        g_assert_cmpuint(n_missed, ==, 0);
+    }
 }
 
 int main(int argc, char **argv)

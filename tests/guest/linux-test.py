@@ -130,6 +130,16 @@ def no_avx():
                 g.fail(f"{option}: the guest has {flags}")
 
 
+def slow_pext():
+    """Translated code without PEXT."""
+    with guest("-no-reboot", "-smp", "2", accel=",x-slow-pext=on") as g:
+        g.expect("accelerator 'tcg': this host's processor has a slow PEXT: "
+                 "translated code goes without it", 30)
+        g.expect("at init", 90)
+        check_sums(g)
+        g.wait(60)
+
+
 def reboot():
     """A reset starts the same kernel again; -no-reboot makes it the end."""
     with guest("-smp", "2", append="then-reboot") as g:
@@ -176,7 +186,8 @@ def shell():
 if __name__ == "__main__":
     try:
         run_tests([power_off_1_cpu, power_off_2_cpus, power_off_4_cpus,
-                   default_cpu_model, bare_host, no_avx, reboot, suspend, shell])
+                   default_cpu_model, bare_host, no_avx, slow_pext, reboot,
+                   suspend, shell])
     finally:
         if IMAGE:
             os.unlink(IMAGE)

@@ -9,6 +9,7 @@
  */
 #include "accel/tcg/jit/fp.h"
 
+#include "accel/tcg/host-features.h"
 #include "accel/tcg/interp/fpu.h"
 
 enum { HAS_KNOWN = 1 << 7 };
@@ -19,7 +20,7 @@ unsigned jit_fp_host(void)
 {
     if (!host) {
         host = HAS_KNOWN | FP_SSE;
-        if (__builtin_cpu_supports("avx")) {
+        if (__builtin_cpu_supports("avx") && !tcg_host.no_avx) {
             /* The kernel has enabled XSAVE. */
             host |= FP_AVX | FP_X87;
         }

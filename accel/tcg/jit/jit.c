@@ -21,6 +21,7 @@
 
 #include "accel/tcg/jit/emit.h"
 #include "accel/tcg/jit/jitdump.h"
+#include "accel/tcg/jit/noflags.h"
 #include "base/log.h"
 
 enum {
@@ -121,6 +122,7 @@ bool jit_init(const JitOptions *o)
         return false;
     }
     jit_options = *o;
+    t_noflags_init();
     jit_space.size = size;
     space_begin();
     if (o->perf_map) {

@@ -5,7 +5,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "accel/tcg/jit/template.h"
+#include "accel/tcg/jit/noflags.h"
 
 /* --- memory ------------------------------------------------------------ */
 
@@ -83,20 +83,6 @@ static uint32_t tag_of(const Ctx *c, const Access *a)
                               : offsetof(TlbEntry, nrpage));
 }
 
-static void jrcxz_or_slow(Ctx *c)
-{
-    e8(&c->e, 0xe3);                                /* jrcxz over the jump */
-    e8(&c->e, 5);
-    e8(&c->e, 0xe9);
-    t_slow_site(c);
-}
-
-static uint32_t mask_of(unsigned align)
-{
-    return align == 1 ? OFF(jit_page_mask)
-                      : JOFF(align_mask) + 8 * __builtin_ctz(align);
-}
-
 /*
  * RCX is the address's first byte less the page of a tag: the access is in that
  * page, or the slow path is taken.  Clobbers RFLAGS.  With an alignment, `size`
@@ -130,16 +116,12 @@ static void compare_slot(Ctx *c, const Access *a, bool clobber)
     unsigned last = a->size - align;
 
     if (!clobber && last) {
-        e_rm(e, 8, 0x8d, H_AX, H_CX, a->ea, 0, a->disp + last);
-        e_pext_gs(e, H_AX, H_AX, mask_of(align));
+        t_both_in_page(c, a, align, last);
+        return;
     }
     e_rm(e, 8, 0x8d, H_CX, H_CX, a->ea, 0, a->disp);
     if (!clobber) {
-        e_pext_gs(e, H_CX, H_CX, mask_of(align));
-        if (last) {
-            e_rm(e, 8, 0x8d, H_CX, H_CX, H_AX, 0, 0);
-        }
-        jrcxz_or_slow(c);
+        t_in_page(c, align, true);
         return;
     }
     compare_offset(c, a);
@@ -168,17 +150,12 @@ static void check_tlb(Ctx *c, const Access *a, bool clobber)
         e_rm(e, 8, 0x8d, H_AX, ea, H_SP, 0, a->disp);
         ea = H_AX;
     }
-    e_pext_gs(e, H_AX, ea, OFF(jit_index_mask));
-    e_op(e, 4, 0x8d, H_AX, H_AX, 0);                /* lea eax, [rax*8] */
-    e8(e, H_AX << 3 | 4);
-    e8(e, 3 << 6 | H_AX << 3 | 5);
-    e32(e, 0);
+    t_tlb_index(c, ea);
     e_gsx(e, 8, 0x8b, H_CX, H_AX, 2, tag_of(c, a));
     /* The last byte, or that of the last aligned piece: the entry is the
      * first's, and no other page's matches it. */
     e_rm(e, 8, 0x8d, H_CX, H_CX, a->ea, 0, a->disp + a->size - a->align);
-    e_pext_gs(e, H_CX, H_CX, mask_of(a->align));
-    jrcxz_or_slow(c);
+    t_in_page(c, a->align, false);
 }
 G_STATIC_ASSERT(sizeof(TlbEntry) == 32);
 
