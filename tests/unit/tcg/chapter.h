@@ -42,10 +42,9 @@ enum {                          /* selectors */
 
 /* A snippet that ends in an interrupt. */
 #define SNIPPET(name, bits, text)                                           \
-    asm(".pushsection .rodata\n"                                            \
-        ".globl " #name "\n" #name ":\n .code" bits "\n 0:\n" text          \
-        "\n.globl " #name "_end\n" #name "_end:\n"                          \
-        " .byte 0\n .code64\n .popsection");                                \
+    GUEST_ASM(name, ".globl " #name "\n" #name ":\n .code" bits "\n 0:\n"   \
+                    text "\n.globl " #name "_end\n" #name "_end:\n"         \
+                    " .byte 0\n .code64\n");                               \
     extern const uint8_t name[], name##_end[]
 
 /* Of CPU 0, as start32() and the others leave it and go() finds it. */

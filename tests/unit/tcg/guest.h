@@ -22,16 +22,31 @@ enum {
 };
 
 /*
+ * x86's assembler text, into .rodata.  Other hosts' tests are compiled twice:
+ * once for the text, which scripts/guest-code has assembled, and once to be
+ * linked with that.
+ */
+#if defined(__x86_64__)
+#define GUEST_ASM(name, text)                                               \
+    asm(".pushsection .rodata\n" text "\n.popsection")
+#elif defined(GUEST_TEXT)
+#define GUEST_ASM(name, text)                                               \
+    static const char name##_text[]                                         \
+        __attribute__((section("guest_text"), used, aligned(1))) = text
+#else
+#define GUEST_ASM(name, text) _Static_assert(1, "elsewhere")
+#endif
+
+/*
  * Guest code in the test's source: GUEST_CODE(name, "64", "asm …") defines
  * name[] and name_end[].
  */
 #define GUEST_CODE(name, bits, text)                                        \
-    asm(".pushsection .rodata\n"                                            \
-        ".globl " #name "\n" #name ":\n"                                    \
-        ".code" bits "\n" text "\n"                                         \
-        ".code64\n"                                                         \
-        ".globl " #name "_end\n" #name "_end:\n"                            \
-        ".byte 0\n.popsection");                                            \
+    GUEST_ASM(name, ".globl " #name "\n" #name ":\n"                        \
+                    ".code" bits "\n" text "\n"                             \
+                    ".code64\n"                                             \
+                    ".globl " #name "_end\n" #name "_end:\n"                \
+                    ".byte 0\n");                                           \
     extern const uint8_t name[], name##_end[]
 
 /* End of a test: `code` in AL, then nothing. */

@@ -8,6 +8,8 @@
  */
 #include "guest.h"
 
+#include "accel/tcg/interp/host.h"
+
 enum {
     CODE = 0x10000, USER = 0x12000, HANDLER = 0x14000, BACK = 0x15000,
     GDT = 0x30000, IDT = 0x31000, TSS = 0x32004, STACK = 0x36ff8,
@@ -273,7 +275,7 @@ static void test_iret(void)
         f[4] = user ? 0x2b : null ? 0 : 0x10;
         m.sp = at;
         /* Intel's read RFLAGS first. */
-        touch(&m, at + (__builtin_cpu_is("amd") ? 0 : 16), false,
+        touch(&m, at + (host_is_amd() ? 0 : 16), false,
               USER + (irets_iret - irets), kept | FL_PF | 2, at);
         mix(&m, f[2]);
         mix(&m, f[3]);

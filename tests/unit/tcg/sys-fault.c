@@ -109,10 +109,12 @@
       "1: 77: .byte 0x66, 0xe9\n .long 0x10000\n")
 
 #define CODE_OF(name, level, vector, error, text)                           \
-    asm(".pushsection .rodata\n"                                            \
-        #name ":\n .code32\n 0:\n" text "\n .set " #name "_f, 77b\n"        \
-        #name "_end:\n .byte 0\n .code64\n .popsection");                    \
-    extern const uint8_t name[], name##_end[], name##_f[];
+    GUEST_ASM(fault_##name,                                                 \
+              "fault_" #name ":\n .code32\n 0:\n" text                      \
+              "\n .set fault_" #name "_f, 77b\n"                            \
+              "fault_" #name "_end:\n .byte 0\n .code64\n");                \
+    extern const uint8_t fault_##name[], fault_##name##_end[],              \
+        fault_##name##_f[];
 FAULTS(CODE_OF)
 
 typedef struct Fault {
@@ -124,7 +126,8 @@ typedef struct Fault {
 
 static const Fault faults[] = {
 #define ROW_OF(name, level, vector, error, text) \
-    { #name, level, vector, error, name, name##_end, name##_f },
+    { #name, level, vector, error, fault_##name, fault_##name##_end,        \
+      fault_##name##_f },
     FAULTS(ROW_OF)
 };
 
