@@ -342,7 +342,7 @@ typedef struct BlockPart {
 
 enum {
     BLOCK_PARTS = 10,           /* of a longer form, at most */
-    BLOCK_TARGETS = 16,          /* that are remembered */
+    BLOCK_TARGETS = 16,         /* that are remembered */
 };
 
 typedef struct Block {
@@ -380,8 +380,8 @@ typedef struct Block {
     /* A longer form goes on elsewhere in its page where it follows a jump. */
     uint8_t n_more;
     BlockPart more[BLOCK_PARTS - 1];
-    /* (A) where its indirect jump has led, offsets in its page */
     bool jit_straight;          /* (A) no more such forms */
+    /* (A) where its indirect jump has led, offsets in its page */
     uint8_t jit_n_to;           /* 0 to BLOCK_TARGETS, and round */
     uint16_t jit_to[BLOCK_TARGETS];
 

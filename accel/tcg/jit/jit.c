@@ -249,7 +249,7 @@ static void *follow(Env *env, JitEdge *x)
     /* Unsure: to be compared with memory each time. */
     if (jc && !block_unsure(to) && !jit_options.no_chain) {
         if (x->flags_gone && !jc->flags_dead) {
-            /* What is there now wants them: compile where it comes from anew. */
+            /* What is there now wants them: `from` is to be compiled anew. */
             jit_block_killed((Block *)from);
         } else if (!x->linked) {        /* by a vCPU that came here as well */
             patch_rel32(x->patch, entry_for(x, jc));

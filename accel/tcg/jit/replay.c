@@ -5,9 +5,9 @@
  * them can be run again at the places that need them, ways out as a rule, they
  * need not be saved: CMP and TEST of registers and immediates; ADD and SUB,
  * whose first operand is known from the result; logic, after which TEST of the
- * result gives the same.  That holds until one of the registers changes.  Behind a
- * JNE that falls through CMP and SUB have found zero, as a comparison of anything
- * with itself does.
+ * result gives the same.  That holds until one of the registers changes.
+ * Behind a JNE that falls through, CMP and SUB have found zero, as a comparison
+ * of anything with itself does.
  *
  * Spec: Intel SDM volume 2.
  *
