@@ -152,6 +152,16 @@ static inline const Insn *insn_exit(Env *env, const Insn *insn)
 }
 
 /*
+ * What serializing instructions, IN and OUT have beside their own effect: no
+ * later load is done before the stores that came earlier are seen by all.
+ * SDM 3A 9.2.5, 9.3.
+ */
+static inline void env_serialize(void)
+{
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+/*
  * Go on at `rip` (already truncated and checked against limits and canonical
  * form): the first instruction of its block if it is known and nothing is
  * pending, else NULL.  run.c.

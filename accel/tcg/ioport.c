@@ -11,6 +11,7 @@ uint64_t env_io_read(Env *env, uint16_t port, unsigned size)
 {
     uint64_t val;
 
+    env_serialize();
     as_load(&as_io, port, size, &val);
     mmu_follow_map(env);
     return val;
@@ -18,6 +19,7 @@ uint64_t env_io_read(Env *env, uint16_t port, unsigned size)
 
 void env_io_write(Env *env, uint16_t port, unsigned size, uint64_t val)
 {
+    env_serialize();
     as_store(&as_io, port, size, val & size_mask(size));
     /* PCI base addresses, PAM registers, the A20 gate: at once for us. */
     mmu_follow_map(env);

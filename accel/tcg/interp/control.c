@@ -209,6 +209,7 @@ static const Insn *mov_to_cr(Env *env, const Insn *insn)
     uint64_t v = reg_get(env, insn->rm, in_code64(env) ? 64 : 32);
     bool ok = true;
 
+    env_serialize();
     if (env->cpl) {
         return insn_raise_err(env, insn, EXC_GP, 0);
     }
@@ -351,6 +352,7 @@ static const Insn *mov_to_dr(Env *env, const Insn *insn)
     int n = debug_register(env, insn->reg);
     uint64_t v = reg_get(env, insn->rm, in_code64(env) ? 64 : 32);
 
+    env_serialize();
     if (n < 0) {
         return insn_fault(env, insn);
     }
@@ -372,6 +374,7 @@ static const Insn *load_table(Env *env, const Insn *insn, X86Table *t)
     const char *p;
     uint64_t base;
 
+    env_serialize();
     if (env->cpl) {
         return insn_raise_err(env, insn, EXC_GP, 0);
     }
@@ -433,6 +436,7 @@ static const Insn *invlpg(Env *env, const Insn *insn)
 {
     uint64_t gva = insn_offset(env, insn);
 
+    env_serialize();
     if (env->cpl) {
         return insn_raise_err(env, insn, EXC_GP, 0);
     }
@@ -457,6 +461,7 @@ static const Insn *invpcid(Env *env, const Insn *insn)
     uint64_t pcid, gva;
     const char *p;
 
+    env_serialize();
     if (env->cpl || (env->mode & DM_VM86)) {
         return insn_raise_err(env, insn, EXC_GP, 0);
     }
@@ -495,10 +500,10 @@ static const Insn *invpcid(Env *env, const Insn *insn)
 
 static const Insn *wbinvd(Env *env, const Insn *insn)
 {
+    env_serialize();
     if (env->cpl) {
         return insn_raise_err(env, insn, EXC_GP, 0);
     }
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
     return insn + 1;
 }
 
@@ -518,7 +523,7 @@ static const Insn *nothing(Env *env, const Insn *insn)
 
 static const Insn *fence(Env *env, const Insn *insn)
 {
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    env_serialize();
     NEXT(env, insn);
 }
 

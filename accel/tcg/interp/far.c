@@ -741,6 +741,7 @@ static const Insn *iret_protected(Env *env, const Insn *insn)
 /* NMIs are let in again even when it faults. */
 static const Insn *iret(Env *env, const Insn *insn)
 {
+    env_serialize();
     if (env->s.nmi_blocked) {
         cpu_merge_nmis(env->cpu);
         env->s.nmi_blocked = false;

@@ -108,6 +108,7 @@ static const Insn *wrmsr(Env *env, const Insn *insn)
     uint64_t v = get_pair(env), *plain;
     bool address;
 
+    env_serialize();
     if (env->cpl) {
         return insn_raise_err(env, insn, EXC_GP, 0);
     }
@@ -184,6 +185,7 @@ static const Insn *cpuid(Env *env, const Insn *insn)
 {
     uint32_t r[4];
 
+    env_serialize();
     cpu_cpuid(env->cpu, env->s.gpr[R_RAX], env->s.gpr[R_RCX], r);
     env->s.gpr[R_RAX] = r[0];
     env->s.gpr[R_RBX] = r[1];

@@ -593,6 +593,7 @@ static const Insn *lldt(Env *env, const Insn *insn)
 {
     uint16_t selector;
 
+    env_serialize();
     if (env->mode & (DM_REAL | DM_VM86)) {
         return insn_raise(env, insn, EXC_UD);
     }
@@ -615,6 +616,7 @@ static const Insn *ltr(Env *env, const Insn *insn)
     bool long_mode = env->s.efer & EFER_LMA;
     Desc d;
 
+    env_serialize();
     if (env->mode & (DM_REAL | DM_VM86)) {
         return insn_raise(env, insn, EXC_UD);
     }

@@ -299,6 +299,7 @@ static const Insn *rsm(Env *env, const Insn *insn)
     uint8_t map[MAP_BYTES];
     bool valid;
 
+    env_serialize();
     if (!s->smm) {
         return insn_raise(env, insn, EXC_UD);
     }

@@ -177,6 +177,7 @@ bool jit_iret(Env *env, const Insn *insn)
     if (cpl && !segments_stay(env)) {
         return false;
     }
+    env_serialize();
     if (ss) {
         seg_from_desc(&s->seg[SEG_SS], ss, data);
     } else {

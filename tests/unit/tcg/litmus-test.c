@@ -7,9 +7,9 @@
  * Each thread runs its few instructions on thousands of places one after the
  * other, every place fresh, and notes what it loaded.  Before each the threads
  * wait for one another, but only before the first for long: on a busy host the
- * other one may not be running at all.  The test then looks at each place: what x86-TSO forbids
- * is an error, what only a weaker order than sequential consistency allows is
- * counted.
+ * other one may not be running at all.  The test then looks at each place: what
+ * x86-TSO forbids is an error, what only a weaker order than sequential
+ * consistency allows is counted.
  *
  * A place is four lines: X, Y, Z and one unused.  Stores of round n write 2n+1
  * and 2n+2, so whatever is smaller was there before: nothing need be cleared.
@@ -53,16 +53,24 @@ THREAD(wx_split_ry, "mov %rbx, " X "\n lock incq 0x30ffd\n mov " Y ", %rax")
 THREAD(wy_split_rx, "mov %rbx, " Y "\n lock incq 0x30ffd\n mov " X ", %rax")
 THREAD(xx_ry, "mov %rbx, %r8\n xchg %r8, " X "\n mov " Y ", %rax")
 THREAD(xy_rx, "mov %rbx, %r8\n xchg %r8, " Y "\n mov " X ", %rax")
-THREAD(wx_cpuid_ry, "mov %rbx, " X "\n mov %rbx, %r8\n mov %ecx, %r9d\n"
-       "xor %eax, %eax\n cpuid\n mov %r9d, %ecx\n mov %r8, %rbx\n"
-       "mov " Y ", %rax")
-THREAD(wy_cpuid_rx, "mov %rbx, " Y "\n mov %rbx, %r8\n mov %ecx, %r9d\n"
-       "xor %eax, %eax\n cpuid\n mov %r9d, %ecx\n mov %r8, %rbx\n"
-       "mov " X ", %rax")
-#define IRETQ "mov %rsp, %r8\n mov %ss, %r9\n push %r9\n push %r8\n pushfq\n"  \
-    "push $8\n lea 4f(%rip), %r9\n push %r9\n iretq\n 4: "
-THREAD(wx_iret_ry, "mov %rbx, " X "\n" IRETQ "mov " Y ", %rax")
-THREAD(wy_iret_rx, "mov %rbx, " Y "\n" IRETQ "mov " X ", %rax")
+/* Serializing instructions, and IN. */
+#define BOTH(name, insns)                                                   \
+    THREAD(wx_##name##_ry, "mov %rbx, " X "\n" insns "mov " Y ", %rax")     \
+    THREAD(wy_##name##_rx, "mov %rbx, " Y "\n" insns "mov " X ", %rax")
+#define MSR_KERNEL_GS_BASE "0xc0000102"
+BOTH(cpuid, "mov %rbx, %r8\n mov %ecx, %r9d\n xor %eax, %eax\n cpuid\n"
+            "mov %r9d, %ecx\n mov %r8, %rbx\n")
+BOTH(iret, "mov %rsp, %r8\n mov %ss, %r9\n push %r9\n push %r8\n pushfq\n"
+           "push $8\n lea 4f(%rip), %r9\n push %r9\n iretq\n 4: ")
+BOTH(wrmsr, "mov %ecx, %r9d\n xor %eax, %eax\n xor %edx, %edx\n"
+            "mov $" MSR_KERNEL_GS_BASE ", %ecx\n wrmsr\n mov %r9d, %ecx\n")
+BOTH(invlpg, "invlpg (%rsp)\n")
+BOTH(cr3, "mov %cr3, %r8\n mov %r8, %cr3\n")
+BOTH(dr0, "mov %dr0, %r8\n mov %r8, %dr0\n")
+BOTH(lidt, "sidt -16(%rsp)\n lidt -16(%rsp)\n")
+BOTH(wbinvd, "wbinvd\n")
+BOTH(serialize, ".byte 0x0f, 0x01, 0xe8\n")
+BOTH(in, "in $0x80, %al\n")
 /* One's own store is seen at once, the other's not before. */
 THREAD(wx_rx_ry, "mov %rbx, " X "\n mov " X ", %rdx\n mov " Y ", %rax")
 THREAD(wy_ry_rx, "mov %rbx, " Y "\n mov " Y ", %rdx\n mov " X ", %rax")
@@ -218,6 +226,14 @@ static const Litmus all[] = {
     { "sb-xchg", { T(xx_ry), T(xy_rx) }, judge_sb_fenced },
     { "sb-cpuid", { T(wx_cpuid_ry), T(wy_cpuid_rx) }, judge_sb_fenced },
     { "sb-iret", { T(wx_iret_ry), T(wy_iret_rx) }, judge_sb_fenced },
+    { "sb-wrmsr", { T(wx_wrmsr_ry), T(wy_wrmsr_rx) }, judge_sb_fenced },
+    { "sb-invlpg", { T(wx_invlpg_ry), T(wy_invlpg_rx) }, judge_sb_fenced },
+    { "sb-cr3", { T(wx_cr3_ry), T(wy_cr3_rx) }, judge_sb_fenced },
+    { "sb-dr0", { T(wx_dr0_ry), T(wy_dr0_rx) }, judge_sb_fenced },
+    { "sb-lidt", { T(wx_lidt_ry), T(wy_lidt_rx) }, judge_sb_fenced },
+    { "sb-wbinvd", { T(wx_wbinvd_ry), T(wy_wbinvd_rx) }, judge_sb_fenced },
+    { "sb-serialize", { T(wx_serialize_ry), T(wy_serialize_rx) }, judge_sb_fenced },
+    { "sb-in", { T(wx_in_ry), T(wy_in_rx) }, judge_sb_fenced },
     { "sb-one-fence", { T(wx_mfence_ry), T(wy_rx) }, judge_sb },
     { "sb-forward", { T(wx_rx_ry), T(wy_ry_rx) }, judge_sb_forward },
     { "mp", { T(wx_wy), T(ry_rx) }, judge_mp },
