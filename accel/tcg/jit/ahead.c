@@ -274,8 +274,7 @@ static bool is_access(const Insn *n)
            && (mem == MEM_LOAD || mem == MEM_STORE || mem == MEM_RMW);
 }
 
-/* Guest registers that `n` names.  *high: AH or its like. */
-static unsigned named(const Insn *n, bool *high)
+unsigned t_named(const Insn *n, bool *high)
 {
     const InsnInfo *info = insn_info(n->op);
     unsigned m = 0;
@@ -290,6 +289,8 @@ static unsigned named(const Insn *n, bool *high)
         if (kind == OPD_REG || (kind == OPD_RM && !(n->flags & INSN_MEM))) {
             m |= 1u << (byte ? r >> 3 : r);
             *high |= byte && r & 1;
+        } else if (kind == OPD_VREG) {
+            m |= 1u << insn_vvvv(n);
         }
     }
     if (n->flags & INSN_MEM) {
@@ -308,7 +309,7 @@ static unsigned uses(const Turns *t, unsigned i, const Insn *n)
     bool high;
     unsigned m = 0;
 
-    named(n, &high);
+    t_named(n, &high);
     if (high) {
         return USES_ALL;
     }
@@ -415,7 +416,7 @@ static bool take_registers(Turns *t, const Block *b)
     }
     for (unsigned i = t->first; i <= t->last; i++) {
         used |= uses(t, i, &b->insns[i]);
-        all |= named(&b->insns[i], &high);
+        all |= t_named(&b->insns[i], &high);
     }
     if (t->keeps_flags && used & USES_CX) {
         return false;           /* JRCXZ */

@@ -25,8 +25,8 @@ static void write_bmi(Ctx *c, const Bmi *f, unsigned rm)
 
     if (t_is_mem(c)) {
         e_vex_op(&c->e, enc->map, enc->pfx, w, 0, enc->opcode, f->reg,
-                 f->vvvv, rm, H_AX);
-        e_modrm(&c->e, f->reg, H_AX, rm, 0, c->disp);
+                 f->vvvv, rm, c->mem_base);
+        e_modrm(&c->e, f->reg, c->mem_base, rm, 0, c->disp);
     } else {
         e_vex_op(&c->e, enc->map, enc->pfx, w, 0, enc->opcode, f->reg,
                  f->vvvv, 0, rm);

@@ -64,7 +64,9 @@ void t_add_site(Ctx *c, bool flags_live, JitReplay replay)
 {
     c->fp_sites[c->n_fp_sites++] = (JitFpSite) {
         .end = c->e.p - c->start, .insn = c->i, .flags_live = flags_live,
-        .replay = replay, .borrowed = c->turns.on ? c->turns.borrowed : 0,
+        .replay = replay,
+        .borrowed = c->turns.on ? c->turns.borrowed
+                                : t_borrowed(&c->borrowed),
         .guests = c->turns.on ? c->turns.guests : 0,
         .sp_off = c->mem_site ? c->mem_sp_off : 0,
     };
@@ -115,7 +117,9 @@ static bool one(Ctx *c)
         t_need_r(c);
     }
     if (template(c)) {
-        c->rax_group &= c->rax_keep && !c->n_sites && !c->n_misses;
+        if (!c->rax_keep || c->n_sites || c->n_misses) {
+            c->rax_group = NULL;
+        }
         if (c->mem_site) {
             t_add_site(c, c->mem_flags, c->mem_replay);
         }
@@ -150,7 +154,7 @@ static bool one(Ctx *c)
     c->in_e = in_e;
     c->replay = replay;
     c->done = false;
-    c->rax_group = false;
+    c->rax_group = NULL;
     if (n->flags & INSN_END && !jit_options.no_chain) {
         if (!c->in_e) {
             t_save_from(&c->e, &(JitReplay[]) { t_replay_now(c) }[0]);
@@ -178,16 +182,27 @@ static bool one(Ctx *c)
     c->in_e = true;
     c->in_r = false;
     c->replay.op = REPLAY_NONE;
+    t_give_back(&c->e, &c->borrowed);
     e_mov_i64(&c->e, H_AX, (uintptr_t)c->jc);
     e_mov_i64(&c->e, H_CX, c->i | no_flags(n));
     e8(&c->e, 0xe8);
     e_rel32(c->e.p, jit_space.fallback);
     c->e.p += 4;
+    t_lend(&c->e, &c->borrowed);
     c->live = c->x87_seg = 0;
     return true;
 }
 
 /* --- a block ----------------------------------------------------------- */
+
+/* To what the edge will be linked to; at first to what comes behind it. */
+static void jmp_linked(Emit *e, JitEdge *edge)
+{
+    e_nops(e, (3 - (uintptr_t)e->p) & 7);
+    e8(e, 0xe9);
+    edge->patch = e->p;
+    e32(e, 0);
+}
 
 static void emit_stub(Ctx *c, Stub *s)
 {
@@ -205,6 +220,10 @@ static void emit_stub(Ctx *c, Stub *s)
         e_rel32(e->p, s->back);
         e->p += 4;
         return;
+    }
+    t_give_back(e, &s->borrowed);
+    if (s->edge && s->edge->kind == EXIT_EDGE && s->borrowed.n) {
+        jmp_linked(e, s->edge);
     }
     if (s->edge) {
         s->edge->stub = e->p;
@@ -243,13 +262,7 @@ static void emit_stub(Ctx *c, Stub *s)
         e->p += 4;
     } else if (s->edge) {
         if (s->edge->kind == EXIT_PLAIN) {
-            t_align8(e);
-            e8(e, 0x90);
-            e8(e, 0x90);
-            e8(e, 0x90);
-            e8(e, 0xe9);
-            s->edge->patch = e->p;
-            e32(e, 0);
+            jmp_linked(e, s->edge);
         }
         e_mov_i64(e, H_AX, (uintptr_t)s->edge);
         e8(e, 0xe9);
@@ -263,6 +276,7 @@ static void emit_stub(Ctx *c, Stub *s)
         e8(e, 0xe8);
         e_rel32(e->p, jit_space.fallback);
         e->p += 4;
+        t_lend(e, &s->borrowed);
         if (s->reload) {
             t_load_flags(e);
         }
@@ -390,9 +404,8 @@ static Ctx *begin(Block *b, JitCode *jc, bool plain)
     c->turn_edges.n = 0;
     c->mem_base = H_AX;
     c->mem_scale = 0;
-    c->group_end = 0;
+    t_groups_end(c);
     c->sp_off = 0;
-    c->rax_group = false;
     c->replay.op = REPLAY_NONE;
     return c;
 }
@@ -426,6 +439,7 @@ static bool body(Ctx *c, unsigned first)
         if (!t_sp_waits(c)) {
             t_sp_settle(c);
         }
+        t_homes_due(c);
         t_turns_begin(c);
         if (!one(c)) {
             return false;
@@ -434,6 +448,7 @@ static bool body(Ctx *c, unsigned first)
     }
     if (!c->done) {
         t_sp_settle(c);
+        t_homes_due(c);
         c->i--;
         t_go_rel(c, c->insn->off + c->insn->len, true);
     }
@@ -468,8 +483,7 @@ static bool insns(Ctx *c, unsigned first)
         c->replay = l->replay;
         c->live = l->live;
         c->x87_seg = 0;
-        c->rax_group = false;
-        c->group_end = 0;
+        t_groups_end(c);
         body(c, 0);
     }
     t_astray(c);

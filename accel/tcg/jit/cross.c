@@ -60,7 +60,7 @@ void t_cross_check(Ctx *c)
 
     c->keep_r = false;
     t_clobber(c);
-    c->rax_group = false;
+    c->rax_group = NULL;
     s = t_add_exit(c, EXIT_INTERP, 0);
 
     t_rip_to(c, H_DX, PAGE_BYTES);

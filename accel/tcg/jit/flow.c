@@ -14,7 +14,8 @@ Stub *t_add_stub(Ctx *c)
     Stub *s = &c->stubs[c->n_stubs++];
 
     *s = (Stub) { .insn = c->i, .save = !c->in_e,
-                  .replay = t_replay_now(c), .sp_off = c->sp_off };
+                  .replay = t_replay_now(c), .sp_off = c->sp_off,
+                  .borrowed = c->borrowed };
     return s;
 }
 
@@ -71,7 +72,7 @@ void t_flags_to_env(Ctx *c)
         JitReplay q = t_replay_now(c);
 
         t_save_from(&c->e, &q);
-        c->rax_group = false;
+        c->rax_group = NULL;
     }
     c->in_e = true;
     c->in_r = false;
@@ -104,21 +105,22 @@ static void go_in_page(Ctx *c, unsigned off, bool poll)
     }
 }
 
-/* Jcc to where the exit's edge will be linked to, the exit at first. */
-static void jcc_linked(Ctx *c, Stub *s, unsigned cond)
-{
-    align_rel32(c, 2);
-    e8(&c->e, 0x0f);
-    e8(&c->e, 0x80 | cond);
-    s->edge->patch = c->e.p;
-    t_stub_site(c, s);
-}
-
 static void stub_jcc(Ctx *c, Stub *s, unsigned cond)
 {
     e8(&c->e, 0x0f);
     e8(&c->e, 0x80 | cond);
     t_stub_site(c, s);
+}
+
+/* Jcc to where the exit's edge will be linked to, the exit at first; or to the
+ * stub, which gives homes back before it jumps there. */
+static void jcc_linked(Ctx *c, Stub *s, unsigned cond)
+{
+    if (!c->borrowed.n) {
+        align_rel32(c, 2);
+        s->edge->patch = c->e.p + 2;
+    }
+    stub_jcc(c, s, cond);
 }
 
 uint8_t *t_over_begin(Ctx *c, unsigned opc)
@@ -153,7 +155,7 @@ void t_go_linked(Ctx *c, Stub *s)
 /* RAX * 8 = where the jump table has the RIP in RDX.  Clobbers RFLAGS. */
 static void jump_index(Ctx *c)
 {
-    c->rax_group = false;
+    c->rax_group = NULL;
     e_mov(&c->e, 4, H_AX, H_DX);
     e8(&c->e, 0x25);                                /* and eax, imm32 */
     e32(&c->e, (JIT_JUMPS - 1) << 2);
@@ -300,6 +302,7 @@ static bool jcc(Ctx *c)
     int64_t off = rel_off(n);
     bool in_r = c->in_r, in_e = c->in_e;
     JitReplay replay = c->replay;
+    Borrowed borrowed = c->borrowed;
     uint8_t *rel32;
 
     if (!rel_fits(c)) {
@@ -317,10 +320,12 @@ static bool jcc(Ctx *c)
     e8(&c->e, 0x80 | (n->aux ^ 1));
     rel32 = c->e.p;
     e32(&c->e, 0);
+    t_homes_back(c);
     if (off != c->b->off || in_e || !go_loop(c)) {
         t_go_rel(c, off, false);
     }
     e_rel32(rel32, c->e.p);
+    c->borrowed = borrowed;
     c->in_r = in_r;
     c->in_e = in_e;
     c->replay = n->aux == 5 ? t_replay_equal(replay) : replay;      /* JNE */
@@ -358,11 +363,11 @@ static void land(Ctx *c, unsigned next, bool more)
 {
     Emit *e = &c->e;
 
-    c->in_r = c->rax_group = false;
+    c->in_r = false;
     c->in_e = true;
     c->replay.op = REPLAY_NONE;
     c->live = c->x87_seg = 0;
-    c->group_end = 0;
+    t_groups_end(c);
     if (more) {
         JitLanding *l = jit_alloc(sizeof(*l));
 

@@ -8,7 +8,8 @@
  * the rest of the block runs in a second translation that checks each access,
  * or in the interpreter (EXIT_PLAIN).  So faults come where they belong.
  *
- * The addend stays in the group's slot, or in JitCpu.group_addend.  It is good
+ * Several groups may go on at the same time.  A group's addend stays in its slot,
+ * or in JitCpu.group_addend, and maybe in a home (addend.c).  It is good
  * until the group's last access, since a call of the interpreter that changes
  * the TLB (other than by filling it) does not come back into the block.
  *
@@ -23,9 +24,7 @@ enum { MAX_SPAN = 512 };
 
 /* --- what instructions do to a base ------------------------------------ */
 
-/* The register that `n` addresses memory with and nothing else, in full width
- * of the mode; -1: none. */
-static int operand_base(const Ctx *c, const Insn *n)
+int t_operand_base(const Ctx *c, const Insn *n)
 {
     unsigned ea = c->word == 8 ? 0 : EA_A32;
 
@@ -154,7 +153,7 @@ static bool moves_base(const Ctx *c, const Insn *n, unsigned base,
     if (n->size != c->word) {
         return false;
     }
-    if (n->op == OP_LEA_R_M && operand_base(c, n) == (int)base) {
+    if (n->op == OP_LEA_R_M && t_operand_base(c, n) == (int)base) {
         *delta += n->disp;
         return true;
     }
@@ -240,7 +239,7 @@ static bool add_insn(const Ctx *c, Span *s, const Insn *n, unsigned base,
     if (k == ENDS || n->flags & INSN_LOCK) {
         return false;
     }
-    if (operand_base(c, n) == (int)base && n->op != OP_POP_RM
+    if (t_operand_base(c, n) == (int)base && n->op != OP_POP_RM
         && (mem == MEM_LOAD || mem == MEM_STORE || mem == MEM_RMW)
         && !span_operand(s, n, *delta + n->disp, mem != MEM_LOAD)) {
         *s = before;
@@ -276,15 +275,41 @@ static int first_base(const Ctx *c, const Insn *n)
 {
     switch (n->op) {
     case OP_PUSH_RM:
-        return n->flags & INSN_MEM ? operand_base(c, n) : R_RSP;
+        return n->flags & INSN_MEM ? t_operand_base(c, n) : R_RSP;
     case OP_PUSH_I: case OP_POP_RM: case OP_CALL_I: case OP_RET:
     case OP_RET_I:
         return R_RSP;
     }
-    return kind(n) == ENDS ? -1 : operand_base(c, n);
+    return kind(n) == ENDS ? -1 : t_operand_base(c, n);
 }
 
 /* --- groups ------------------------------------------------------------ */
+
+static const Group *present_group(const Ctx *c, unsigned i, int base)
+{
+    for (unsigned k = 0; k < JIT_GROUPS; k++) {
+        if (i < c->group[k].end && (int)c->group[k].base == base) {
+            return &c->group[k];
+        }
+    }
+    return NULL;
+}
+
+/* For a new group; NULL: there are enough, or one of that base. */
+static Group *group_for(Ctx *c, int base)
+{
+    Group *g = NULL;
+
+    if (present_group(c, c->i, base)) {
+        return NULL;
+    }
+    for (unsigned k = 0; k < JIT_GROUPS; k++) {
+        if (c->i >= c->group[k].end) {
+            g = &c->group[k];
+        }
+    }
+    return g;
+}
 
 void t_group_begin(Ctx *c)
 {
@@ -296,8 +321,9 @@ void t_group_begin(Ctx *c)
     Access a;
     bool more = true;
     Stub *stub;
+    Group *g;
 
-    if (c->plain || c->i < c->group_end || base < 0) {
+    if (c->plain || base < 0 || !(g = group_for(c, base))) {
         return;
     }
     for (i = c->i; i < b->n_insns && more; i++) {
@@ -329,7 +355,6 @@ void t_group_begin(Ctx *c)
     }
     c->n_sites = c->n_misses = 0;
     c->keep_r = false;
-    c->group_end = 0;
     t_check_access(c, &a);
     stub = t_add_exit(c, EXIT_PLAIN, 0);
     memcpy(stub->site, c->site, sizeof(stub->site));
@@ -338,27 +363,44 @@ void t_group_begin(Ctx *c)
     stub->replay = c->site_replay;
     t_misses_to(c, stub);
     if (a.slot < 0) {
-        c->group_addend = JOFF(group_addend);
-        e_gs(&c->e, 8, 0x89, H_AX, c->group_addend);
+        g->addend = JOFF(group_addend) + 8 * (g - c->group);
+        e_gs(&c->e, 8, 0x89, H_AX, g->addend);
     } else {
-        c->group_addend = JOFF(slots) + a.slot * sizeof(JitSlot)
-                          + offsetof(JitSlot, addend);
+        g->addend = JOFF(slots) + a.slot * sizeof(JitSlot)
+                    + offsetof(JitSlot, addend);
     }
-    c->rax_group = true;
-    c->group_base = base;
-    c->group_end = end;
+    g->base = base;
+    g->end = end;
+    g->home = -1;
+    c->rax_group = g;
+    t_addend_home(c, g);
 }
 
-/* Is the memory operand of the present instruction in the group? */
-bool t_grouped(const Ctx *c)
+const Group *t_grouped(const Ctx *c)
 {
-    return c->i < c->group_end && operand_base(c, c->insn) == (int)c->group_base
-           && !(c->insn->flags & INSN_LOCK);
+    int base = t_operand_base(c, c->insn);
+
+    return base < 0 || c->insn->flags & INSN_LOCK
+           ? NULL : present_group(c, c->i, base);
 }
 
-bool t_grouped_stack(const Ctx *c)
+bool t_grouped_later(const Ctx *c, unsigned i)
 {
-    return c->i < c->group_end && c->group_base == R_RSP;
+    int base = t_operand_base(c, &c->b->insns[i]);
+
+    return base >= 0 && present_group(c, i, base);
+}
+
+const Group *t_grouped_stack(const Ctx *c)
+{
+    return present_group(c, c->i, R_RSP);
+}
+
+void t_groups_end(Ctx *c)
+{
+    memset(c->group, 0, sizeof(c->group));
+    c->rax_group = NULL;
+    c->borrowed.n = 0;
 }
 
 /*
@@ -408,10 +450,12 @@ void t_sp_settle(Ctx *c)
     }
 }
 
-void t_group_addend(Ctx *c)
+void t_group_addend(Ctx *c, const Group *g)
 {
-    if (!c->rax_group) {
-        e_gs(&c->e, 8, 0x8b, H_AX, c->group_addend);
-        c->rax_group = true;
+    if (g->home >= 0) {
+        c->mem_base = g->home;
+    } else if (c->rax_group != g) {
+        e_gs(&c->e, 8, 0x8b, H_AX, g->addend);
+        c->rax_group = g;
     }
 }

@@ -46,7 +46,7 @@ static void guard(Ctx *c)
     e8(&c->e, 0x85);                                /* jne */
     c->astray[c->n_astray++] = (Astray) {
         .site = c->e.p, .i = c->i, .in_e = c->in_e, .replay = c->replay,
-        .live = c->live,
+        .live = c->live, .borrowed = c->borrowed,
     };
     e32(&c->e, 0);
     c->rax_keep = true;
@@ -57,11 +57,12 @@ void t_astray(Ctx *c)
     JitNear *table = c->n_astray ? jit_near_table(c->b) : NULL;
 
     c->sp_off = 0;
-    c->group_end = 0;
+    t_groups_end(c);
     for (unsigned k = 0; k < c->n_astray; k++) {
         const Astray *a = &c->astray[k];
 
         e_rel32(a->site, c->e.p);
+        t_give_back(&c->e, &a->borrowed);
         c->i = a->i;
         c->insn = &c->b->insns[a->i];
         c->in_r = false;

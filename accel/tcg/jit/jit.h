@@ -93,15 +93,17 @@ typedef struct JitPlace {
     uint32_t r, e;              /* from jit_space.rx */
 } JitPlace;
 
+enum { JIT_GROUPS = 3 };        /* at a time; group.c */
+
 /* A vCPU's part, which lies behind its TLBs: compiled code reaches all of this
  * at constant distances from GS. */
 typedef struct JitCpu {
     /* The stack of compiled code and that of C below it; see return.c. */
     uint64_t sp, c_sp;
     uint64_t neg_bottom;        /* minus where sp starts */
-    uint64_t group_addend;      /* group.c */
-    uint64_t borrowed[16];      /* turns.c: guest registers, */
-    int32_t turns;              /* and until the next try, */
+    uint64_t group_addend[JIT_GROUPS];  /* group.c */
+    uint64_t borrowed[16];      /* addend.c, turns.c: guest registers; */
+    int32_t turns;              /* until the next try, */
     uint32_t turn_bound[8];     /* first index of a second page */
     uint64_t align_mask[6];     /* of a page and multiples of 1, 2 ... 32 */
     uint64_t slots_used[JIT_SLOT_PIECES / 8];   /* a byte for each piece */

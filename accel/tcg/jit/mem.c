@@ -41,7 +41,7 @@ static bool saving_pays(const Ctx *c)
             break;
         }
         n += insn->flags & INSN_MEM && insn->op != OP_LEA_R_M
-             && i >= c->group_end;
+             && !t_grouped_later(c, i);
         if (((f.set | f.undef) & IF_ARITH) == IF_ARITH
             && !(f.may & IF_ARITH)) {
             return n >= 2;
@@ -264,7 +264,7 @@ void t_check_access(Ctx *c, const Access *a)
     Emit *e = &c->e;
     bool clobber;
 
-    c->rax_group = false;
+    c->rax_group = NULL;
     if (!c->keep_r && !c->in_e
         && (c->replay.op ? saved_anyway(c) : saving_pays(c))) {
         t_save_flags(e);
@@ -320,6 +320,7 @@ unsigned t_operand_aligned(Ctx *c, unsigned size, unsigned align, bool write)
 {
     Access a = { .size = size, .align = align, .write = write, .slot = -1 };
     const Insn *n = c->insn;
+    const Group *g = t_grouped(c);
 
     if (c->turns.on) {
         a.ea = t_turns_operand(c);
@@ -327,13 +328,14 @@ unsigned t_operand_aligned(Ctx *c, unsigned size, unsigned align, bool write)
         return a.ea;
     }
     c->disp = 0;
-    if (t_grouped(c) && !c->no_slot) {
+    c->mem_base = H_AX;
+    if (g && !c->no_slot) {
         a.ea = t_address_disp(c, &c->disp);
-        t_group_addend(c);
+        t_group_addend(c, g);
         note_site(c);
         return a.ea;
     }
-    a.slot = t_choose_slot(c, n->base == R_RSP && n->index >= R_ZERO, write);
+    a.slot = t_choose_slot(c, t_operand_base(c, n) == R_RSP, write);
     if (c->no_slot) {
         a.ea = t_address(c);
         t_check_access(c, &a);
@@ -360,10 +362,12 @@ void t_check_stack(Ctx *c, unsigned ea, unsigned size, bool write)
 {
     Access a = { .ea = ea, .size = size, .align = 1, .write = write,
                  .natural = true, .slot = -1 };
+    const Group *g = t_grouped_stack(c);
 
     c->disp = 0;
-    if (t_grouped_stack(c)) {
-        t_group_addend(c);
+    c->mem_base = H_AX;
+    if (g) {
+        t_group_addend(c, g);
     } else {
         a.slot = t_choose_slot(c, true, write);
         t_check_access(c, &a);

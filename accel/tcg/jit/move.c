@@ -238,9 +238,9 @@ static void push_slot(Ctx *c, uint32_t opc, unsigned reg, int32_t imm)
 
     if (grouped) {
         c->sp_off -= 8;
-        e_rm(&c->e, 8, opc, reg, H_AX, SP, 0, c->sp_off);
+        e_rm(&c->e, 8, opc, reg, c->mem_base, SP, 0, c->sp_off);
     } else {
-        e_rm(&c->e, c->word, opc, reg, H_AX, H_DX, 0, 0);
+        e_rm(&c->e, c->word, opc, reg, c->mem_base, H_DX, 0, 0);
     }
     if (opc == 0xc7) {
         e32(&c->e, imm);
@@ -301,7 +301,7 @@ static bool pop_rm(Ctx *c)
     t_check_stack(c, sp, word, false);
     c->rax_keep = true;
     d = t_out(c, n->rm, word, H_CX);
-    e_rm(&c->e, word, 0x8b, d, H_AX, sp, 0, c->sp_off);
+    e_rm(&c->e, word, 0x8b, d, c->mem_base, sp, 0, c->sp_off);
     if (word == 8 && t_grouped_stack(c)) {
         c->sp_off += 8;
     } else if (n->rm != R_RSP) {

@@ -37,7 +37,7 @@ void t_need_r(Ctx *c)
     if (!c->in_r) {
         if (c->in_e) {
             t_load_flags(&c->e);
-            c->rax_group = false;
+            c->rax_group = NULL;
         } else {
             t_replay(&c->e, &c->replay);
         }
@@ -49,7 +49,7 @@ void t_clobber(Ctx *c)
 {
     if (!c->in_e && (c->keep_r || !c->replay.op)) {
         t_save_from(&c->e, &(JitReplay) { 0 });
-        c->rax_group = false;
+        c->rax_group = NULL;
         c->in_e = true;
     }
     c->in_r = false;

@@ -37,6 +37,18 @@ typedef struct Access {
     bool may_exit;              /* nothing has happened yet: EXIT_SLOT */
 } Access;
 
+/*
+ * Guest registers whose homes have something else for a while, up to an
+ * instruction.  addend.c
+ */
+typedef struct Borrowed {
+    unsigned n;
+    struct {
+        uint8_t guest, until;
+        uint32_t from;          /* what is there, from GS */
+    } r[JIT_GROUPS];
+} Borrowed;
+
 /* Code out of the way: a slow path, an exit, or a slot's miss. */
 typedef struct Stub {
     uint8_t *site[MAX_SITES];   /* rel32 that lead here */
@@ -50,6 +62,7 @@ typedef struct Stub {
     bool save, reload;          /* flags */
     JitReplay replay;           /* how to get them first, if not REPLAY_NONE */
     int sp_off;                 /* of an exit: as Ctx's */
+    Borrowed borrowed;          /* as Ctx's */
     bool pushed;                /* and a return, which is taken back */
     uint8_t live;               /* FP_* that must be live at `back` */
     bool load_fp;               /* only that */
@@ -147,6 +160,13 @@ typedef struct TurnEdges {
     unsigned n;
 } TurnEdges;
 
+/* Accesses that have been checked together: group.c. */
+typedef struct Group {
+    unsigned base, end;         /* up to this instruction */
+    uint32_t addend;            /* where that is, from GS; */
+    int home;                   /* and in this host register; -1: none */
+} Group;
+
 /* A jump that the block follows has led elsewhere: behind the block. */
 typedef struct Astray {
     uint8_t *site;              /* rel32 that leads here */
@@ -154,6 +174,7 @@ typedef struct Astray {
     bool in_e;
     JitReplay replay;
     uint8_t live;
+    Borrowed borrowed;
 } Astray;
 
 typedef struct Ctx {
@@ -179,15 +200,15 @@ typedef struct Ctx {
     int mem_sp_off;
     bool no_slot;               /* it may not */
     int32_t disp;               /* of the operand: t_operand() */
-    unsigned mem_base, mem_scale;       /* H_AX and 0, but in turns.c */
+    unsigned mem_base, mem_scale;       /* H_AX or a home; 0, but in turns.c */
     bool slow_exits;            /* its slow path is the interpreter */
     bool plain;                 /* no groups */
     Loop loop;
     Turns turns;
     TurnEdges turn_edges;
-    unsigned group_base, group_end;     /* group.c: up to this instruction */
-    uint32_t group_addend;      /* where that is, from GS */
-    bool rax_group;             /* RAX is group_addend ... */
+    Group group[JIT_GROUPS];
+    Borrowed borrowed;
+    const Group *rax_group;     /* RAX is its addend ... */
     bool rax_keep;              /* ... and this instruction leaves it alone */
     int sp_off;                 /* in a group: RSP is SP and this */
     Stub stubs[MAX_STUBS];
@@ -333,11 +354,19 @@ void t_mem_op(Ctx *c, unsigned size, uint32_t opc, unsigned reg, unsigned ea);
 
 /* One check for this and following accesses, if it is worth while. */
 void t_group_begin(Ctx *c);
-/* Are the memory operand, the stack slot of this instruction in the group? */
-bool t_grouped(const Ctx *c);
-bool t_grouped_stack(const Ctx *c);
-/* Let RAX be the group's addend. */
-void t_group_addend(Ctx *c);
+/* The register that `n` addresses memory with and nothing else, in full width of
+ * the mode; -1: none. */
+int t_operand_base(const Ctx *c, const Insn *n);
+/* The groups that the memory operand, the stack slot of this instruction are
+ * in; or NULL. */
+const Group *t_grouped(const Ctx *c);
+const Group *t_grouped_stack(const Ctx *c);
+/* Will the memory operand of instruction `i` be in one of the present groups? */
+bool t_grouped_later(const Ctx *c, unsigned i);
+/* Let c->mem_base be the group's addend. */
+void t_group_addend(Ctx *c, const Group *g);
+/* There are none any more, and homes are their registers'. */
+void t_groups_end(Ctx *c);
 /* c->sp_off may be other than 0 in the present instruction. */
 bool t_sp_waits(const Ctx *c);
 /* Now it is 0.  No flags. */
@@ -346,12 +375,29 @@ void t_sp_settle(Ctx *c);
 /* Only it names registers that it writes, RSP included. */
 bool t_simple(const Insn *n);
 
+/* --- addend.c ---------------------------------------------------------- */
+
+/* RAX is the addend of a group that begins: put it in a home, if that pays. */
+void t_addend_home(Ctx *c, Group *g);
+/* Homes that are lent up to the present instruction are given back. */
+void t_homes_due(Ctx *c);
+/* All of them are.  No flags. */
+void t_homes_back(Ctx *c);
+/* The same on a way out, and lent again on the way back. */
+void t_give_back(Emit *e, const Borrowed *b);
+void t_lend(Emit *e, const Borrowed *b);
+/* A bit for each guest register. */
+unsigned t_borrowed(const Borrowed *b);
+
 /* --- ahead.c, turns.c -------------------------------------------------- */
 
 /* c->turns: the loop that begins with the present instruction; false: none, or
  * it is not known ahead.  keep_flags: between turns, too; apart: pages of a
  * group may lie anywhere. */
 bool t_turns_known(Ctx *c, bool keep_flags, bool apart);
+
+/* Guest registers that `n` names.  *high: AH or its like. */
+unsigned t_named(const Insn *n, bool *high);
 
 /* Turns without checks of a loop that begins with the present instruction, if
  * there is one; and after an instruction, where such turns go on. */

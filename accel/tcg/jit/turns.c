@@ -576,8 +576,9 @@ void t_turns_begin(Ctx *c)
         return;
     }
     t_sp_settle(c);
-    c->rax_group = c->keep_r = false;
-    c->group_end = 0;
+    t_homes_back(c);
+    t_groups_end(c);
+    c->keep_r = false;
     if (!try_loop(c, false, false, entry)) {
         keep_flags = true;
         if (!try_loop(c, true, false, entry)) {
@@ -617,6 +618,5 @@ void t_turns_end(Ctx *c)
     if (over) {
         e_rel32(over, c->e.p);
     }
-    c->rax_group = false;
-    c->group_end = 0;
+    t_groups_end(c);
 }

@@ -24,7 +24,7 @@ bool t_live(Ctx *c, unsigned need)
     if (!missing) {
         return true;
     }
-    c->rax_group = false;
+    c->rax_group = NULL;
     s = t_add_stub(c);
     for (unsigned i = 0; i < FP_KINDS; i++) {
         if (missing >> i & 1) {
