@@ -157,6 +157,9 @@ static void page_invalidate(CodePage *p, unsigned start, unsigned end,
         }
     }
     __atomic_store_n(&p->lines, lines, __ATOMIC_SEQ_CST);
+    if (!p->blocks) {
+        __atomic_store_n(&p->jit_base, JIT_BASE_NONE, __ATOMIC_RELEASE);
+    }
 }
 
 /* The page holds no code any more: stores may go straight to it again. */

@@ -406,6 +406,7 @@ struct CodePage {
     unsigned n_acks;            /* (A) vCPUs that may have a write tag */
     unsigned n_idle_writes;     /* since it has held no block */
     unsigned n_cross_misses;    /* the next page's bytes were others */
+    uint64_t jit_base;          /* (A) the translator's: jit/fixed.c */
     bool dead;                  /* freed when n_acks is 0 */
     GList fifo;
 };

@@ -364,15 +364,11 @@ static bool better_saved(const Block *b)
  */
 static uint8_t *far_entry(Ctx *c)
 {
-    Emit *e = &c->e;
     uint8_t *at;
 
-    t_align8(e);
-    at = e->p;
-    e_op(e, 8, 0x8d, H_CX, 0, H_DX);                /* lea rcx, [rdx+disp32] */
-    e8(e, 2 << 6 | H_CX << 3 | H_DX);
-    e32(e, -(uint32_t)c->b->off);
-    e_gs(e, 8, 0x89, H_CX, OFF(rip_base));
+    t_align8(&c->e);
+    at = c->e.p;
+    t_set_base(c, c->b->off);
     return at;
 }
 
@@ -395,6 +391,8 @@ static Ctx *begin(Block *b, JitCode *jc, bool plain)
     c->who = who;
     c->tlb = tcg_tlb_offset(who);
     c->word = (b->mode & DM_CODE_MASK) == DM_CODE64 ? 8 : 4;
+    c->fixed = jc->base != JIT_BASE_ANY;
+    c->base = jc->base;
     c->plain = plain;
     c->loop = (Loop) {
         .wanted = !plain && !jit_options.no_chain
@@ -583,7 +581,7 @@ static void link_own(JitCode *jc, JitEdge *edge, const uint8_t *to)
     jc->in = edge;
 }
 
-JitCode *jit_compile(Block *b)
+JitCode *jit_compile(Block *b, uint64_t base)
 {
     Ctx *c;
     JitCode *jc;
@@ -598,6 +596,7 @@ JitCode *jit_compile(Block *b)
     jc = jit_alloc(sizeof(JitCode) + b->n_insns * sizeof(InsnFn *));
     memset(jc, 0, sizeof(*jc));
     jc->block = b;
+    jc->base = base;
     c = begin(b, jc, false);
     for (unsigned i = 0; i < b->n_insns; i++) {
         jc->fns[i] = t_crosses(b, i) ? b->cross_fn

@@ -152,9 +152,15 @@ void t_go_linked(Ctx *c, Stub *s)
     jmp_stub(c, s);
 }
 
-/* RAX * 8 = where the jump table has the RIP in RDX.  Clobbers RFLAGS. */
-static void jump_index(Ctx *c)
+/*
+ * RAX * 8 = where the jump table has the RIP in RDX.  Clobbers RFLAGS.  Nothing
+ * is needed when that RIP, then `*rip`, is known now.
+ */
+static void jump_index(Ctx *c, const uint64_t *rip)
 {
+    if (rip) {
+        return;
+    }
     c->rax_group = NULL;
     e_mov(&c->e, 4, H_AX, H_DX);
     e8(&c->e, 0x25);                                /* and eax, imm32 */
@@ -162,20 +168,34 @@ static void jump_index(Ctx *c)
 }
 G_STATIC_ASSERT(sizeof(JitJump) == 4 * 8);
 
+/* An instruction on a field of that entry. */
+static void on_jump(Ctx *c, unsigned size, uint32_t opc, unsigned reg,
+                    size_t field, const uint64_t *rip)
+{
+    uint32_t at = JOFF(jumps) + field;
+
+    if (rip) {
+        e_gs(&c->e, size, opc, reg,
+             at + (*rip >> 2 & (JIT_JUMPS - 1)) * sizeof(JitJump));
+    } else {
+        e_gsx(&c->e, size, opc, reg, H_AX, 3, at);
+    }
+}
+
 /*
- * Find the code of the RIP in RDX: see return.c.  A miss, and who has to stop,
- * goes to `miss`.  Uses RAX as jump_index(), RCX, and RFLAGS, which t_clobber()
- * must have been told before there was `miss`.
+ * Find the code of the RIP in RDX, and `*rip` if that is known now: see return.c.
+ * A miss, and who has to stop, goes to `miss`.  Uses RAX as jump_index(), RCX,
+ * and RFLAGS, which t_clobber() must have been told before there was `miss`.
  */
-static void find_code(Ctx *c, Stub *miss)
+static void find_code(Ctx *c, Stub *miss, const uint64_t *rip)
 {
     Emit *e = &c->e;
 
     if (!jit_options.no_chain) {
         miss->again = e->p;
     }
-    jump_index(c);
-    e_gsx(e, 8, 0x8b, H_CX, H_AX, 3, JOFF(jumps) + offsetof(JitJump, key));
+    jump_index(c, rip);
+    on_jump(c, 8, 0x8b, H_CX, offsetof(JitJump, key), rip);
     e_rr(e, 8, 0x01, H_DX, H_CX);
     e_gs(e, 8, 0x03, H_CX, JOFF(key) + c->who * sizeof(uint64_t));
     stub_jcc(c, miss, 5);
@@ -184,22 +204,21 @@ static void find_code(Ctx *c, Stub *miss)
 enum { ENTER_BYTES = 8 };       /* of enter_code() */
 
 /* jmp or call (ext 4, 2) what find_code() has found. */
-static void enter_code(Ctx *c, unsigned ext)
+static void enter_code(Ctx *c, unsigned ext, const uint64_t *rip)
 {
-    e_gsx(&c->e, 4, 0xff, ext, H_AX, 3,
-          JOFF(jumps) + (c->in_r ? offsetof(JitJump, r)
-                                 : offsetof(JitJump, e)));
+    on_jump(c, 4, 0xff, ext, c->in_r ? offsetof(JitJump, r)
+                                     : offsetof(JitJump, e), rip);
 }
 
-void t_go_indirect(Ctx *c, Stub *miss, int pop)
+void t_go_indirect(Ctx *c, Stub *miss, int pop, const uint64_t *rip)
 {
-    find_code(c, miss);
+    find_code(c, miss, rip);
     t_settle(c);
     if (pop) {
         e_rm(&c->e, c->word, 0x8d, SP, SP, H_SP, 0, c->sp_off + pop);
         c->sp_off = 0;
     }
-    enter_code(c, 4);
+    enter_code(c, 4, rip);
 }
 
 Stub *t_miss_interp(Ctx *c)
@@ -235,6 +254,8 @@ bool t_unwanted_at(const Ctx *c, int64_t off)
 
 void t_go_rel(Ctx *c, int64_t off, bool committed)
 {
+    uint64_t rip = t_fixed_rip(c, off);
+
     if (off >= 0 && off < (int64_t)PAGE_BYTES) {
         if (!t_unwanted_at(c, off)) {
             t_settle(c);
@@ -244,7 +265,8 @@ void t_go_rel(Ctx *c, int64_t off, bool committed)
     }
     t_clobber(c);
     t_rip_to(c, H_DX, off);
-    t_go_indirect(c, committed ? miss_rdx(c) : t_miss_interp(c), 0);
+    t_go_indirect(c, committed ? miss_rdx(c) : t_miss_interp(c), 0,
+                  c->fixed ? &rip : NULL);
 }
 
 static int64_t rel_off(const Insn *n)
@@ -376,8 +398,7 @@ static void land(Ctx *c, unsigned next, bool more)
     }
     /* Five bytes, at a multiple of 8 where it is to be patched. */
     e_rm(e, 8, 0x8d, H_SP, H_SP, H_SP, 0, 8);
-    e_rm(e, 8, 0x8d, H_CX, H_DX, H_SP, 0, -(int)next);
-    e_gs(e, 8, 0x89, H_CX, OFF(rip_base));
+    t_set_base(c, next);
     if (!more) {
         go_in_page(c, next, false);
     }
@@ -386,23 +407,48 @@ static void land(Ctx *c, unsigned next, bool more)
 enum { IN_TMP = -1 };           /* where a target is: not in a register */
 
 /*
- * To the RIP that is so far from what has been pushed.  If its code is not
- * known, the push is undone and the CALL interpreted, which may fault yet.
+ * To `off` from rip_base, which is the immediate from what has been pushed.  If
+ * its code is not known, the push is undone and the CALL interpreted, which may
+ * fault yet.
  */
-static void call_other_page(Ctx *c, bool predict, bool more)
+static void call_other_page(Ctx *c, bool predict, bool more, int64_t off)
 {
+    uint64_t fixed = t_fixed_rip(c, off), *rip = c->fixed ? &fixed : NULL;
     Stub *miss;
 
-    e_rm(&c->e, c->word, 0x8d, H_DX, H_CX, H_SP, 0, c->insn->imm);
+    if (rip) {
+        e_mov_i64(&c->e, H_DX, fixed);
+    } else {
+        e_rm(&c->e, c->word, 0x8d, H_DX, H_CX, H_SP, 0, c->insn->imm);
+    }
     miss = t_miss_interp(c);
     miss->sp_off = c->word;
     miss->pushed = predict;
-    find_code(c, miss);
+    find_code(c, miss, rip);
     t_settle(c);
     if (more) {
         align_end(c, ENTER_BYTES);
     }
-    enter_code(c, predict ? 2 : 4);
+    enter_code(c, predict ? 2 : 4, rip);
+}
+
+/* The return address, for the guest and for the host's stack.  In RCX, where it
+ * is not fixed. */
+static void push_return(Ctx *c, unsigned next, bool predict)
+{
+    if (c->fixed) {
+        t_push_imm(c, t_fixed_rip(c, next));
+    } else {
+        t_rip_to(c, H_CX, next);
+        t_push_word(c);
+    }
+    t_sp_settle(c);
+    if (predict && c->fixed) {
+        e8(&c->e, 0x68);                            /* push imm32 */
+        e32(&c->e, t_fixed_rip(c, next));
+    } else if (predict) {
+        e8(&c->e, 0x51);                            /* push rcx */
+    }
 }
 
 /*
@@ -424,12 +470,7 @@ static void call_with_return(Ctx *c, bool in_page, const int *target,
         e32(e, 0xffff);
         stub_jcc(c, t_miss_interp(c), 4);
     }
-    t_rip_to(c, H_CX, next);
-    t_push_word(c);
-    t_sp_settle(c);
-    if (predict) {
-        e8(e, 0x51);                                /* push rcx */
-    }
+    push_return(c, next, predict);
     if (in_page) {
         Stub *edge;
 
@@ -447,19 +488,19 @@ static void call_with_return(Ctx *c, bool in_page, const int *target,
         edge->edge->patch = e->p;
         t_stub_site(c, edge);
     } else if (!target) {
-        call_other_page(c, predict, more);
+        call_other_page(c, predict, more, off);
     } else {
         if (*target == IN_TMP) {
             e_gs(e, 8, 0x8b, H_DX, OFF(jit_tmp));
         } else {
             e_mov(e, c->word, H_DX, *target);
         }
-        jump_index(c);
+        jump_index(c, NULL);
         t_settle(c);
         if (more) {
             align_end(c, ENTER_BYTES);
         }
-        enter_code(c, predict ? 2 : 4);
+        enter_code(c, predict ? 2 : 4, NULL);
     }
     if (predict) {
         land(c, next, more);
@@ -493,7 +534,7 @@ static bool call_rm(Ctx *c)
     t_clobber(c);
     target = t_rm_value(c);
     e_mov(&c->e, c->word, H_DX, target);
-    find_code(c, t_miss_interp(c));
+    find_code(c, t_miss_interp(c), NULL);
     if (target == H_CX || target == (int)SP) {
         e_gs(&c->e, 8, 0x89, H_DX, OFF(jit_tmp));
         target = IN_TMP;
@@ -549,7 +590,7 @@ static bool ret(Ctx *c, unsigned more)
     e_rel32(e->p, hit);
     e->p += 4;
     t_over_end(c, bottom);
-    t_go_indirect(c, t_miss_interp(c), c->word + more);
+    t_go_indirect(c, t_miss_interp(c), c->word + more, NULL);
     jit_space.cold = e->p;
     e->p = hot;
     return true;

@@ -30,15 +30,18 @@ static JitPlace *place_slot(JitCpu *cpu, uint64_t place)
                         >> (64 - JIT_PLACE_BITS)];
 }
 
-void jit_jump_fill(Env *env, uint64_t rip, const Block *b, const JitCode *jc)
+bool jit_jump_fill(Env *env, uint64_t rip, const Block *b, const JitCode *jc)
 {
     uint64_t key = -(rip + jit_key(env));
     JitJump *j = jit_jump(env, rip);
     void *r = executable(jc->far_r);
     JitPlace *p;
 
+    if (jc->base != JIT_BASE_ANY && jc->base + b->off != rip) {
+        return false;
+    }
     if (j->r == r && j->key == key) {
-        return;
+        return true;
     }
     j->key = key;
     j->r = r;
@@ -46,8 +49,10 @@ void jit_jump_fill(Env *env, uint64_t rip, const Block *b, const JitCode *jc)
     j->place = jit_place(b->ram_addr, b->mode);
     p = place_slot(jit_cpu(env), j->place);
     p->place = j->place;
+    p->base = jc->base;
     p->r = jc->far_r - jit_space.rw;
     p->e = jc->far_e - jit_space.rw;
+    return true;
 }
 
 /*
@@ -61,9 +66,11 @@ static bool known_place(Env *env, uint64_t rip, uint64_t place)
     JitJump *j = jit_jump(env, rip);
     const JitPlace *p;
 
-    if (j->place != place) {
+    /* An entry of another address space has its RIP in the key. */
+    if (j->place != place || (-j->key ^ rip) << 16) {
         p = place_slot(jit_cpu(env), place);
-        if (p->place != place) {
+        if (p->place != place || (p->base != JIT_BASE_ANY
+                                  && p->base != PAGE_START(rip))) {
             return false;
         }
         j->r = jit_space.rx + p->r;
@@ -116,8 +123,7 @@ uint64_t jit_lookup(Env *env, uint64_t rip)
     if (!jc) {
         return 0;
     }
-    jit_jump_fill(env, rip, b, jc);
-    return 1;
+    return jit_jump_fill(env, rip, b, jc);
 }
 
 void *jit_code_at(Env *env, uint64_t rip)

@@ -24,14 +24,23 @@ static void go_near(Ctx *c, JitNear *table)
     t_over_end(c, over);
 }
 
-/* RCX = the target less rip_base.  It is in RDX if it comes from memory, else in
- * its register. */
+/* Where the target is: it is in RDX if it comes from memory. */
+static unsigned target(Ctx *c)
+{
+    return t_is_mem(c) ? H_DX : t_src(c, c->insn->rm, c->word, H_CX);
+}
+
+/* RCX = the target less rip_base. */
 static void near_offset(Ctx *c)
 {
-    if (t_is_mem(c)) {
-        e_mov(&c->e, c->word, H_CX, H_DX);
-    } else {
-        t_src_copy(c, c->insn->rm, c->word, H_CX);
+    unsigned to = target(c);
+
+    if (c->fixed) {
+        e_rm(&c->e, 8, 0x8d, H_CX, to, H_SP, 0, -(int64_t)c->base);
+        return;
+    }
+    if (to != H_CX) {
+        e_mov(&c->e, c->word, H_CX, to);
     }
     e_gs(&c->e, c->word, 0x2b, H_CX, OFF(rip_base));
 }
@@ -39,9 +48,15 @@ static void near_offset(Ctx *c)
 /* The block goes on where the jump has led as a rule. */
 static void guard(Ctx *c)
 {
-    near_offset(c);
-    e_rr(&c->e, c->word, 0x81, 7, H_CX);            /* cmp rcx, imm32 */
-    e32(&c->e, c->insn[1].off);
+    unsigned to = target(c), off = c->insn[1].off;
+
+    if (c->fixed) {
+        e_rr(&c->e, 8, 0x81, 7, to);                /* cmp target, imm32 */
+        e32(&c->e, t_fixed_rip(c, off));
+    } else {
+        e_rm(&c->e, c->word, 0x8d, H_CX, to, H_SP, 0, -(int)off);
+        e_gs(&c->e, c->word, 0x3b, H_CX, OFF(rip_base));
+    }
     e8(&c->e, 0x0f);
     e8(&c->e, 0x85);                                /* jne */
     c->astray[c->n_astray++] = (Astray) {
@@ -77,7 +92,7 @@ void t_astray(Ctx *c)
         if (!t_is_mem(c)) {
             t_src_copy(c, c->insn->rm, c->word, H_DX);
         }
-        t_go_indirect(c, t_miss_interp(c), 0);
+        t_go_indirect(c, t_miss_interp(c), 0, NULL);
     }
 }
 
@@ -118,6 +133,6 @@ bool t_jmp_rm(Ctx *c)
         }
         t_src_copy(c, n->rm, c->word, H_DX);
     }
-    t_go_indirect(c, t_miss_interp(c), 0);
+    t_go_indirect(c, t_miss_interp(c), 0, NULL);
     return true;
 }

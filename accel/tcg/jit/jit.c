@@ -415,16 +415,32 @@ static void note_jumped(Env *env, const Block *b)
     }
 }
 
+/* The block is about to run where its page's code has not run before. */
+static void leave_base(Env *env, const Block *b)
+{
+    cache_lock();
+    if (!b->stale) {
+        jit_base_choose(b, env->rip_base);
+    }
+    cache_unlock();
+}
+
 /* In the place of a compiled block's first handler. */
 static const Insn *run_compiled(Env *env, const Insn *insn)
 {
     const Block *b = env->block;
+    /* In this order: what is compiled later is for us, or for any. */
+    bool agrees = jit_base_agrees(b, env->rip_base);
     void *code = __atomic_load_n(&b->jit_code, __ATOMIC_ACQUIRE);
 
     note_jumped(env, b);
     if (unlikely(env->jit_off | env->jit_skip || code == jit_no_code
                  || !jit_cpu(env)->stacks)) {
         env->jit_skip = false;
+        return b->jit_fn0(env, insn);
+    }
+    if (unlikely(!agrees)) {
+        leave_base(env, b);
         return b->jit_fn0(env, insn);
     }
     return run_code(env, code);
@@ -529,16 +545,20 @@ static void note_compiled(Env *env, const Block *b, const JitCode *jc)
 /* NULL: it has become stale, or cannot be compiled. */
 static void *compile(Env *env, Block *b)
 {
+    uint64_t base = JIT_BASE_ANY;
     JitCode *jc = NULL;
     Block *x;
 
     cache_longer(env, b);
     cache_lock();
+    if (!b->stale) {
+        base = jit_base_choose(b, env->rip_base);
+    }
     if (b->jit) {
         jc = b->jit;
     } else if (!b->stale && has_room()) {
         x = b->longer ? b->longer : b;
-        jc = jit_compile(x);
+        jc = jit_compile(x, base);
         if (jc) {
             jc->found = b;
             x->jit = jc;

@@ -90,6 +90,7 @@ enum { JIT_PLACE_BITS = 14, JIT_PLACES = 1 << JIT_PLACE_BITS };
 /* The same by what is in RAM, which other address spaces share. */
 typedef struct JitPlace {
     uint64_t place;
+    uint64_t base;              /* JitCode.base */
     uint32_t r, e;              /* from jit_space.rx */
 } JitPlace;
 
@@ -275,6 +276,7 @@ typedef struct JitLanding {
 
 struct JitCode {
     JitCode *prev, *next;
+    uint64_t base;              /* rip_base that it is for, or JIT_BASE_ANY */
     Block *block;               /* what was compiled ... */
     Block *found;               /* ... and the block whose longer form it is,
                                  * or the same */
@@ -324,6 +326,15 @@ void jit_near_flush(void);
 void *jit_near(Env *env, const void *table, unsigned off);
 void *jit_near_cold(const void *table, unsigned off);
 
+/* fixed.c: what the code of a page is for. */
+enum { JIT_BASE_NONE, JIT_BASE_ANY };   /* or its only rip_base */
+/* May compiled code of the block be entered at this rip_base?  No lock; no: ask
+ * jit_base_choose(), and interpret. */
+bool jit_base_agrees(const Block *b, uint64_t base);
+/* What code of the block, which is not stale, is to be for, now that it runs
+ * at this rip_base: JitCode.base.  Code for another is dropped. */
+uint64_t jit_base_choose(const Block *b, uint64_t base);
+
 /* slot.c: where accesses through an empty slot end. */
 bool jit_slots_init(void);
 bool jit_slots_guard(const void *hva);
@@ -346,8 +357,8 @@ bool jit_again_soon(const Block *b);
 bool jit_slot_aligned(const Block *b, unsigned i);
 
 void *jit_alloc(size_t n);
-/* NULL: not worth it. */
-JitCode *jit_compile(Block *b);
+/* `base`: JitCode.base.  NULL: not worth it. */
+JitCode *jit_compile(Block *b, uint64_t base);
 /* The rest of `b` from an instruction on, each access checked on its own and
  * flags in cc_raw; under the mutex, with room. */
 uint8_t *jit_compile_plain(JitCode *jc, unsigned insn);
@@ -360,8 +371,9 @@ void jit_returns_begin(Env *env, uint32_t generation);
 void jit_returns_end(Env *env);
 /* jump_tag may have changed. */
 void jit_set_key(Env *env);
-/* Compiled code is at `jc` for RIP, where the block `b` is, under jump_tag. */
-void jit_jump_fill(Env *env, uint64_t rip, const Block *b, const JitCode *jc);
+/* Compiled code is at `jc` for RIP, where the block `b` is, under jump_tag.
+ * False: it is for another RIP. */
+bool jit_jump_fill(Env *env, uint64_t rip, const Block *b, const JitCode *jc);
 /* What a block is found by, and never 0. */
 static inline uint64_t jit_place(uint64_t ram_addr, uint32_t mode)
 {

@@ -255,6 +255,11 @@ void t_push_word(Ctx *c)
     push_slot(c, 0x89, H_CX, 0);
 }
 
+void t_push_imm(Ctx *c, int32_t v)
+{
+    push_slot(c, 0xc7, 0, v);
+}
+
 static bool push_rm(Ctx *c)
 {
     const Insn *n = c->insn;
@@ -285,7 +290,7 @@ static bool push_i(Ctx *c)
     }
     t_push_check(c);
     c->rax_keep = true;
-    push_slot(c, 0xc7, 0, c->insn->imm);
+    t_push_imm(c, c->insn->imm);
     return true;
 }
 

@@ -128,9 +128,14 @@ unsigned t_offset_to(Ctx *c, unsigned to, bool must)
     unsigned base, index;
 
     if (n->ea & EA_RIP) {
+        int64_t at = (int64_t)n->off + n->len + n->disp;
+
+        if (c->fixed && size == 8) {
+            e_mov_i64(&c->e, to, c->base + at);
+            return to;
+        }
         e_gs(&c->e, 8, 0x8b, to, OFF(rip_base));
-        e_rm(&c->e, size, 0x8d, to, to, H_SP, 0,
-             n->off + n->len + n->disp);
+        e_rm(&c->e, size, 0x8d, to, to, H_SP, 0, at);
         return to;
     }
     if (n->base >= R_ZERO && n->index >= R_ZERO) {
@@ -209,7 +214,11 @@ unsigned t_address_disp(Ctx *c, int32_t *disp)
         return t_address(c);
     }
     if (n->ea & EA_RIP) {
-        e_gs(&c->e, 8, 0x8b, H_DX, OFF(rip_base));
+        if (c->fixed) {
+            e_mov_i64(&c->e, H_DX, c->base);
+        } else {
+            e_gs(&c->e, 8, 0x8b, H_DX, OFF(rip_base));
+        }
         r = H_DX;
         *disp += n->off + n->len;
     } else {
@@ -248,6 +257,23 @@ unsigned t_rm_value(Ctx *c)
 
 void t_rip_to(Ctx *c, unsigned to, int32_t off)
 {
+    if (c->fixed) {
+        e_mov_i64(&c->e, to, t_fixed_rip(c, off));
+        return;
+    }
     e_gs(&c->e, 8, 0x8b, to, OFF(rip_base));
     e_rm(&c->e, c->word, 0x8d, to, to, H_SP, 0, off);
+}
+
+void t_set_base(Ctx *c, unsigned off)
+{
+    if (c->fixed) {
+        e_gs(&c->e, 8, 0xc7, 0, OFF(rip_base));
+        e32(&c->e, c->base);
+        return;
+    }
+    e_op(&c->e, 8, 0x8d, H_CX, 0, H_DX);            /* lea rcx, [rdx+disp32] */
+    e8(&c->e, 2 << 6 | H_CX << 3 | H_DX);
+    e32(&c->e, -off);
+    e_gs(&c->e, 8, 0x89, H_CX, OFF(rip_base));
 }

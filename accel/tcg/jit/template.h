@@ -186,6 +186,8 @@ typedef struct Ctx {
     unsigned who;               /* MMU_* of the block */
     uint32_t tlb;               /* offset of its table from GS */
     unsigned word;              /* bytes of RIP and of stack slots: 8 or 4 */
+    bool fixed;                 /* rip_base is ... */
+    uint64_t base;              /* ... this */
     bool in_r, in_e;
     JitReplay replay;           /* where they are in any case */
     bool keep_r;                /* the instruction needs flags in RFLAGS */
@@ -311,6 +313,13 @@ unsigned t_address(Ctx *c);
 unsigned t_address_disp(Ctx *c, int32_t *disp);
 /* RDX = RIP of `off` of the page, which may be outside of it. */
 void t_rip_to(Ctx *c, unsigned to, int32_t off);
+/* That RIP in a fixed page. */
+static inline uint64_t t_fixed_rip(const Ctx *c, int64_t off)
+{
+    return c->base + off;
+}
+/* rip_base = RIP, which is in RDX, less `off`.  Five bytes or more at first. */
+void t_set_base(Ctx *c, unsigned off);
 /* The rm operand in a register, RCX if it has to be loaded. */
 unsigned t_rm_value(Ctx *c);
 /* An immediate of `size` bytes, as instructions have it: four at most. */
@@ -454,7 +463,7 @@ void t_go_rel(Ctx *c, int64_t off, bool committed);
  * To the RIP in RDX through the jump table; a miss goes to `miss`.  Before the
  * jump SP moves by `pop`.
  */
-void t_go_indirect(Ctx *c, Stub *miss, int pop);
+void t_go_indirect(Ctx *c, Stub *miss, int pop, const uint64_t *rip);
 /* Then the interpreter runs this instruction. */
 Stub *t_miss_interp(Ctx *c);
 
@@ -500,6 +509,8 @@ void t_fp_site(Ctx *c);
 void t_push_check(Ctx *c);
 /* Push RCX there; RAX and RDX are as t_push_check() has left them. */
 void t_push_word(Ctx *c);
+/* The same for an immediate that is sign-extended. */
+void t_push_imm(Ctx *c, int32_t v);
 /* Where the stack's top is: in SP's home, or RDX.  move.c */
 unsigned t_stack_top(Ctx *c);
 
