@@ -39,14 +39,26 @@ void t_give_back(Emit *e, const Borrowed *b)
     }
 }
 
+void t_fill_homes(Emit *e, const Borrowed *b)
+{
+    for (unsigned k = 0; k < b->n; k++) {
+        unsigned home = jit_host_reg[b->r[k].guest];
+
+        e_gs(e, 8, 0x8b, home, b->r[k].from);
+        if (b->r[k].base < R_ZERO) {
+            e_rm(e, 8, 0x8d, home, home, jit_host_reg[b->r[k].base], 0, 0);
+        }
+    }
+}
+
 void t_lend(Emit *e, const Borrowed *b)
 {
     for (unsigned k = 0; k < b->n; k++) {
         unsigned r = b->r[k].guest;
 
         e_gs(e, 8, 0x89, jit_host_reg[r], kept(r));
-        e_gs(e, 8, 0x8b, jit_host_reg[r], b->r[k].from);
     }
+    t_fill_homes(e, b);
 }
 
 unsigned t_borrowed(const Borrowed *b)
@@ -87,8 +99,7 @@ void t_homes_due(Ctx *c)
     b->n = n;
 }
 
-/* May control go on behind it to the next one, without what leaves for good? */
-static bool goes_through(const Block *b, unsigned i)
+bool t_goes_through(const Block *b, unsigned i)
 {
     const Insn *n = &b->insns[i];
 
@@ -115,7 +126,7 @@ static unsigned saves(const Ctx *c, const Group *g, unsigned *end)
     unsigned n = 0, i;
 
     *end = c->i;
-    for (i = c->i; i < g->end && goes_through(c->b, i); i++) {
+    for (i = c->i; i < g->end && t_goes_through(c->b, i); i++) {
         const Insn *insn = &c->b->insns[i];
 
         if (is_access(c, insn, g->base)) {
@@ -129,6 +140,7 @@ static unsigned saves(const Ctx *c, const Group *g, unsigned *end)
     return n;
 }
 
+/* Guest registers whose homes are not to be lent up to instruction `end`. */
 static unsigned names(const Ctx *c, unsigned end)
 {
     unsigned m = t_borrowed(&c->borrowed);
@@ -145,27 +157,50 @@ static unsigned names(const Ctx *c, unsigned end)
     return m;
 }
 
-void t_addend_home(Ctx *c, Group *g)
+bool t_homes_free(const Ctx *c, unsigned end, unsigned n)
+{
+    unsigned m = names(c, end);
+
+    for (unsigned k = 0; k < G_N_ELEMENTS(lendable); k++) {
+        n -= n && !(m >> lendable[k] & 1);
+    }
+    return !n;
+}
+
+/* A home is lent to what is put there next. */
+static unsigned take_home(Ctx *c, unsigned end, uint32_t from, unsigned base)
 {
     Borrowed *b = &c->borrowed;
-    unsigned end, m;
+    unsigned m = names(c, end), k = 0;
 
-    if (saves(c, g, &end) < PAYS) {
-        return;
+    while (m >> lendable[k] & 1) {
+        k++;
     }
-    m = names(c, end);
-    for (unsigned k = 0; k < G_N_ELEMENTS(lendable); k++) {
-        unsigned r = lendable[k];
+    b->r[b->n].guest = lendable[k];
+    b->r[b->n].until = end;
+    b->r[b->n].base = base;
+    b->r[b->n++].from = from;
+    e_gs(&c->e, 8, 0x89, jit_host_reg[lendable[k]], kept(lendable[k]));
+    return jit_host_reg[lendable[k]];
+}
 
-        if (m >> r & 1) {
-            continue;
-        }
-        g->home = jit_host_reg[r];
-        e_gs(&c->e, 8, 0x89, g->home, kept(r));
+unsigned t_lend_home(Ctx *c, unsigned end, uint32_t from, unsigned base)
+{
+    unsigned home = take_home(c, end, from, base);
+
+    e_gs(&c->e, 8, 0x8b, home, from);
+    if (base < R_ZERO) {
+        e_rm(&c->e, 8, 0x8d, home, home, jit_host_reg[base], 0, 0);
+    }
+    return home;
+}
+
+void t_addend_home(Ctx *c, Group *g)
+{
+    unsigned end;
+
+    if (saves(c, g, &end) >= PAYS && t_homes_free(c, end, 1)) {
+        g->home = take_home(c, end, g->addend, R_ZERO);
         e_mov(&c->e, 8, g->home, H_AX);
-        b->r[b->n].guest = r;
-        b->r[b->n].until = end;
-        b->r[b->n++].from = g->addend;
-        return;
     }
 }

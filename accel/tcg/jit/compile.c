@@ -102,6 +102,7 @@ static bool one(Ctx *c)
         t_cross_check(c);
     }
     t_group_begin(c);
+    t_table_begin(c);
     t_replay_check(c, w && !need);
     start = c->e.p;
     n_stubs = c->n_stubs;

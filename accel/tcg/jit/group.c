@@ -399,6 +399,7 @@ const Group *t_grouped_stack(const Ctx *c)
 void t_groups_end(Ctx *c)
 {
     memset(c->group, 0, sizeof(c->group));
+    c->table.end = 0;
     c->rax_group = NULL;
     c->borrowed.n = 0;
 }

@@ -351,6 +351,8 @@ void jit_slot_give_up(Block *b, unsigned i);
 /* A slot for an access of instruction `i`, as an index; -1: better none. */
 int jit_slot_choose(const Block *b, unsigned i, unsigned who, bool stack,
                     bool write);
+/* Has the access been in one page only? */
+bool jit_slot_one_page(const Block *b, unsigned i);
 /* Does the block mostly run again before others have taken its slots? */
 bool jit_again_soon(const Block *b);
 /* Are its addresses multiples of the operand's size? */

@@ -119,7 +119,12 @@ static void compare_slot(Ctx *c, const Access *a, bool clobber)
         t_both_in_page(c, a, align, last);
         return;
     }
-    e_rm(e, 8, 0x8d, H_CX, H_CX, a->ea, 0, a->disp);
+    if (a->table) {
+        e_rm(e, 8, 0x8d, H_CX, a->table, a->ea, c->b->insns[c->i].scale,
+             a->disp);
+    } else {
+        e_rm(e, 8, 0x8d, H_CX, H_CX, a->ea, 0, a->disp);
+    }
     if (!clobber) {
         t_in_page(c, align, true);
         return;
@@ -177,7 +182,7 @@ static uint32_t slot_at(const Access *a)
 void t_slot_miss(Ctx *c, Stub *s)
 {
     Emit *e = &c->e;
-    const Access *a = &s->access;
+    Access *a = &s->access;
     Stub *slow = &c->stubs[s->slow];
 
     c->n_sites = 0;
@@ -195,6 +200,9 @@ void t_slot_miss(Ctx *c, Stub *s)
             e_rel32(c->site[n], e->p);
         }
         c->n_sites = 0;
+    }
+    if (a->table) {
+        t_table_miss_begin(c, s, a);
     }
     check_tlb(c, a, s->clobber);
     g_assert(slow->n_sites + c->n_sites <= MAX_SITES);
@@ -224,6 +232,9 @@ void t_slot_miss(Ctx *c, Stub *s)
     e_gs(e, 8, 0x89, H_CX, slot_at(a) + offsetof(JitSlot, addend));
     e_gs(e, 1, 0xc6, 0, JOFF(slots_used) + a->slot / JIT_SLOTS_PIECE);
     e8(e, 1);
+    if (a->table) {
+        t_table_miss_end(c, s);
+    }
     e8(e, 0xe9);
     e_rel32(e->p, s->back);
     e->p += 4;
@@ -236,7 +247,9 @@ static void check_slot(Ctx *c, const Access *a, bool clobber)
     unsigned sites = c->n_sites;
     Stub *s;
 
-    e_gs(e, 8, 0x8b, H_CX, slot_at(a) + offsetof(JitSlot, tag));
+    if (!a->table) {
+        e_gs(e, 8, 0x8b, H_CX, slot_at(a) + offsetof(JitSlot, tag));
+    }
     compare_slot(c, a, clobber);
     s = t_add_stub(c);
     s->miss = true;
@@ -329,6 +342,12 @@ unsigned t_operand_aligned(Ctx *c, unsigned size, unsigned align, bool write)
     }
     c->disp = 0;
     c->mem_base = H_AX;
+    c->mem_scale = 0;
+    if (t_in_table(c)) {
+        a.ea = t_table_operand(c, size);
+        note_site(c);
+        return a.ea;
+    }
     if (g && !c->no_slot) {
         a.ea = t_address_disp(c, &c->disp);
         t_group_addend(c, g);
@@ -366,6 +385,7 @@ void t_check_stack(Ctx *c, unsigned ea, unsigned size, bool write)
 
     c->disp = 0;
     c->mem_base = H_AX;
+    c->mem_scale = 0;
     if (g) {
         t_group_addend(c, g);
     } else {

@@ -190,6 +190,14 @@ static bool stays(const Block *b, unsigned i)
                                : same >= taken - taken / 4;
 }
 
+bool jit_slot_one_page(const Block *b, unsigned i)
+{
+    unsigned seen = __atomic_load_n(&b->jit_samples[i], __ATOMIC_RELAXED);
+
+    return jit_again_soon(b) && stays(b, i)
+           && !(seen >> (2 * COUNT_BITS + PAGE_BITS));
+}
+
 bool jit_slot_aligned(const Block *b, unsigned i)
 {
     unsigned taken = __atomic_load_n(&b->jit_n_samples, __ATOMIC_RELAXED);

@@ -33,6 +33,8 @@ typedef struct Access {
     bool natural;               /* a multiple of `size`, most likely */
     int slot;                   /* -1: none */
     bool group;                 /* the slot's addend is looked at later */
+    uint8_t table;              /* `ea` is an index: host register with the tag
+                                 * and the base; or 0 */
     bool no_addend;             /* nor is it wanted in RAX */
     bool may_exit;              /* nothing has happened yet: EXIT_SLOT */
 } Access;
@@ -45,8 +47,9 @@ typedef struct Borrowed {
     unsigned n;
     struct {
         uint8_t guest, until;
+        uint8_t base;           /* of a table, is added; or R_ZERO */
         uint32_t from;          /* what is there, from GS */
-    } r[JIT_GROUPS];
+    } r[JIT_GROUPS + 2];
 } Borrowed;
 
 /* Code out of the way: a slow path, an exit, or a slot's miss. */
@@ -167,6 +170,13 @@ typedef struct Group {
     int home;                   /* and in this host register; -1: none */
 } Group;
 
+/* Accesses with one base and any index: table.c. */
+typedef struct Table {
+    unsigned base, end;         /* up to this instruction */
+    int slot;
+    unsigned tag, addend;       /* host registers, with the base */
+} Table;
+
 /* A jump that the block follows has led elsewhere: behind the block. */
 typedef struct Astray {
     uint8_t *site;              /* rel32 that leads here */
@@ -209,6 +219,7 @@ typedef struct Ctx {
     Turns turns;
     TurnEdges turn_edges;
     Group group[JIT_GROUPS];
+    Table table;
     Borrowed borrowed;
     const Group *rax_group;     /* RAX is its addend ... */
     bool rax_keep;              /* ... and this instruction leaves it alone */
@@ -386,8 +397,14 @@ bool t_simple(const Insn *n);
 
 /* --- addend.c ---------------------------------------------------------- */
 
+/* May control go on behind it to the next one, without what leaves for good? */
+bool t_goes_through(const Block *b, unsigned i);
 /* RAX is the addend of a group that begins: put it in a home, if that pays. */
 void t_addend_home(Ctx *c, Group *g);
+/* Are there so many homes to lend up to instruction `end`? */
+bool t_homes_free(const Ctx *c, unsigned end, unsigned n);
+/* Then let one have what is at `from`, and `base`, if that is a register. */
+unsigned t_lend_home(Ctx *c, unsigned end, uint32_t from, unsigned base);
 /* Homes that are lent up to the present instruction are given back. */
 void t_homes_due(Ctx *c);
 /* All of them are.  No flags. */
@@ -395,8 +412,22 @@ void t_homes_back(Ctx *c);
 /* The same on a way out, and lent again on the way back. */
 void t_give_back(Emit *e, const Borrowed *b);
 void t_lend(Emit *e, const Borrowed *b);
+/* What lent homes have, once more. */
+void t_fill_homes(Emit *e, const Borrowed *b);
 /* A bit for each guest register. */
 unsigned t_borrowed(const Borrowed *b);
+
+/* --- table.c ----------------------------------------------------------- */
+
+/* If the present instruction begins to use one. */
+void t_table_begin(Ctx *c);
+/* Is its memory operand in the table?  Then as t_operand(). */
+bool t_in_table(const Ctx *c);
+unsigned t_table_operand(Ctx *c, unsigned size);
+/* The table's slot has missed: let a->ea be the address less a->disp; and what
+ * homes have, before it goes on. */
+void t_table_miss_begin(Ctx *c, const Stub *s, Access *a);
+void t_table_miss_end(Ctx *c, const Stub *s);
 
 /* --- ahead.c, turns.c -------------------------------------------------- */
 

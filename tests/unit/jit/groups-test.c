@@ -1,6 +1,6 @@
 /*
- * Groups of accesses that go on at the same time, and homes of guest registers
- * that hold their addends meanwhile: an interpreter of random handlers,
+ * Groups of accesses that go on at the same time, tables, and homes of guest
+ * registers that hold their addends meanwhile: an interpreter of random handlers,
  * translated and interpreted, must agree in all registers, flags, memory and
  * faults.
  *
@@ -33,7 +33,8 @@ enum {
 
 typedef struct Case {
     uint8_t code[4096], program[PROGRAM_BYTES];
-    unsigned n;
+    unsigned n, n_named;
+    bool lookups;               /* mostly */
     uint64_t handler[HANDLERS];
     uint64_t gpr[16], pt[DATA_PAGES];
 } Case;
@@ -45,12 +46,13 @@ static void put(Case *k, uint64_t v, unsigned n)
     }
 }
 
-/* RSI reads the program; RBP, R8, R9, R12 and R13 are seldom named. */
-static const uint8_t bases[] = { R_RDI, R_RDX, R_R10, R_RSP };
-static const uint8_t values[] = { R_RAX, R_RCX, R_R11, R_RBX };
-static const uint8_t others[] = { R_RBP, R_R8, R_R9, R_R12, R_R13, R_R15 };
-
 #define ANY(list) list[below(G_N_ELEMENTS(list))]
+
+/* RSI reads the program, R9 and R8 are tables of handlers and of data. */
+static const uint8_t bases[] = { R_RDI, R_RDX, R_R10, R_RSP };
+static const uint8_t values[] = { R_RAX, R_RCX, R_R11 };
+/* What the code beside looks at, and handlers name few of. */
+static const uint8_t others[] = { R_R15, R_RBX, R_RBP, R_R12, R_R13 };
 
 /* An opcode with `reg` and [base + disp8]. */
 static void put_mem(Case *k, unsigned prefix, uint32_t opc, bool wide,
@@ -114,6 +116,28 @@ static void put_side(Case *k, Sides *s)
     }
 }
 
+/* From the table of data. */
+static void put_lookup(Case *k)
+{
+    static const uint16_t ops[] = { 0x8b, 0x8b, 0x03, 0x3b, 0x2a, 0x0fb6,
+                                    0x0fbf };
+    unsigned reg = ANY(values), index = ANY(values);
+    uint32_t opc = ANY(ops);
+
+    put_mem(k, 0, 0xfb6, false, index, ANY(bases));
+    put(k, 0x41 | (below(2) ? 8 : 0) | (reg & 8) >> 1 | (index & 8) >> 2, 1);
+    if (opc > 0xff) {
+        put(k, opc >> 8, 1);
+    }
+    put(k, opc & 0xff, 1);
+    put(k, 0x44 | (reg & 7) << 3, 1);       /* [r8 + index * s + disp8] */
+    put(k, below(4) << 6 | (index & 7) << 3, 1);
+    put(k, below(2) ? 8 : below(256), 1);
+    if (one_in(12)) {
+        put(k, 0x08c08349, 4);              /* add r8, 8 */
+    }
+}
+
 static void put_insn(Case *k, Sides *s)
 {
     static const uint8_t alu[] = { 0x01, 0x03, 0x11, 0x13, 0x29, 0x2b, 0x39,
@@ -123,7 +147,7 @@ static void put_insn(Case *k, Sides *s)
                                     0xf30058, 0xf2005e, 0x66006f, 0x660029 };
     unsigned reg = ANY(values);
 
-    switch (below(16)) {
+    switch (k->lookups && below(3) ? 16 : below(18)) {
     default:
         put_mem(k, below(8) ? 0 : 0x66, ANY(alu), below(3), reg, ANY(bases));
         break;
@@ -149,8 +173,12 @@ static void put_insn(Case *k, Sides *s)
     case 13:
         put_side(k, s);
         break;
+    case 16: case 17:
+        put_lookup(k);
+        break;
     case 14:
-        put_regs(k, ANY(alu) | 1, below(2) ? ANY(others) : reg, reg);
+        put_regs(k, ANY(alu) | 1, below(2) ? others[below(k->n_named)] : reg,
+                 reg);
         break;
     case 15:
         if (below(3)) {                     /* cmp qword [base], imm8 */
@@ -177,8 +205,12 @@ static void put_dispatch(Case *k)
     } else {
         put(k, 0xc6ff48, 3);                /* inc rsi */
     }
-    put(k, in_reg ? 0xc5048b48 : 0xc524ff, in_reg ? 4 : 3);
-    put(k, HANDLER_TABLE, 4);               /* mov rax, or jmp [rax * 8] */
+    if (below(4)) {                         /* mov rax, or jmp [r9 + rax * 8] */
+        put(k, in_reg ? 0xc1048b49 : 0xc124ff41, 4);
+    } else {
+        put(k, in_reg ? 0xc5048b48 : 0xc524ff, in_reg ? 4 : 3);
+        put(k, HANDLER_TABLE, 4);           /* [rax * 8 + disp32] */
+    }
     if (in_reg) {
         put(k, 0xe0ff, 2);                  /* jmp rax */
     }
@@ -199,7 +231,7 @@ static void put_compare(Case *k, Sides *s)
  * address that is not canonical, to which empty slots point. */
 static void put_late(Case *k)
 {
-    unsigned r = bases[below(3)];
+    unsigned r = below(3) ? bases[below(3)] : R_R8;
 
     if (below(2)) {
         put(k, 0x2514ae0f, 4);              /* ldmxcsr */
@@ -224,7 +256,7 @@ static void put_handlers(Case *k)
     put_late(k);
     for (unsigned h = 1; h < LATE; h++) {
         k->handler[h] = CODE + k->n;
-        for (unsigned n = 1 + below(7); n--; ) {
+        for (unsigned n = 1 + below(below(2) ? 3 : 8); n--; ) {
             put_insn(k, &sides);
         }
         put_dispatch(k);
@@ -255,8 +287,10 @@ static void put_handlers(Case *k)
 
 static void make_case(Case *k)
 {
-    unsigned period = 2 + below(10), odd = below(3) ? 40 : 8;
+    unsigned period = 2 + below(below(2) ? 4 : 10), odd = below(3) ? 40 : 8;
 
+    k->n_named = 1 + (below(2) ? 0 : below(G_N_ELEMENTS(others)));
+    k->lookups = one_in(3);
     put_handlers(k);
     for (unsigned i = 0; i < PROGRAM_BYTES; i++) {
         k->program[i] = i < period || !below(odd)
@@ -273,6 +307,9 @@ static void make_case(Case *k)
         k->gpr[bases[i]] = DATA + DATA_BYTES / 2
                            + (below(2) ? 16 * below(4096) : below(65536));
     }
+    k->gpr[R_R8] = DATA + DATA_BYTES / 2 + PAGE_BYTES * below(16)
+                   + 8 * below(PAGE_BYTES / 8) + below(below(4) ? 1 : 8);
+    k->gpr[R_R9] = HANDLER_TABLE;
     k->gpr[R_RSI] = PROGRAM;
     for (unsigned i = 0; i < DATA_PAGES; i++) {
         k->pt[i] = DATA + i * PAGE_BYTES;
