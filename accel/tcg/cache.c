@@ -44,6 +44,7 @@ static GQueue page_fifo = G_QUEUE_INIT;                 /* oldest first */
 static uint64_t n_blocks, n_bytes, max_bytes = 32 * MiB;
 
 uint64_t cache_n_invalidated;
+uint32_t cache_n_published;
 
 /* --- tables --------------------------------------------------------------- */
 
@@ -390,6 +391,11 @@ static Block *block_new(const Draft *d, CodePage *p, unsigned off,
     return b;
 }
 
+static void block_published(void)
+{
+    __atomic_add_fetch(&cache_n_published, 1, __ATOMIC_RELEASE);
+}
+
 /* May a block of this mode leave its page?  With the limit of CS far. */
 static bool may_cross(uint32_t mode)
 {
@@ -425,6 +431,7 @@ static Block *block_make(Env *env, const FetchEntry *f, uint64_t gva,
             if (guest_equal(f->hva + off, d.bytes, in_page(&d, off))) {
                 b = block_new(&d, p, off, mode);
                 jit_block_new(b);
+                block_published();
                 block_hash_in(b);
                 evict(p);
             }
@@ -475,6 +482,7 @@ Block *cache_longer(Env *env, Block *b)
             x->is_longer = true;
             x->shorter = b;
             b->longer = x;
+            block_published();
             evict(p);
         }
     }

@@ -461,20 +461,29 @@ void cache_unlock(void);
 bool block_agrees(const Block *b);
 /* Number of blocks ever invalidated: a change voids jump caches. */
 extern uint64_t cache_n_invalidated;    /* (A) */
+/* Of blocks ever made: who comes to one through compiled code, to which nothing
+ * in C has led, sees all of it after reading this. */
+extern uint32_t cache_n_published;      /* (A) */
 void cache_stats(uint64_t *n_blocks, uint64_t *n_bytes);
 uint64_t cache_limit(void);
 
 /* Whether blocks hold one instruction each (-accel one-insn-per-tb). */
 extern bool tcg_one_insn;
 
-/* --- vCPUs together: run.c ------------------------------------------------ */
+/* --- running: run.c ------------------------------------------------------- */
 
 CpuRun tcg_run(X86Cpu *cpu);
+
+/* --- vCPUs together: vcpus.c ---------------------------------------------- */
+
 void tcg_add_cpu(TcgCpu *t);
 void tcg_remove_cpu(TcgCpu *t);
 /* Ask every vCPU but `self` to drop its write tags; returns how many will call
  * cache_page_acked().  Those not running are served at once. */
 unsigned tcg_request_drop(TcgCpu *self, const DropRequest *req);
+/* Between instructions: answer requests, wait out exclusive sections.  Returns
+ * running, or, to `leave`, not. */
+void tcg_safe_point(TcgCpu *t, bool leave);
 /* Stop every other vCPU at a safe point; true memory state may differ on
  * return: translate anew. */
 void tcg_exclusive_begin(Env *env);

@@ -119,7 +119,7 @@ TEMPLATE const Insn *bt_lock(Env *env, const Insn *insn, unsigned bits, int op,
             ? __atomic_fetch_and((type *)p, (type)~mask, __ATOMIC_SEQ_CST)  \
             : __atomic_fetch_xor((type *)p, (type)mask, __ATOMIC_SEQ_CST)
 #ifndef __x86_64__
-    if ((uintptr_t)p & (bits / 8 - 1)) {    /* the others stand still: run.c */
+    if ((uintptr_t)p & (bits / 8 - 1)) {  /* others stand still: vcpus.c */
         v = load(p, bits);
         store(p, bits, op == BT_SET ? v | mask
                        : op == BT_RESET ? v & ~mask : v ^ mask);

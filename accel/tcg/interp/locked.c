@@ -6,7 +6,7 @@
  * Models: the host's own atomic operations on the guest's memory.  The
  *         operand may be misaligned inside its page; over two pages, or on
  *         I/O, mem_lock() stops the other vCPUs.  On hosts that are not x86-64
- *         they are stopped for misaligned operands and CMPXCHG16B (run.c).
+ *         they are stopped for misaligned operands and CMPXCHG16B (vcpus.c).
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -354,7 +354,7 @@ static const Insn *cmpxchg16b(Env *env, const Insn *insn)
                      : "b"(env->s.gpr[R_RBX]), "c"(env->s.gpr[R_RCX])
                      : "cc", "memory");
 #else
-    /* The others stand still: run.c. */
+    /* The others stand still: vcpus.c. */
     uint64_t *q = p;
 
     equal = q[0] == lo && q[1] == hi;

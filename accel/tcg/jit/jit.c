@@ -297,10 +297,6 @@ static void set_gs(Env *env)
     }
 }
 
-/* Pieces of code that there have been: who comes from code, to which no C has
- * led, sees all of the block that it names. */
-static uint32_t n_published;
-
 /* A slot misses too often: its block is compiled again, without. */
 static void leave_slot(Env *env, const JitEdge *x)
 {
@@ -334,8 +330,6 @@ static const Insn *run_code(Env *env, void *code)
     for (;;) {
         jit_returns_begin(env, jit_generation);
         x = jit_enter(env, code);
-        /* What it names may be another vCPU's: compile(). */
-        (void)__atomic_load_n(&n_published, __ATOMIC_ACQUIRE);
         jit_returns_end(env);
         if (!x) {
             jit_from_raw(env, env->cc_raw);
@@ -567,7 +561,6 @@ static void *compile(Env *env, Block *b)
                 codes->prev = jc;
             }
             codes = jc;
-            __atomic_add_fetch(&n_published, 1, __ATOMIC_RELEASE);
             __atomic_store_n(&b->jit, jc, __ATOMIC_RELEASE);
             stats.n_blocks++;
             stats.n_compiled++;
