@@ -2,125 +2,22 @@
  * Which loops are known ahead: see turns.c.
  *
  * A loop inside a block, from an instruction to the first Jcc that goes back
- * to it, whose accesses move by a constant with each turn, or not at all, or
- * have a bounded index.  For each instruction is found what registers are in
- * terms of those at the start of the turn.
+ * to it, with all turns of loops inside (path.c), whose accesses move by a
+ * constant with each turn, or not at all, or have a bounded index.  For each
+ * instruction is found what registers are in terms of those at the start of the
+ * turn.
  *
  * Spec: Intel SDM volume 2.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "accel/tcg/jit/template.h"
+#include "accel/tcg/jit/ahead.h"
 
 enum {
     MAX_STEP = 256,             /* bytes that a register moves in a turn */
     FIRST_TURNS = 8,
     SHORT = 16,                 /* instructions: some turns in a row */
 };
-
-/* --- what is in registers ------------------------------------------ */
-
-/* ANY: nothing is known.  MOVED: `reg` at the start of the turn, and `add`;
- * `low`: 32 bits of that.  SMALL: 0 to `max`. */
-typedef struct Value {
-    enum { ANY, MOVED, SMALL } what;
-    uint8_t reg;
-    bool low;
-    int64_t add;
-    uint32_t max;
-} Value;
-
-static Value low_of(Value v)
-{
-    v.low |= v.what == MOVED;
-    return v;
-}
-
-static Value moved_by(Value v, int64_t add, unsigned size)
-{
-    if (v.what != MOVED || (size == 8 ? v.low : size != 4)
-        || v.add + add != (int32_t)(v.add + add)) {
-        return (Value) { ANY };
-    }
-    v.add += add;
-    return size == 4 ? low_of(v) : v;
-}
-
-static Value small(int64_t max)
-{
-    return max >= 0 && max < (int64_t)PAGE_BYTES
-               ? (Value) { SMALL, .max = max } : (Value) { ANY };
-}
-
-/* What `n` writes to a register, if it is anything known; false: no idea. */
-static bool result(const Insn *n, const Value *v, unsigned *to, Value *out)
-{
-    bool mem = n->flags & INSN_MEM;
-
-    *to = n->rm;
-    switch (n->op) {
-    case OP_MOV_R_RM:
-    case OP_MOV_RM_R:
-        if (mem || n->size < 4) {
-            return false;
-        }
-        *to = n->op == OP_MOV_R_RM ? n->reg : n->rm;
-        *out = v[n->op == OP_MOV_R_RM ? n->rm : n->reg];
-        if (n->size == 4) {
-            *out = low_of(*out);
-        }
-        return true;
-    case OP_LEA_R_M:
-        *to = n->reg;
-        if (n->size < 4 || n->ea || n->base >= R_ZERO || n->index < R_ZERO) {
-            return false;
-        }
-        *out = moved_by(v[n->base], n->disp, n->size);
-        return true;
-    case OP_MOVZX8_R_RM:
-        *to = n->reg;
-        *out = small(255);
-        return n->size >= 4;
-    }
-    if (mem || n->size < 4) {
-        return false;
-    }
-    switch (n->op) {
-    case OP_ADD_RM_I: *out = moved_by(v[n->rm], n->imm, n->size); return true;
-    case OP_SUB_RM_I: *out = moved_by(v[n->rm], -n->imm, n->size); return true;
-    case OP_INC_RM: *out = moved_by(v[n->rm], 1, n->size); return true;
-    case OP_DEC_RM: *out = moved_by(v[n->rm], -1, n->size); return true;
-    case OP_AND_RM_I: *out = small(n->imm); return true;
-    case OP_SHR_RM_I:
-        *out = small((n->size == 4 ? UINT32_MAX : UINT64_MAX >> 1)
-                     >> (n->imm & (8 * n->size - 1)));
-        return n->size == 4;
-    }
-    return false;
-}
-
-static void step(const Insn *n, Value *v)
-{
-    unsigned to;
-    Value out;
-    bool known = result(n, v, &to, &out);
-
-    for (unsigned i = 0; i < 16; i++) {
-        if (t_may_write(n, i)) {
-            v[i] = (Value) { ANY };
-        }
-    }
-    if (known) {
-        v[to] = out;
-    }
-}
-
-static void turn_start(Value *v)
-{
-    for (unsigned i = 0; i < 16; i++) {
-        v[i] = (Value) { MOVED, .reg = i };
-    }
-}
 
 /* --- accesses ------------------------------------------------------ */
 
@@ -174,7 +71,7 @@ static bool describe(Turns *t, const Insn *n, const Value *v, const Value *end,
         }
     } else {
         b = &v[n->base];
-        if (b->what != MOVED || b->low || end[b->reg].low
+        if (b->what != MOVED || b->reg == R_ZERO || b->low || end[b->reg].low
             || !stride(t, b->reg, end, &g->by)) {
             return false;
         }
@@ -190,7 +87,8 @@ static bool describe(Turns *t, const Insn *n, const Value *v, const Value *end,
             }
             g->form = TURN_INDEX;
             *reach = (int64_t)x->max << n->scale;
-        } else if (x->what == MOVED && stride(t, x->reg, end, &by_index)
+        } else if (x->what == MOVED && x->reg != R_ZERO
+                   && stride(t, x->reg, end, &by_index)
                    && index_low(g, x, end)) {
             g->index = x->reg;
             g->form = !g->by ? TURN_INDEX : by_index ? TURN_BOTH : TURN_OFFSET;
@@ -210,25 +108,90 @@ static bool describe(Turns *t, const Insn *n, const Value *v, const Value *end,
     return *at == (int32_t)*at && g->by <= MAX_STEP && g->by >= -MAX_STEP;
 }
 
+/* A register that is now a constant more than the group's base at the start of
+ * the turn; R_ZERO: none. */
+static unsigned through(const Value *v, unsigned base, unsigned rather)
+{
+    const Value *r = &v[rather];
+
+    for (unsigned i = 0; r->what != MOVED || r->reg != base || r->low; i++) {
+        if (i == 16) {
+            return R_ZERO;
+        }
+        r = &v[i];
+    }
+    return r - v;
+}
+
+/* The same as describe() in a nest: a constant from one register. */
+static bool describe_step(Turns *t, const Insn *n, const Value *v,
+                          const Value *end, TurnGroup *g, int64_t *at,
+                          TurnStep *s)
+{
+    unsigned base = R_ZERO, part[] = { n->base, n->index };
+
+    *g = (TurnGroup) { .form = TURN_FIXED, .base = R_ZERO, .index = R_ZERO };
+    *at = n->disp;
+    if (n->ea & ~EA_RIP) {
+        return false;
+    }
+    if (n->ea & EA_RIP) {
+        base = R_PC;
+        *at += n->off + n->len;
+    }
+    for (unsigned k = 0; k < 2; k++) {
+        unsigned scale = k ? n->scale : 0;
+        const Value *r;
+
+        if (part[k] >= R_ZERO) {
+            continue;
+        }
+        r = &v[part[k]];
+        if (r->what != MOVED || r->low
+            || (r->reg != R_ZERO && (base != R_ZERO || scale))) {
+            return false;
+        }
+        *at += r->add * (1 << scale);
+        base = r->reg == R_ZERO ? base : r->reg;
+    }
+    g->base = base;
+    s->via = R_ZERO;
+    if (base < R_ZERO) {
+        if (end[base].low || !stride(t, base, end, &g->by)) {
+            return false;
+        }
+        g->form = TURN_STILL;
+    }
+    if (g->by) {
+        g->form = TURN_BASE;
+        s->via = through(v, base, n->base < R_ZERO ? n->base : n->index);
+        if (s->via == R_ZERO) {
+            return false;
+        }
+    }
+    s->disp = *at - v[s->via].add;
+    return *at == (int32_t)*at && s->disp == *at - v[s->via].add;
+}
+
 static bool same_group(const TurnGroup *a, const TurnGroup *b)
 {
     return a->form == b->form && a->base == b->base && a->index == b->index
            && a->scale == b->scale && a->by == b->by && a->low == b->low;
 }
 
-/* Add the memory operand of instruction `i`.  False: not known ahead. */
-static bool add_access(Turns *t, const Block *b, unsigned i, const Value *v,
+/* Add the memory operand of `n`, a step of the turn.  False: not known. */
+static bool add_access(Turns *t, const Insn *n, TurnStep *s, const Value *v,
                        const Value *end)
 {
-    const Insn *n = &b->insns[i];
     const InsnInfo *info = insn_info(n->op);
     unsigned size = insn_mem_size(n), k = 0;
     unsigned align = info->align == AL_SIZE ? size : info->align;
     bool write = info->mem != MEM_LOAD;
-    int64_t at, reach;
+    int64_t at, reach = 0;
     TurnGroup g, *to;
 
-    if (!describe(t, n, v, end, &g, &at, &reach, &t->disp[i])) {
+    if (!(t->nest ? describe_step(t, n, v, end, &g, &at, s)
+          : describe(t, n, v, end, &g, &at, &reach, &s->disp))) {
         return false;
     }
     while (k < t->n_groups && !same_group(&t->group[k], &g)) {
@@ -240,7 +203,7 @@ static bool add_access(Turns *t, const Block *b, unsigned i, const Value *v,
     to = &t->group[k];
     if (k == t->n_groups) {
         *to = g;
-        to->insn = i;
+        to->insn = s->insn;
         to->lo = at;
         to->hi = at;
         t->n_groups++;
@@ -260,7 +223,7 @@ static bool add_access(Turns *t, const Block *b, unsigned i, const Value *v,
     to->hi = MAX(to->hi, at + reach + size);
     to->write |= write;
     to->wide |= reach > 0;
-    t->of_insn[i] = k;
+    s->group = k;
     return to->hi - to->lo <= (int)PAGE_BYTES / 2;
 }
 
@@ -304,7 +267,7 @@ enum { USES_AX = 1 << H_AX, USES_CX = 1 << H_CX, USES_DX = 1 << H_DX,
        USES_ALL = USES_AX | USES_CX | USES_DX };
 
 /* Scratch registers that its template may use. */
-static unsigned uses(const Turns *t, unsigned i, const Insn *n)
+static unsigned uses(const Turns *t, const TurnStep *s, const Insn *n)
 {
     bool high;
     unsigned m = 0;
@@ -318,7 +281,7 @@ static unsigned uses(const Turns *t, unsigned i, const Insn *n)
     } else if (n->op == OP_IMUL_R_RM_I) {
         m |= USES_CX;
     }
-    if (is_access(n) && t->group[t->of_insn[i]].form == TURN_BOTH) {
+    if (is_access(n) && t->group[s->group].form == TURN_BOTH) {
         m |= USES_DX;
     }
     return m;
@@ -342,34 +305,6 @@ static bool may_trap(const Ctx *c, const Insn *n)
         }
     }
     return true;
-}
-
-static bool jumps_to(const Insn *n, unsigned off, unsigned word)
-{
-    return n->op == OP_JCC_I && n->size == word
-           && n->off + n->len + n->imm == off;
-}
-
-/* The jump back to instruction `first`, with no other loop inside; 0: none. */
-static unsigned find_end(const Ctx *c, unsigned first)
-{
-    const Block *b = c->b;
-
-    for (unsigned i = first + 1; i < b->n_insns; i++) {
-        const Insn *n = &b->insns[i];
-
-        if (jumps_to(n, b->insns[first].off, c->word)) {
-            return i;
-        }
-        if (n->op == OP_JCC_I) {
-            for (unsigned k = first + 1; k <= i; k++) {
-                if (jumps_to(n, b->insns[k].off, c->word)) {
-                    return 0;
-                }
-            }
-        }
-    }
-    return 0;
 }
 
 /* Do all of them have templates for here?  And must flags be kept from turn to
@@ -414,9 +349,11 @@ static bool take_registers(Turns *t, const Block *b)
     if (t->apart) {
         need += 1 + 2 * t->n_choices;
     }
-    for (unsigned i = t->first; i <= t->last; i++) {
-        used |= uses(t, i, &b->insns[i]);
-        all |= t_named(&b->insns[i], &high);
+    for (unsigned i = 0; i < t->n_path; i++) {
+        const Insn *insn = &b->insns[t->path[i].insn];
+
+        used |= uses(t, &t->path[i], insn);
+        all |= t_named(insn, &high);
     }
     if (t->keeps_flags && used & USES_CX) {
         return false;           /* JRCXZ */
@@ -470,7 +407,7 @@ static bool take_registers(Turns *t, const Block *b)
 static void choose_turns(Turns *t, const Block *b)
 {
     t->turns = TURNS_MAX;
-    t->copies = t->last - t->first <= SHORT ? TURN_COPIES : 1;
+    t->copies = !t->nest && t->n_path <= SHORT ? TURN_COPIES : 1;
     for (unsigned k = 0; k < t->n_groups; k++) {
         if (t->group[k].by) {
             t->turns = FIRST_TURNS;
@@ -514,12 +451,14 @@ static void find_choices(const Ctx *c, Turns *t)
         unsigned size = 1u << g->scale;
 
         g->choose = g->wide && g->slot2 >= 0;
-        for (unsigned i = t->first; i <= t->last; i++) {
-            const Insn *n = &c->b->insns[i];
+        for (unsigned i = 0; i < t->n_path; i++) {
+            const TurnStep *s = &t->path[i];
+            const Insn *n = &c->b->insns[s->insn];
 
-            if (is_access(n) && t->of_insn[i] == k
-                && (insn_mem_size(n) > size || t->disp[i] != t->disp[g->insn]
-                    || n->ea & EA_RIP || !flags_free(c, t, i))) {
+            if (is_access(n) && s->group == k
+                && (insn_mem_size(n) > size
+                    || s->disp != t->path[g->insn - t->first].disp
+                    || n->ea & EA_RIP || !flags_free(c, t, s->insn))) {
                 g->choose = false;
             }
         }
@@ -542,28 +481,29 @@ bool t_turns_known(Ctx *c, bool keep_flags, bool apart)
 {
     Turns *t = &c->turns;
     const Block *b = c->b;
-    Value v[16], end[16];
+    Value v[N_VALUES], end[N_VALUES];
 
     t->first = c->i;
-    t->last = find_end(c, c->i);
     t->keeps_flags = keep_flags;
     t->apart = apart;
-    if (!t->last || !look_at_insns(c, t)) {
+    if (!path_find(c, t)
+        || (t->nest && (c->nest_join || c->n_nests == TURN_NESTS))
+        || !look_at_insns(c, t)) {
         return false;
     }
-    turn_start(end);
-    for (unsigned i = t->first; i <= t->last; i++) {
-        step(&b->insns[i], end);
+    value_start(end);
+    for (unsigned i = 0; i < t->n_path; i++) {
+        value_step(&b->insns[t->path[i].insn], end);
     }
-    turn_start(v);
+    value_start(v);
     t->n_groups = 0;
-    for (unsigned i = t->first; i <= t->last; i++) {
-        const Insn *n = &b->insns[i];
+    for (unsigned i = 0; i < t->n_path; i++) {
+        const Insn *n = &b->insns[t->path[i].insn];
 
-        if (is_access(n) && !add_access(t, b, i, v, end)) {
+        if (is_access(n) && !add_access(t, n, &t->path[i], v, end)) {
             return false;
         }
-        step(n, v);
+        value_step(n, v);
     }
     for (unsigned k = 0; k < t->n_groups; k++) {
         TurnGroup *g = &t->group[k];

@@ -287,9 +287,9 @@ static void emit_stub(Ctx *c, Stub *s)
     }
 }
 
-bool t_flags_dead(const Block *b)
+bool t_flags_dead(const Block *b, unsigned first)
 {
-    for (unsigned i = 0; i < b->n_insns; i++) {
+    for (unsigned i = first; i < b->n_insns; i++) {
         const Insn *n = &b->insns[i];
         InsnFlags f = insn_flags(n);
 
@@ -400,7 +400,8 @@ static Ctx *begin(Block *b, JitCode *jc, bool plain)
                   && b->n_insns <= LOOP_MAX_INSNS,
     };
     memset(&c->turns, 0, sizeof(c->turns));
-    c->turn_edges.n = 0;
+    c->turn_edges.n = c->n_nests = 0;
+    c->nest_join = NULL;
     c->mem_base = H_AX;
     c->mem_scale = 0;
     t_groups_end(c);
@@ -582,7 +583,7 @@ static void link_own(JitCode *jc, JitEdge *edge, const uint8_t *to)
     jc->in = edge;
 }
 
-JitCode *jit_compile(Block *b, uint64_t base)
+JitCode *jit_compile(Block *b, uint64_t base, const uint64_t *gpr)
 {
     Ctx *c;
     JitCode *jc;
@@ -599,13 +600,14 @@ JitCode *jit_compile(Block *b, uint64_t base)
     jc->block = b;
     jc->base = base;
     c = begin(b, jc, false);
+    c->gpr = gpr;
     for (unsigned i = 0; i < b->n_insns; i++) {
         jc->fns[i] = t_crosses(b, i) ? b->cross_fn
                      : i ? b->insns[i].fn : b->jit_fn0;
     }
 
     need = live_need(c);
-    dead = t_flags_dead(b);
+    dead = t_flags_dead(b, 0);
     jc->flags_dead = dead;
     c->in_e = !dead && !need && better_saved(b);
     c->in_r = !c->in_e;

@@ -249,7 +249,7 @@ bool t_unwanted_at(const Ctx *c, int64_t off)
         && !jit_options.no_chain) {
         b = block_find(c->b->page->ram_addr + off, c->b->mode);
     }
-    return b && t_flags_dead(b);
+    return b && t_flags_dead(b, 0);
 }
 
 void t_go_rel(Ctx *c, int64_t off, bool committed)
@@ -306,7 +306,7 @@ static bool go_loop(Ctx *c)
     if (l->again) {
         JitReplay q = c->replay;
 
-        e_gs(&c->e, 4, 0x83, 5, JOFF(turns));       /* sub dword, 1 */
+        e_gs(&c->e, 4, 0x83, 5, JOFF(turn_retry));  /* sub dword, 1 */
         e8(&c->e, 1);
         jcc_linked(c, s, 15);                       /* jg */
         t_save_from(&c->e, &q);

@@ -552,7 +552,7 @@ static void *compile(Env *env, Block *b)
         jc = b->jit;
     } else if (!b->stale && has_room()) {
         x = b->longer ? b->longer : b;
-        jc = jit_compile(x, base);
+        jc = jit_compile(x, base, env->s.gpr);
         if (jc) {
             jc->found = b;
             x->jit = jc;

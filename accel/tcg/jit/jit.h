@@ -104,7 +104,8 @@ typedef struct JitCpu {
     uint64_t neg_bottom;        /* minus where sp starts */
     uint64_t group_addend[JIT_GROUPS];  /* group.c */
     uint64_t borrowed[16];      /* addend.c, turns.c: guest registers; */
-    int32_t turns;              /* until the next try, */
+    int32_t turns;              /* that come, and until the next try, */
+    int32_t turn_retry;
     uint32_t turn_bound[8];     /* first index of a second page */
     uint64_t align_mask[6];     /* of a page and multiples of 1, 2 ... 32 */
     uint64_t slots_used[JIT_SLOT_PIECES / 8];   /* a byte for each piece */
@@ -359,8 +360,9 @@ bool jit_again_soon(const Block *b);
 bool jit_slot_aligned(const Block *b, unsigned i);
 
 void *jit_alloc(size_t n);
-/* `base`: JitCode.base.  NULL: not worth it. */
-JitCode *jit_compile(Block *b, uint64_t base);
+/* `base`: JitCode.base; gpr: guest registers as the block is about to be
+ * entered, as a guess what they will be.  NULL: not worth it. */
+JitCode *jit_compile(Block *b, uint64_t base, const uint64_t *gpr);
 /* The rest of `b` from an instruction on, each access checked on its own and
  * flags in cc_raw; under the mutex, with room. */
 uint8_t *jit_compile_plain(JitCode *jc, unsigned insn);

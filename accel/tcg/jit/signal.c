@@ -104,13 +104,13 @@ void jit_fault_edge(Env *env, JitEdge *to)
     while (at >= m->start + m->site[i].end) {
         i++;
     }
+    give_back(env, m->site[i].borrowed, m->site[i].guests);
     if (m->site[i].flags_live) {
         const JitReplay *q = &m->site[i].replay;
 
         env->cc_raw = q->op ? jit_replay(env, q)
                             : jit_raw_flags(env->jit_fault_flags);
     }
-    give_back(env, m->site[i].borrowed, m->site[i].guests);
     env->s.gpr[R_RSP] += m->site[i].sp_off;
     *to = (JitEdge) { .kind = EXIT_INTERP, .block = m->block,
                       .insn = m->site[i].insn };

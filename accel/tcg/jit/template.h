@@ -97,7 +97,8 @@ typedef struct Loop {
 /*
  * Accesses of a loop that are checked once for several turns.  turns.c
  */
-enum { TURN_GROUPS = 6, TURN_EDGES = 12, TURNS_MAX = 256, TURN_COPIES = 4 };
+enum { TURN_GROUPS = 6, TURN_EDGES = 12, TURNS_MAX = 256, TURN_COPIES = 4,
+       TURN_STEPS = 128, TURN_GUESSES = 2, TURN_NESTS = 3 };
 
 typedef struct TurnGroup {
     enum {
@@ -106,6 +107,7 @@ typedef struct TurnGroup {
         TURN_OFFSET,            /* base, as it moves; the index does not */
         TURN_BOTH,
         TURN_FIXED,             /* neither is a register */
+        TURN_STILL,             /* base, which does not move; no index */
     } form;
     uint8_t base, index;        /* R_PC: RIP; R_ZERO: none */
     uint8_t scale;
@@ -126,9 +128,31 @@ typedef struct TurnGroup {
                                  * page: a bounded index; or -1 */
 } TurnGroup;
 
+/* An instruction of a turn. */
+typedef struct TurnStep {
+    uint8_t insn;
+    uint8_t group;              /* of its memory operand, which is ... */
+    uint8_t via;                /* (nest) from this guest register, R_ZERO: the
+                                 * addend alone, */
+    int32_t disp;               /* at this distance */
+    bool known;                 /* a jump that is nothing */
+} TurnStep;
+
+/* Before the turns, guest register b (R_ZERO: 0) is a and `by`. */
+typedef struct TurnGuess {
+    uint8_t a, b;
+    int16_t by;
+} TurnGuess;
+
 typedef struct Turns {
     bool on;                    /* being emitted */
     unsigned first, last;       /* instructions */
+    bool nest;                  /* there are loops inside, all turns of which
+                                 * are in ... */
+    TurnStep path[TURN_STEPS];
+    unsigned n_path, at;        /* at: is being emitted */
+    TurnGuess guess[TURN_GUESSES];
+    unsigned n_guesses;
     unsigned turns;             /* at first */
     unsigned copies;            /* of the instructions */
     unsigned need;              /* FP_* */
@@ -140,8 +164,6 @@ typedef struct Turns {
     unsigned chosen;            /* host register */
     unsigned n_groups;
     TurnGroup group[TURN_GROUPS];
-    uint8_t of_insn[BLOCK_MAX_INSNS];   /* group of its memory operand */
-    int32_t disp[BLOCK_MAX_INSNS];
     int16_t slots[BLOCK_MAX_INSNS][2 * TURN_GROUPS];    /* by `first` */
     unsigned counter;           /* host register */
     uint16_t borrowed;          /* guest registers whose homes are used */
@@ -218,6 +240,10 @@ typedef struct Ctx {
     Loop loop;
     Turns turns;
     TurnEdges turn_edges;
+    uint8_t *nest_join;         /* a rel32 behind turns of a nest, which ... */
+    unsigned nest_last;         /* ... leads behind this instruction */
+    unsigned n_nests;
+    const uint64_t *gpr;        /* as the block is entered now: a guess */
     Group group[JIT_GROUPS];
     Table table;
     Borrowed borrowed;
@@ -462,8 +488,9 @@ void t_cross_check(Ctx *c);
 
 /* --- compile.c --------------------------------------------------------- */
 
-/* Are the flags on entry overwritten before anything can look? */
-bool t_flags_dead(const Block *b);
+/* Are the flags before instruction `first` overwritten before anything can
+ * look? */
+bool t_flags_dead(const Block *b, unsigned first);
 /* The host instruction just emitted may raise a signal. */
 void t_add_site(Ctx *c, bool flags_live, JitReplay replay);
 

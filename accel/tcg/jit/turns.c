@@ -12,6 +12,9 @@
  * Nothing in between can change what was checked: a vCPU's TLB is its own, what
  * others want of it waits for its next poll, and code pages have no write tag.
  *
+ * Short loops inside are part of a turn, all of them one after another, when it
+ * is known or can be guessed how often they turn (path.c).
+ *
  * Addends are in scratch registers that the loop leaves alone, or in homes of
  * guest registers that it does not name, which are kept in JitCpu.borrowed
  * meanwhile and put back on every way out.
@@ -24,11 +27,12 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "accel/tcg/jit/template.h"
+#include "accel/tcg/jit/ahead.h"
 
 enum {
     RETRY = 4,                  /* turns until the next try, about */
     SPARE_STUBS = 3 * BLOCK_MAX_INSNS,  /* for what comes after */
+    SPARE_SITES = 4 * BLOCK_MAX_INSNS,
 };
 
 /* --- before the loop --------------------------------------------------- */
@@ -48,18 +52,6 @@ static uint8_t *jmp_ahead(Ctx *c)
     return c->e.p - 4;
 }
 
-/* What the last check has as its ways to the slow path: see stubs_to(). */
-static void fail_to_next(Ctx *c)
-{
-    Stub *s = t_add_stub(c);
-
-    memcpy(s->site, c->site, sizeof(s->site));
-    s->n_sites = c->n_sites;
-    s->save = false;
-    s->jump = true;
-    t_misses_to(c, s);
-}
-
 /* Those since stub `from` go on here. */
 static void stubs_to(Ctx *c, unsigned from, uint8_t *to)
 {
@@ -70,196 +62,23 @@ static void stubs_to(Ctx *c, unsigned from, uint8_t *to)
     }
 }
 
-/* The address of the group's first access less its displacement: in the register
- * that is returned. */
-static unsigned group_address(Ctx *c, const TurnGroup *g)
-{
-    unsigned ea = H_DX, x;
-
-    if (g->base == R_PC) {
-        e_gs(&c->e, 8, 0x8b, H_DX, OFF(rip_base));
-    } else if (g->base == R_ZERO) {
-        e_mov_i64(&c->e, H_DX, 0);
-    } else {
-        ea = t_src(c, g->base, 8, H_DX);
-    }
-    if (g->index < R_ZERO) {
-        x = t_src(c, g->index, 8, H_CX);
-        if (g->low) {
-            e_rr(&c->e, 8, 0x81, 7, x);
-            e32(&c->e, INT32_MAX);
-            t_jcc_slow(c, 7);
-        }
-        e_rm(&c->e, 8, 0x8d, H_DX, ea, x, g->scale, 0);
-        ea = H_DX;
-    }
-    return ea;
-}
-
-static uint32_t slot_addend(int slot)
-{
-    return JOFF(slots) + slot * sizeof(JitSlot) + offsetof(JitSlot, addend);
-}
-
-/*
- * JitCpu.turn_bound: which index is the first of the second page; elements must
- * not straddle.  Neither slot may be an empty one, since an access through
- * that would find no flags to go back to.
- */
-static void check_apart(Ctx *c, const TurnGroup *g, const Access *a, int32_t lo)
-{
-    Emit *e = &c->e;
-
-    for (unsigned k = 0; k < 2; k++) {
-        e_gs(e, 8, 0x8b, H_CX, JOFF(slots) + offsetof(JitSlot, tag)
-                               + (k ? g->slot2 : g->slot) * sizeof(JitSlot));
-        e_rr(e, 8, 0x01, H_CX, H_CX);               /* nothing but bit 63? */
-        t_jcc_slow(c, 4);
-    }
-    e_rm(e, 4, 0x8d, H_CX, a->ea, H_SP, 0, lo);
-    e_rr(e, 4, 0xf7, 3, H_CX);                      /* neg ecx */
-    e_rr(e, 4, 0x81, 4, H_CX);                      /* and: to the page's end */
-    e32(e, PAGE_BYTES - 1);
-    if (g->scale) {
-        e_rr(e, 4, 0xf7, 0, H_CX);                  /* test */
-        e32(e, (1 << g->scale) - 1);
-        t_jcc_slow(c, 5);
-        e_rr(e, 4, 0xc1, 5, H_CX);                  /* shr */
-        e8(e, g->scale);
-    }
-    e_gs(e, 4, 0x89, H_CX, JOFF(turn_bound) + 4 * (g - c->turns.group));
-}
-
-/*
- * All accesses of the group, in this many turns, hit its slot.  The address is
- * then [a->ea] + a->disp.
- */
-static void check_group(Ctx *c, const TurnGroup *g, unsigned turns, Access *a)
-{
-    int64_t move = g->by * (int64_t)(turns - 1);
-    int64_t lo = g->lo + MIN(move, 0), hi = g->hi + MAX(move, 0);
-
-    if (g->align) {             /* whole pieces, which lie in the same page */
-        lo -= (lo - g->aligned) & (g->align - 1);
-        hi += (g->aligned - hi) & (g->align - 1);
-    }
-    *a = (Access) { .align = MAX(g->align, 1), .write = g->write,
-                    .disp = lo, .size = hi - lo, .slot = g->slot,
-                    .group = true, .no_addend = true };
-    c->n_sites = c->n_misses = 0;
-    a->ea = group_address(c, g);
-    if (g->slot2 < 0) {
-        t_check_access(c, a);
-        fail_to_next(c);
-        return;
-    }
-    /* Its first and its last byte, in pages that lie together, or apart. */
-    a->size = 1;
-    t_check_access(c, a);
-    fail_to_next(c);
-    c->n_sites = c->n_misses = 0;
-    a->disp = hi - 1;
-    a->slot = g->slot2;
-    t_check_access(c, a);
-    if (c->turns.apart && g->choose) {
-        check_apart(c, g, a, lo);
-    } else {
-        e_gs(&c->e, 8, 0x8b, H_CX, slot_addend(g->slot));
-        e_gs(&c->e, 8, 0x3b, H_CX, slot_addend(g->slot2));
-        t_jcc_slow(c, 5);
-    }
-    fail_to_next(c);
-}
-
-/* As many turns as the group stays in its page, if fewer than so far. */
-static void bound_turns(Ctx *c, const TurnGroup *g, const Access *a)
-{
-    Emit *e = &c->e;
-    uint64_t by = ABS(g->by);
-    unsigned shift = by ? 64 - __builtin_clzll(by) - !(by & (by - 1)) : 0;
-
-    if (!by) {
-        return;
-    }
-    e_gs(e, 8, 0x8b, H_CX, JOFF(slots) + a->slot * sizeof(JitSlot)
-                           + offsetof(JitSlot, tag));
-    e_rm(e, 8, 0x8d, H_CX, H_CX, a->ea, 0, a->disp);
-    if (g->by > 0) {            /* RCX is an offset in the page */
-        e_rr(e, 4, 0xf7, 3, H_CX);                  /* neg ecx */
-        e_rr(e, 4, 0x81, 0, H_CX);
-        e32(e, PAGE_BYTES - a->size);
-    }
-    e_rr(e, 4, 0xc1, 5, H_CX);                      /* shr ecx, imm8 */
-    e8(e, shift);
-    e_rm(e, 4, 0x8d, H_CX, H_CX, H_SP, 0, 1);
-    e_gs(e, 4, 0x3b, H_CX, JOFF(turns));
-    e_gs(e, 4, 0x0f43, H_CX, JOFF(turns));          /* cmovae */
-    e_gs(e, 4, 0x89, H_CX, JOFF(turns));
-}
-
-/* Addends, and what does not move with them.  No flags. */
-static void load_groups(Ctx *c, const Turns *t)
-{
-    Emit *e = &c->e;
-
-    for (unsigned r = 0; r < 16; r++) {
-        if (t->borrowed >> r & 1) {
-            e_gs(e, 8, 0x89, jit_host_reg[r], JOFF(borrowed) + 8 * r);
-        }
-    }
-    for (unsigned r = 0; r < 16; r++) {
-        if (t->guests >> r & 1) {
-            e_gs(e, 8, 0x8b, t->home[r], GPR(r));
-        }
-    }
-    for (unsigned k = 0; k < t->n_groups; k++) {
-        const TurnGroup *g = &t->group[k];
-
-        e_gs(e, 8, 0x8b, g->reg, slot_addend(g->slot));
-        if (g->form == TURN_OFFSET) {
-            e_rm(e, 8, 0x8d, g->reg, g->reg, t->home[g->index],
-                 g->scale, 0);
-        } else if (g->base == R_PC) {
-            e_gs(e, 8, 0x8b, t->counter, OFF(rip_base));
-            e_rm(e, 8, 0x8d, g->reg, g->reg, t->counter, 0, 0);
-        } else if (g->form == TURN_INDEX) {
-            e_rm(e, 8, 0x8d, g->reg, g->reg, t->home[g->base], 0, 0);
-            if (t->apart && g->choose) {
-                e_gs(e, 8, 0x8b, g->reg2, slot_addend(g->slot2));
-                e_rm(e, 8, 0x8d, g->reg2, g->reg2, t->home[g->base], 0, 0);
-                e_gs(e, 4, 0x8b, g->bound, JOFF(turn_bound) + 4 * k);
-            }
-        }
-    }
-}
-
-static void give_back(Ctx *c, const Turns *t)
-{
-    for (unsigned r = 0; r < 16; r++) {
-        if (t->guests >> r & 1) {
-            e_gs(&c->e, 8, 0x89, t->home[r], GPR(r));
-        }
-    }
-    for (unsigned r = 0; r < 16; r++) {
-        if (t->borrowed >> r & 1) {
-            e_gs(&c->e, 8, 0x8b, jit_host_reg[r], JOFF(borrowed) + 8 * r);
-        }
-    }
-}
-
 /* --- the turns ----------------------------------------------------------- */
 
 unsigned t_turns_operand(Ctx *c)
 {
     const Insn *n = c->insn;
-    const TurnGroup *g = &c->turns.group[c->turns.of_insn[c->i]];
+    const TurnStep *s = &c->turns.path[c->turns.at];
+    const TurnGroup *g = &c->turns.group[s->group];
     unsigned x;
 
     c->mem_base = g->reg;
     c->mem_scale = 0;
-    c->disp = c->turns.disp[c->i];
+    c->disp = s->disp;
+    if (c->turns.nest) {
+        return s->via == R_ZERO ? H_SP : (unsigned)c->turns.home[s->via];
+    }
     switch (g->form) {
-    case TURN_FIXED:
+    case TURN_FIXED: case TURN_STILL:
         return H_SP;
     case TURN_INDEX:
         c->mem_scale = n->scale;
@@ -286,7 +105,7 @@ static void side_exit(Ctx *c)
     JitReplay replay = c->replay;
     uint8_t *over = jcc_ahead(c, n->aux ^ 1);
 
-    give_back(c, &c->turns);
+    turns_give_back(c, &c->turns);
     c->replay.op = REPLAY_NONE; /* it may name what has been given back */
     t_go_rel(c, n->off + n->len + n->imm, false);
     e_rel32(over, c->e.p);
@@ -303,8 +122,11 @@ static bool one(Ctx *c)
     bool need = t_needs_flags(n, &w);
     int64_t to = n->off + n->len + n->imm;
 
-    if (need && !c->in_r) {
+    if (need && !c->in_r && c->replay.op != REPLAY_CMP) {
         return false;
+    }
+    if (need) {
+        t_need_r(c);
     }
     if (n->op == OP_JCC_I) {
         if (n->size != c->word || to != (int32_t)to) {
@@ -349,24 +171,49 @@ void t_turns_again(Ctx *c, unsigned off, uint8_t *to)
     edges->to[edges->n++] = to;
 }
 
-static void set_turns(Ctx *c, unsigned n)
+static void set_dword(Ctx *c, uint32_t at, unsigned n)
 {
-    e_gs(&c->e, 4, 0xc7, 0, JOFF(turns));
+    e_gs(&c->e, 4, 0xc7, 0, at);
     e32(&c->e, n);
 }
 
+/* A comparison whose flags only a jump wants that is known: should anyone else
+ * look, it can be done then. */
+static bool may_wait(const Ctx *c, const Turns *t)
+{
+    return !t->keeps_flags && t->at + 1 < t->n_path
+           && t->path[t->at + 1].known
+           && t_replay_of(c).op == REPLAY_CMP;
+}
+
+/* A jump that is known: JNE that falls through has found what is equal. */
+static void after_known(Ctx *c, const Turns *t)
+{
+    if (c->insn->aux == 5 && t->at + 1 < t->n_path
+        && t->path[t->at + 1].insn == c->i + 1) {
+        c->replay = t_replay_equal(c->replay);
+    }
+}
+
 /* One turn, without the jump. */
-static bool one_turn(Ctx *c, const Turns *t)
+static bool one_turn(Ctx *c, Turns *t)
 {
     c->in_r = t->keeps_flags;
     c->in_e = !t->keeps_flags && !t->entry.op;
     c->replay = t->keeps_flags ? (JitReplay) { 0 } : t->entry;
-    for (c->i = t->first; c->i < t->last; c->i++) {
+    for (t->at = 0; t->at < t->n_path; t->at++) {
+        c->i = t->path[t->at].insn;
         c->insn = &c->b->insns[c->i];
-        if (!one(c)) {
+        if (t->path[t->at].known) {
+            after_known(c, t);
+        } else if (may_wait(c, t)) {
+            c->in_r = c->in_e = false;
+            c->replay = t_replay_of(c);
+        } else if (!one(c)) {
             return false;
         }
     }
+    c->i = t->last;
     return c->in_r && (t->keeps_flags || c->replay.op);
 }
 
@@ -376,7 +223,7 @@ static void leave_turns(Ctx *c, Turns *t)
     while (t->n_late) {
         e_rel32(t->late[--t->n_late], c->e.p);
     }
-    give_back(c, t);
+    turns_give_back(c, t);
 }
 
 /*
@@ -416,10 +263,10 @@ static bool emit_turns(Ctx *c, Turns *t)
         e_rel32(jcc_ahead(c, 5), t->copy[0]);
         t_save_from(e, &c->replay);
     }
-    give_back(c, t);
+    turns_give_back(c, t);
     t->to_more = jmp_ahead(c);
     t->n_late = n_out;
-    if (t->n_choices) {         /* there is a second translation */
+    if (t->n_choices || t->nest) {      /* there is another translation */
         leave_turns(c, t);
         t->join[t->n_joins++] = jmp_ahead(c);
     }
@@ -434,7 +281,7 @@ static void enter_turns(Ctx *c, const Turns *t, bool few)
     } else if (t->keeps_flags) {
         t_load_flags(&c->e);
     }
-    load_groups(c, t);
+    turns_load(c, t);
     if (few) {
         e_mov_i64(&c->e, t->counter, t->turns);
     } else {
@@ -477,10 +324,11 @@ static void emit_more(Ctx *c, Turns *t, unsigned few_stubs)
         t_save_from(e, &t->entry);
     }
     t->more = c->turn_edges.to[edge] = e->p;
-    set_turns(c, TURNS_MAX);
+    set_dword(c, JOFF(turns), TURNS_MAX);
+    turns_check_guesses(c, t);
     for (unsigned k = 0; k < t->n_groups; k++) {
-        check_group(c, &t->group[k], 1, &a);
-        bound_turns(c, &t->group[k], &a);
+        turns_check_group(c, &t->group[k], 1, &a);
+        turns_bound(c, &t->group[k], &a);
     }
     for (unsigned k = 1; k < t->copies; k++) {
         enter_odd(c, t, k);
@@ -496,8 +344,9 @@ static bool emit_loop(Ctx *c, Turns *t)
     bool ok;
     Access a;
 
+    turns_check_guesses(c, t);
     for (unsigned k = 0; k < t->n_groups; k++) {
-        check_group(c, &t->group[k], t->turns, &a);
+        turns_check_group(c, &t->group[k], t->turns, &a);
     }
     enter_turns(c, t, true);
     t->on = true;
@@ -523,14 +372,20 @@ static bool try_loop(Ctx *c, bool keep_flags, bool apart, JitReplay entry)
     uint8_t *start = c->e.p, live = c->live;
     const Insn *insn = c->insn;
     bool in_r = c->in_r, in_e = c->in_e, ok;
+    const JitReplay any = { .op = REPLAY_CMP, .size = 4, .a = R_RSP,
+                            .b = R_RSP };
 
-    if (c->n_stubs + SPARE_STUBS > MAX_STUBS
-        || c->turn_edges.n + 3 > TURN_EDGES
-        || !t_turns_known(c, keep_flags, apart)) {
+    if (c->turn_edges.n + 3 > TURN_EDGES
+        || !t_turns_known(c, keep_flags, apart)
+        || c->n_stubs + 2 * t->n_path + SPARE_STUBS > MAX_STUBS
+        || c->n_fp_sites + 2 * t->copies * t->n_path + SPARE_SITES
+           > G_N_ELEMENTS(c->fp_sites)) {
         return false;
     }
-    t->entry = !in_e && (t->keeps_flags || t_replay_stays(&entry))
-               ? entry : (JitReplay) { 0 };
+    t->entry = in_e ? (JitReplay) { 0 }
+               : t_flags_dead(c->b, i) ? any
+               : t->keeps_flags || t_replay_stays(&entry) ? entry
+               : (JitReplay) { 0 };
     if (!in_e && !t->entry.op) {
         t_save_from(&c->e, in_r ? &t->entry : &entry);
         c->in_e = true;
@@ -589,9 +444,14 @@ void t_turns_begin(Ctx *c)
     if (t->n_choices) {
         try_loop(c, keep_flags, true, (JitReplay) { 0 });
     }
+    if (t->nest) {
+        c->nest_join = t->join[--t->n_joins];
+        c->nest_last = t->last;
+        c->n_nests++;
+    }
     if (c->i == 0) {
         c->loop.again = again;
-        set_turns(c, RETRY);
+        set_dword(c, JOFF(turn_retry), RETRY);
     }
 }
 
@@ -600,9 +460,15 @@ void t_turns_end(Ctx *c)
     Turns *t = &c->turns;
     uint8_t *over = NULL;
 
+    if (c->nest_join && c->i == c->nest_last) {
+        t->join[t->n_joins++] = c->nest_join;
+        t->last = c->nest_last;
+        c->nest_join = NULL;
+    }
     if ((!t->n_joins && !t->n_late) || c->i != t->last) {
         return;
     }
+    t_homes_back(c);
     if (c->in_e || t->n_late) {
         over = jmp_ahead(c);
     }

@@ -11,44 +11,19 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "../tcg/guest.h"
-
-#include <stdlib.h>
-
-#include "accel/tcg/decode/info.h"
-#include "accel/tcg/jit/jit.h"
-#include "tests/common/rnd.h"
-
-enum {
-    CODE = 0x10000, TABLES = 0x100000, PT = 0x180000, GDT = 0x4000,
-    IDT = 0x5000, HANDLER = 0x8000, STACK = 0x2f000, STACK_BYTES = 128,
-    FAR = 0x13000, DATA = 0x600000, DATA_BYTES = 0x200000,
-    MIDDLE = DATA + DATA_BYTES / 2,
-};
+#include "turns.h"
 
 /* --- a case ---------------------------------------------------------- */
 
-typedef struct Case {
-    uint8_t code[2048];
-    unsigned n;
-    uint64_t gpr[16];
-    uint32_t mxcsr;
-    uint64_t pt[512];
-} Case;
-
 static void put(Case *k, uint64_t v, unsigned n)
 {
-    for (unsigned i = 0; i < n; i++) {
-        k->code[k->n++] = v >> (8 * i);
-    }
+    turns_put(k, v, n);
 }
 
 /* What registers are for.  RCX counts turns, R13 outer turns. */
 static const uint8_t bases[] = { R_RSI, R_RDI, R_RBX, R_R9, R_R14 };
 static const uint8_t indices[] = { R_RBP, R_R8, R_R10 };
 static const uint8_t values[] = { R_RAX, R_RDX, R_R11, R_R12 };
-
-#define ANY(list) list[below(G_N_ELEMENTS(list))]
 
 /* Opcode (with 0F, and 66, F3 or F2 before) of reg, rm; ModRM of a memory operand
  * or a register. */
@@ -280,140 +255,17 @@ static void make_case(Case *k)
     }
     k->gpr[R_R13] = 1 + below(4);
     k->mxcsr = below(3) ? 0x1f80 : 0x1f80 & ~(1 << (7 + below(6)));
-    for (unsigned i = 0; i < 512; i++) {
-        k->pt[i] = DATA + i * PAGE_BYTES;
-    }
-    for (unsigned i = 0; i < 300; i++) {    /* the rest stay together */
-        unsigned a = below(512), b = below(512);
-        uint64_t page = k->pt[a];
-
-        k->pt[a] = k->pt[b];
-        k->pt[b] = page;
-    }
-    for (unsigned i = 0; i < 512; i++) {
-        k->pt[i] |= 3;
-    }
-    for (unsigned i = below(4); i--; ) {
-        k->pt[256 + below(40) - 12] &= ~UINT64_C(3) | below(2);
-    }
-}
-
-/* --- a run ------------------------------------------------------------- */
-
-typedef struct Outcome {
-    uint64_t gpr[16], cr2;
-    uint32_t mxcsr;
-    uint8_t xmm[4][16], stack[STACK_BYTES], exit;
-    uint8_t data[DATA_BYTES];
-} Outcome;
-
-GUEST_CODE(turns_fault, "64",
-    "and $~0x10, %rsp\n 0: andl $~0x10, 0x18(%rsp)\n andl $~0x10, 0x10(%rsp)\n"
-    "mov $1, %al\n" GUEST_EXIT);
-
-/* Another page that loops jump out to. */
-GUEST_CODE(turns_far, "64",
-    "pushf\n pop %rax\n and $~0x10, %al\n push %rax\n lea 8(%rsp), %rsp\n"
-    GUEST_EXIT);
-
-static uint8_t first_data[DATA_BYTES];
-
-static void run(const Case *k, uint32_t threshold, Outcome *o)
-{
-    X86State *s = guest_cpu(0)->state;
-    uint64_t *pd;
-
-    jit_options.threshold = threshold;
-    memset(guest_ram + STACK - STACK_BYTES, 0, STACK_BYTES);
-    memcpy(guest_ram + DATA, first_data, DATA_BYTES);
-    guest_load(CODE, k->code, k->code + k->n);
-    GUEST_LOAD(HANDLER, turns_fault);
-    GUEST_LOAD(FAR, turns_far);
-    guest_long(0, CODE, TABLES);
-    memcpy(guest_ram + PT, k->pt, sizeof(k->pt));
-    pd = (uint64_t *)(guest_ram + TABLES + 0x2000);
-    memset(pd + 1, 0, 511 * sizeof(*pd));       /* nothing else in reach */
-    pd[DATA / (2 * MiB)] = PT | 3;
-    guest_tables(0, GDT, IDT);
-    for (unsigned i = 0; i < 32; i++) {
-        guest_gate(IDT, i, HANDLER);
-    }
-    memcpy(s->gpr, k->gpr, sizeof(k->gpr));
-    s->gpr[R_RSP] = STACK;
-    s->cr4 |= CR4_OSXMMEXCPT;
-    s->cr2 = 0;
-    s->rflags = 2;
-    s->mxcsr = k->mxcsr;
-    for (unsigned i = 0; i < 4; i++) {
-        memcpy(&s->vec[i], first_data + 16 * i, 16);
-    }
-    guest_cpu(0)->accel->put_state(guest_cpu(0));
-    o->exit = guest_run(1);
-    memcpy(o->gpr, s->gpr, sizeof(o->gpr));
-    o->cr2 = s->cr2;
-    o->mxcsr = s->mxcsr;
-    for (unsigned i = 0; i < 4; i++) {
-        memcpy(o->xmm[i], &s->vec[i], 16);
-    }
-    memcpy(o->stack, guest_ram + STACK - STACK_BYTES, STACK_BYTES);
-    memcpy(o->data, guest_ram + DATA, DATA_BYTES);
-}
-
-static void tell(const Case *k, const Outcome *want, const Outcome *got)
-{
-    GString *hex = g_string_new(NULL);
-
-    for (unsigned i = 0; i < k->n; i++) {
-        g_string_append_printf(hex, "%02x", k->code[i]);
-    }
-    g_test_message("code: %s", hex->str);
-    for (unsigned i = 0; i < 16; i++) {
-        g_test_message("gpr %u: at first %" PRIx64 ", %" PRIx64
-                       ", translated %" PRIx64, i, k->gpr[i], want->gpr[i],
-                       got->gpr[i]);
-    }
-    g_test_message("exit %u %u, CR2 %" PRIx64 " %" PRIx64 ", MXCSR %x %x %x",
-                   want->exit, got->exit, want->cr2, got->cr2, k->mxcsr,
-                   want->mxcsr, got->mxcsr);
-    for (unsigned i = 0; i < STACK_BYTES; i++) {
-        if (want->stack[i] != got->stack[i]) {
-            g_test_message("stack -%x: %02x, translated %02x",
-                           STACK_BYTES - i, want->stack[i], got->stack[i]);
-        }
-    }
-    for (unsigned i = 0, n = 0; i < DATA_BYTES && n < 8; i++) {
-        if (want->data[i] != got->data[i]) {
-            g_test_message("data +%x: %02x, translated %02x", i,
-                           want->data[i], got->data[i]);
-            n++;
-        }
-    }
-    g_test_fail();
-    g_string_free(hex, true);
+    turns_pages(k);
 }
 
 static void test_random(void)
 {
-    static Outcome want, got;
-    static Case k;
-    const char *rounds = g_getenv("RHEA_TEST_ROUNDS");
-    const char *seed = g_getenv("RHEA_TEST_SEED");
-    unsigned n = 400 * (rounds ? atoi(rounds) : 1), n_bad = 0;
+    turns_random(make_case, 400, 2);
+}
 
-    rnd_seed(seed ? strtoull(seed, NULL, 0) : 0);
-    for (unsigned i = 0; i < sizeof(first_data); i++) {
-        first_data[i] = rnd() >> 40;
-    }
-    guest_reset();
-    for (unsigned i = 0; i < n && n_bad < 3; i++) {
-        make_case(&k);
-        run(&k, UINT32_MAX, &want);
-        run(&k, below(2) ? 0 : 20, &got);
-        if (memcmp(&want, &got, sizeof(want))) {
-            tell(&k, &want, &got);
-            n_bad++;
-        }
-    }
+static void test_nests(void)
+{
+    turns_random(nest_case, 400, 16);
 }
 
 /*
@@ -450,12 +302,12 @@ static void test_empty_slot(void)
         k.gpr[R_R9] = 0;
         k.gpr[R_RDX] = i < 2 ? 3 : 7;           /* CF, or not */
         k.gpr[R_RCX] = 40;
-        run(&k, UINT32_MAX, &want);
-        run(&k, 0, &got);
+        turns_run(&k, UINT32_MAX, &want);
+        turns_run(&k, 0, &got);
         g_assert_cmpuint(want.exit, ==, 1);
         g_assert_cmphex(want.gpr[R_RCX], ==, 40);
         if (memcmp(&want, &got, sizeof(want))) {
-            tell(&k, &want, &got);
+            turns_tell(&k, &want, &got);
         }
     }
 }
@@ -560,6 +412,7 @@ int main(int argc, char **argv)
     guest_init(2);
     if (jit_enabled) {
         g_test_add_func("/jit/turns/random", test_random);
+        g_test_add_func("/jit/turns/nests", test_nests);
         g_test_add_func("/jit/turns/empty_slot", test_empty_slot);
         g_test_add_func("/jit/turns/own_code", test_own_code);
         g_test_add_func("/jit/turns/way_out", test_way_out);
