@@ -564,7 +564,7 @@ static bool ret(Ctx *c, unsigned more)
         t_flags_to_env(c);
     }
     sp = t_stack_top(c);
-    t_check_stack(c, sp, c->word, false);
+    t_check_stack(c, sp, 0, c->word, false);
     e_rm(e, c->word, 0x8b, H_DX, H_AX, sp, 0, c->sp_off);
     t_flags_to_env(c);
     compare_return(c);

@@ -377,9 +377,10 @@ unsigned t_operand(Ctx *c, unsigned size, bool write)
     return t_operand_aligned(c, size, 1, write);
 }
 
-void t_check_stack(Ctx *c, unsigned ea, unsigned size, bool write)
+void t_check_stack(Ctx *c, unsigned ea, int32_t disp, unsigned size,
+                   bool write)
 {
-    Access a = { .ea = ea, .size = size, .align = 1, .write = write,
+    Access a = { .ea = ea, .disp = disp, .size = size, .align = 1, .write = write,
                  .natural = true, .slot = -1 };
     const Group *g = t_grouped_stack(c);
 

@@ -222,31 +222,33 @@ unsigned t_stack_top(Ctx *c)
 
 void t_push_check(Ctx *c)
 {
-    if (c->word == 8 && t_grouped_stack(c)) {
-        t_check_stack(c, SP, 8, true);
+    if (c->word == 8) {
+        t_check_stack(c, SP, -8, 8, true);
         return;
     }
-    e_rm(&c->e, c->word, 0x8d, H_DX, SP, H_SP, 0, -(int)c->word);
-    t_check_stack(c, H_DX, c->word, true);
+    e_rm(&c->e, 4, 0x8d, H_DX, SP, H_SP, 0, -4);
+    t_check_stack(c, H_DX, 0, 4, true);
 }
 
 /* Where t_push_check() has looked: an instruction on that slot, and then the
  * new RSP. */
 static void push_slot(Ctx *c, uint32_t opc, unsigned reg, int32_t imm)
 {
-    bool grouped = c->word == 8 && t_grouped_stack(c);
+    bool wide = c->word == 8, grouped = wide && t_grouped_stack(c);
+    int off = grouped ? c->sp_off -= 8 : -8;
 
-    if (grouped) {
-        c->sp_off -= 8;
-        e_rm(&c->e, 8, opc, reg, c->mem_base, SP, 0, c->sp_off);
+    if (wide) {
+        e_rm(&c->e, 8, opc, reg, c->mem_base, SP, 0, off);
     } else {
-        e_rm(&c->e, c->word, opc, reg, c->mem_base, H_DX, 0, 0);
+        e_rm(&c->e, 4, opc, reg, c->mem_base, H_DX, 0, 0);
     }
     if (opc == 0xc7) {
         e32(&c->e, imm);
     }
-    if (!grouped) {
+    if (!wide) {
         e_mov(&c->e, 8, SP, H_DX);
+    } else if (!grouped) {
+        e_rm(&c->e, 8, 0x8d, SP, SP, H_SP, 0, -8);
     }
 }
 
@@ -303,7 +305,7 @@ static bool pop_rm(Ctx *c)
         return false;
     }
     sp = t_stack_top(c);
-    t_check_stack(c, sp, word, false);
+    t_check_stack(c, sp, 0, word, false);
     c->rax_keep = true;
     d = t_out(c, n->rm, word, H_CX);
     e_rm(&c->e, word, 0x8b, d, c->mem_base, sp, 0, c->sp_off);
@@ -327,7 +329,7 @@ static bool leave(Ctx *c)
         at = H_DX;
         e_mov(&c->e, 4, at, bp);
     }
-    t_check_stack(c, at, word, false);
+    t_check_stack(c, at, 0, word, false);
     e_rm(&c->e, word, 0x8b, H_CX, H_AX, at, 0, 0);
     e_rm(&c->e, word, 0x8d, SP, bp, H_SP, 0, word);
     e_mov(&c->e, word, bp, H_CX);

@@ -381,8 +381,9 @@ void t_jcc_slow(Ctx *c, unsigned cond);
 unsigned t_operand(Ctx *c, unsigned size, bool write);
 unsigned t_operand_aligned(Ctx *c, unsigned size, unsigned align, bool write);
 /* The same for an operand of the stack that the instruction implies, at the
- * address in `ea`; c->disp is 0. */
-void t_check_stack(Ctx *c, unsigned ea, unsigned size, bool write);
+ * address in `ea` and `disp`; c->disp is 0. */
+void t_check_stack(Ctx *c, unsigned ea, int32_t disp, unsigned size,
+                   bool write);
 /* The same; the slow path too unless the address is a multiple of `align`:
  * `size`, 16 or 32, or 1. */
 void t_check_access(Ctx *c, const Access *a);
