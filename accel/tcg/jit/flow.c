@@ -81,8 +81,15 @@ void t_flags_to_env(Ctx *c)
 /* To another block of this page; poll: this may close a loop. */
 static void go_in_page(Ctx *c, unsigned off, bool poll)
 {
-    Stub *s = t_add_exit(c, EXIT_EDGE, off);
+    Stub *s;
 
+    if (poll && (!c->in_r || ((c->in_e || c->replay.op)
+                              && t_unwanted_at(c, off)))) {
+        c->in_r = false;        /* the poll may have RFLAGS */
+        t_go_linked(c, t_add_exit(c, EXIT_EDGE, off));
+        return;
+    }
+    s = t_add_exit(c, EXIT_EDGE, off);
     if (poll) {
         uint8_t *rel8;
 
@@ -432,10 +439,15 @@ static void call_other_page(Ctx *c, bool predict, bool more, int64_t off)
     enter_code(c, predict ? 2 : 4, rip);
 }
 
-/* The return address, for the guest and for the host's stack.  In RCX, where it
- * is not fixed. */
-static void push_return(Ctx *c, unsigned next, bool predict)
+/*
+ * The return address, for the guest and for the host's stack.  In RCX, where it
+ * is not fixed.  A call rel32 that comes then ends at a multiple of 8, by
+ * prefixes that mean nothing to a push, instead of NOPs.
+ */
+static void push_return(Ctx *c, unsigned next, bool predict, bool then_rel32)
 {
+    unsigned n = c->fixed ? 5 : 1;
+
     if (c->fixed) {
         t_push_imm(c, t_fixed_rip(c, next));
     } else {
@@ -443,6 +455,11 @@ static void push_return(Ctx *c, unsigned next, bool predict)
         t_push_word(c);
     }
     t_sp_settle(c);
+    if (then_rel32) {
+        while (((uintptr_t)c->e.p + n + 5) & 7) {
+            e8(&c->e, 0x2e);                        /* cs */
+        }
+    }
     if (predict && c->fixed) {
         e8(&c->e, 0x68);                            /* push imm32 */
         e32(&c->e, t_fixed_rip(c, next));
@@ -463,6 +480,7 @@ static void call_with_return(Ctx *c, bool in_page, const int *target,
     unsigned next = c->insn->off + c->insn->len;
     bool predict = next < PAGE_BYTES;
     bool more = predict && c->i + 1 < c->b->n_insns;
+    bool settle;
 
     c->done = !more;
     if (predict) {
@@ -470,11 +488,13 @@ static void call_with_return(Ctx *c, bool in_page, const int *target,
         e32(e, 0xffff);
         stub_jcc(c, t_miss_interp(c), 4);
     }
-    push_return(c, next, predict);
+    settle = in_page && !t_unwanted_at(c, off);
+    push_return(c, next, predict, in_page && more
+                                  && (c->in_r || c->in_e || !settle));
     if (in_page) {
         Stub *edge;
 
-        if (!t_unwanted_at(c, off)) {
+        if (settle) {
             t_settle(c);
         }
         edge = t_add_exit(c, EXIT_EDGE, off);
