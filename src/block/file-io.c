@@ -39,10 +39,17 @@ enum {
 
 /* --- in a worker thread ------------------------------------------------------------- */
 
+/* Kernels before 4.7 and sandboxes do not know the flag. */
+static bool no_dsync(const FileRequest *r, int error)
+{
+    return r->rw_flags & RWF_DSYNC && (error == EOPNOTSUPP || error == ENOSYS);
+}
+
 int file_do_rw(FileRequest *r)
 {
     g_autofree struct iovec *list = NULL;
     struct iovec few[16];
+    bool sync = false;
     unsigned room = G_N_ELEMENTS(few);
     struct iovec *v = few;
 
@@ -61,6 +68,11 @@ int file_do_rw(FileRequest *r)
             if (errno == EINTR) {
                 continue;
             }
+            if (no_dsync(r, errno)) {
+                r->rw_flags &= ~RWF_DSYNC;
+                sync = true;
+                continue;
+            }
             return -errno;
         }
         if (!done) {
@@ -76,7 +88,7 @@ int file_do_rw(FileRequest *r)
             r->v = iov_slice(r->v, done);
         }
     }
-    return 0;
+    return sync && fdatasync(r->f->fd) < 0 ? -errno : 0;
 }
 
 static int do_fallocate(FileRequest *r, int mode)
@@ -183,7 +195,7 @@ static int queued_rw(BlockNode *n, FileRequest *r)
             continue;
         }
         if (done < 0) {
-            return done;
+            return no_dsync(r, -done) ? file_in_thread(n, r) : done;
         }
         if (!done) {
             if (r->what == FILE_WRITE) {

@@ -28,6 +28,9 @@ static struct {
     long kind;                  /* of file system */
     bool knows_nowait;
     bool would_wait;            /* what RWF_NOWAIT is told */
+    bool no_dsync;              /* RWF_DSYNC is not known, */
+    int n_syncs;                /* (A) and fdatasync() called so often */
+    bool sync_fails;
     unsigned sleep_us;          /* in each plain write */
     off_t fail_at;              /* a write there gets EIO; 0: none */
     GMutex hold_flush;          /* a flush needs it */
@@ -59,6 +62,10 @@ static bool takes(int flags)
 {
     if (flags & RWF_NOWAIT && (!host.knows_nowait || host.would_wait)) {
         errno = host.knows_nowait ? EAGAIN : EOPNOTSUPP;
+        return false;
+    }
+    if (flags & RWF_DSYNC && host.no_dsync) {
+        errno = EOPNOTSUPP;
         return false;
     }
     count();
@@ -127,6 +134,11 @@ int __wrap_fdatasync(int fd)
 {
     g_mutex_lock(&host.hold_flush);
     g_mutex_unlock(&host.hold_flush);
+    __atomic_add_fetch(&host.n_syncs, 1, __ATOMIC_SEQ_CST);
+    if (host.sync_fails) {
+        errno = EIO;
+        return -1;
+    }
     return 0;
 }
 
@@ -217,6 +229,30 @@ static void test_watched(void)
     g_assert_false(write_here(n, 0, PAGE + 512, 0));
     g_assert_false(write_here(n, 0, FILE_BYTES, 0));    /* much */
     g_assert_false(write_here(n, 0, PAGE, BLOCK_FUA));  /* to the disk */
+    node_unref(n);
+}
+
+/* A host that cannot write through writes and then syncs. */
+static void test_no_dsync(void)
+{
+    BlockNode *n = open_on(EXT4_SUPER_MAGIC, false, "");
+    uint8_t buf[512] = { 0x5a }, got[512] = { 0 };
+    struct iovec v = { buf, sizeof(buf) };
+
+    host.n_syncs = 0;
+    g_assert_cmpint(node_write(n, 512, 512, iov_all(&v, 1), BLOCK_FUA), ==, 0);
+    g_assert_cmpint(host.n_syncs, ==, 0);
+    host.no_dsync = true;
+    buf[0] = 0xa5;
+    g_assert_cmpint(node_write(n, 512, 512, iov_all(&v, 1), BLOCK_FUA), ==, 0);
+    g_assert_cmpint(host.n_syncs, ==, 1);
+    g_assert_cmpint(node_read_buf(n, 512, got, sizeof(got)), ==, 0);
+    g_assert_cmpmem(got, sizeof(got), buf, sizeof(buf));
+    host.sync_fails = true;
+    g_assert_cmpint(node_write(n, 512, 512, iov_all(&v, 1), BLOCK_FUA), ==,
+                    -EIO);
+    host.no_dsync = host.sync_fails = false;
+    host.n_here = host.n_threads = 0;
     node_unref(n);
 }
 
@@ -403,6 +439,7 @@ int main(int argc, char **argv)
     g_assert_true(g_file_set_contents(path, zeroes, FILE_BYTES, NULL));
     g_test_add_func("/ways/nowait", test_nowait);
     g_test_add_func("/ways/watched", test_watched);
+    g_test_add_func("/ways/no-dsync", test_no_dsync);
     g_test_add_func("/ways/foreign", test_foreign);
     g_test_add_func("/ways/slow", test_slow);
     g_test_add_func("/ways/flushing", test_flushing);
