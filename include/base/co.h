@@ -28,8 +28,9 @@ typedef void CoFn(void *opaque);
 
 enum { CO_STACK_BYTES = 256 * 1024 };   /* buffers do not go there */
 
-/* Run fn(opaque) in a new coroutine up to its first yield. */
-void co_start(CoFn *fn, void *opaque);
+/* Run fn(opaque) in a new coroutine up to its first yield.  False: the host
+ * gives no memory for a stack (ENOMEM), and nothing was run. */
+bool co_start(CoFn *fn, void *opaque) __attribute__((warn_unused_result));
 /* The running coroutine, or NULL. */
 Co *co_self(void);
 /* Back to whoever entered; returns when somebody enters again. */

@@ -57,8 +57,10 @@ void block_ctx_poll(BlockCtx *ctx);
 /* Any thread: enter `co`, which has yielded or is about to, in the loop. */
 void block_ctx_wake(BlockCtx *ctx, Co *co);
 /* Run fn(opaque) in a coroutine and poll until it has ended.  In the loop;
- * for an iothread's context from another thread as well. */
-void block_ctx_run(BlockCtx *ctx, CoFn *fn, void *opaque);
+ * for an iothread's context from another thread as well.  -ENOMEM: the host
+ * gives no memory for a stack, and nothing was run. */
+int block_ctx_run(BlockCtx *ctx, CoFn *fn, void *opaque)
+    __attribute__((warn_unused_result));
 /* In a coroutine: fn(arg) in a worker thread, without any lock; its result. */
 int block_ctx_in_thread(BlockCtx *ctx, int (*fn)(void *arg), void *arg);
 

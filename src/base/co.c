@@ -162,18 +162,23 @@ static void co_main(void)
 
 /* --- stacks -------------------------------------------------------------------- */
 
+/* NULL: no memory. */
 static Co *new_co(void)
 {
     size_t guard = sysconf(_SC_PAGESIZE);
     size_t bytes = guard + CO_STACK_BYTES;
     uint8_t *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    Co *co = g_new0(Co, 1);
+    Co *co;
 
     if (at == MAP_FAILED) {
-        g_error("no memory for a coroutine's stack");
+        return NULL;
     }
-    mprotect(at, guard, PROT_NONE);     /* an overflow faults */
+    if (mprotect(at, guard, PROT_NONE) < 0) {   /* an overflow faults */
+        munmap(at, bytes);
+        return NULL;
+    }
+    co = g_new0(Co, 1);
     co->stack = at + guard;
 #ifdef __x86_64__
     void **top = (void **)(co->stack + CO_STACK_BYTES);
@@ -240,13 +245,17 @@ void co_enter(Co *co)
     }
 }
 
-void co_start(CoFn *fn, void *opaque)
+bool co_start(CoFn *fn, void *opaque)
 {
     Co *co = get_co();
 
+    if (!co) {
+        return false;
+    }
     co->fn = fn;
     co->opaque = opaque;
     co_enter(co);
+    return true;
 }
 
 void co_yield(void)

@@ -132,7 +132,10 @@ static void start_waiting(BlockBackend *blk)
             blk->last = &blk->first;
         }
         blk->in_flight++;
-        co_start(run_request, r);
+        if (!co_start(run_request, r)) {
+            r->ret = -ENOMEM;
+            block_ctx_call(blk->ctx, complete, r);
+        }
     }
 }
 

@@ -398,6 +398,7 @@ typedef struct Run {
     void (*fn)(void *opaque);
     void *opaque;
     bool done;
+    int ret;
 
     GMutex lock;                /* when another thread waits */
     GCond cond;
@@ -452,17 +453,21 @@ static void run_polled(void *opaque)
 {
     Run *r = opaque;
 
-    co_start(run_co, r);
+    if (!co_start(run_co, r)) {
+        r->ret = -ENOMEM;
+        return;
+    }
     block_ctx_submit(r->ctx);
     while (!r->done) {
         block_ctx_poll(r->ctx);
     }
 }
 
-void block_ctx_run(BlockCtx *ctx, CoFn *fn, void *opaque)
+int block_ctx_run(BlockCtx *ctx, CoFn *fn, void *opaque)
 {
     Run r = { .ctx = ctx, .fn = fn, .opaque = opaque };
 
     assert(!co_self());
     block_ctx_call_wait(ctx, run_polled, &r);
+    return r.ret;
 }

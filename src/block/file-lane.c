@@ -83,6 +83,16 @@ static void run_lane(void *opaque)
     l->busy = false;
 }
 
+/* The only request: nobody came while there was no coroutine. */
+static void take_back(FileLane *l)
+{
+    g_mutex_lock(&l->lock);
+    l->first = NULL;
+    l->last = &l->first;
+    g_mutex_unlock(&l->lock);
+    l->busy = false;
+}
+
 int file_write_in_turn(BlockNode *n, FileRequest *r)
 {
     FileLane *l = &r->f->lane;
@@ -95,7 +105,10 @@ int file_write_in_turn(BlockNode *n, FileRequest *r)
     g_mutex_unlock(&l->lock);
     if (!l->busy) {
         l->busy = true;
-        co_start(run_lane, n);
+        if (!co_start(run_lane, n)) {
+            take_back(l);
+            return -ENOMEM;
+        }
     }
     co_yield();
     return r->ret;

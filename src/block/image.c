@@ -97,12 +97,14 @@ static void run_call(void *opaque)
 
 static int call(Call c)
 {
+    int ret = 0;
+
     if (co_self()) {
         run_call(&c);
     } else {
-        block_ctx_run(c.n->ctx, run_call, &c);
+        ret = block_ctx_run(c.n->ctx, run_call, &c);
     }
-    return c.ret;
+    return ret < 0 ? ret : c.ret;
 }
 
 int node_check(BlockNode *n, unsigned fix, BlockCheck *check)

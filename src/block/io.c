@@ -130,8 +130,12 @@ static void run_call(void *opaque)
 
 static int call(Call *c)
 {
-    block_ctx_run(c->n->ctx, run_call, c);
-    return c->ret;
+    int ret = block_ctx_run(c->n->ctx, run_call, c);
+
+    if (ret < 0 && c->what == CALL_TRUNCATE) {
+        block_fail_errno(c->err, -ret, "the image cannot be resized");
+    }
+    return ret < 0 ? ret : c->ret;
 }
 
 static void begin(BlockNode *n)

@@ -83,7 +83,10 @@ static void run_some(Bench *b)
 
     b->n_running = n + 1;
     for (uint64_t i = 0; i < n; i++) {
-        co_start(worker, b);
+        if (!co_start(worker, b)) {
+            b->ret = b->ret ? b->ret : -ENOMEM;
+            b->n_running--;
+        }
     }
     if (--b->n_running) {
         b->starter = co_self();

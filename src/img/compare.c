@@ -114,7 +114,10 @@ static int read_both(Compare *c, uint64_t at, uint64_t len)
     Second s = { .c = c, .at = at, .len = len };
     int ret;
 
-    co_start(read_second, &s);
+    if (!co_start(read_second, &s)) {
+        s.ret = -ENOMEM;
+        s.done = true;
+    }
     ret = node_read_buf(c->a, at, c->buf_a, len);
     if (!s.done) {
         s.waiter = co_self();

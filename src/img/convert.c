@@ -323,7 +323,10 @@ static void run_workers(void *opaque)
     c->starter = co_self();
     c->n_running = c->n_workers + 1;
     for (unsigned i = 0; i < c->n_workers; i++) {
-        co_start(worker, c);
+        if (!co_start(worker, c)) {
+            fail(c, true, 0, -ENOMEM);
+            c->n_running--;
+        }
     }
     if (--c->n_running) {
         co_yield();

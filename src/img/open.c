@@ -174,5 +174,10 @@ int64_t img_disk_bytes(BlockNode *n)
 
 void img_run(CoFn *fn, void *opaque)
 {
-    block_ctx_run(block_ctx(loop_main()), fn, opaque);
+    int ret = block_ctx_run(block_ctx(loop_main()), fn, opaque);
+
+    if (ret < 0) {              /* of the first stack there is: no more use */
+        img_error("%s", g_strerror(-ret));
+        exit(1);
+    }
 }

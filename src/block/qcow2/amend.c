@@ -168,9 +168,11 @@ bool qcow2_amend(BlockNode *n, Opt *opts, GError **err)
         return false;
     }
     if (a.version != s->version || a.lazy != qcow2_is_lazy(s)) {
-        block_ctx_run(n->ctx, amend_co, &a);
-        if (a.ret < 0) {
-            return block_fail_errno(err, -a.ret, "Could not write the image");
+        int ret = block_ctx_run(n->ctx, amend_co, &a);
+
+        ret = ret < 0 ? ret : a.ret;
+        if (ret < 0) {
+            return block_fail_errno(err, -ret, "Could not write the image");
         }
     }
     if ((opt_has(opts, "backing_file") || opt_has(opts, "backing_fmt"))

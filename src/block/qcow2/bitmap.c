@@ -574,9 +574,10 @@ bool qcow2_change_bitmap(BlockNode *n, const BlockBitmapCall *call,
                          GError **err)
 {
     Run r = { .n = n, .call = call, .err = err };
+    int ret = block_ctx_run(n->ctx, run, &r);
 
-    block_ctx_run(n->ctx, run, &r);
-    return r.ok;
+    return ret < 0 ? block_fail_errno(err, -ret, "the directory of bitmaps "
+                                      "cannot be changed") : r.ok;
 }
 
 Opt *qcow2_list_bitmaps(BlockNode *n)

@@ -371,6 +371,12 @@ fail:
     return false;
 }
 
+static void warn_unclean(BlockNode *n, int ret)
+{
+    warn("'%s': could not be closed in order: %s", node_filename(n),
+         g_strerror(-ret));
+}
+
 /* node_unref() has flushed: what is left is the dirty bit. */
 static void close_co(void *opaque)
 {
@@ -394,8 +400,7 @@ static void close_co(void *opaque)
         }
     }
     if (ret < 0) {
-        warn("'%s': could not be closed in order: %s", node_filename(n),
-             g_strerror(-ret));
+        warn_unclean(n, ret);
     }
     co_mutex_unlock(&s->lock);
 }
@@ -403,7 +408,11 @@ static void close_co(void *opaque)
 static void qcow2_close(BlockNode *n)
 {
     if (!n->read_only && n->file) {
-        block_ctx_run(n->ctx, close_co, n);
+        int ret = block_ctx_run(n->ctx, close_co, n);
+
+        if (ret < 0) {
+            warn_unclean(n, ret);
+        }
     }
     free_state(n->state);
 }

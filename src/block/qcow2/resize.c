@@ -83,9 +83,9 @@ static void preallocate_co(void *opaque)
 int qcow2_preallocate_all(BlockNode *n)
 {
     All a = { n, 0 };
+    int ret = block_ctx_run(n->ctx, preallocate_co, &a);
 
-    block_ctx_run(n->ctx, preallocate_co, &a);
-    return a.ret;
+    return ret < 0 ? ret : a.ret;
 }
 
 /* --- shorter -------------------------------------------------------------- */
@@ -329,7 +329,9 @@ bool qcow2_change_backing(BlockNode *n, const char *file, const char *format,
     if (file && strlen(file) > QCOW2_MAX_BACKING_BYTES) {
         names.ret = -ENOSPC;
     } else {
-        block_ctx_run(n->ctx, write_names, &names);
+        int ret = block_ctx_run(n->ctx, write_names, &names);
+
+        names.ret = ret < 0 ? ret : names.ret;
     }
     if (!names.ret) {
         return true;

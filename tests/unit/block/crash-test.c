@@ -452,7 +452,7 @@ static void test_power(gconstpointer opaque)
     story->log = node_file(story->top);
     story->n_running = N_WORKERS;
     for (unsigned i = 0; i < N_WORKERS; i++) {
-        co_start(work, GUINT_TO_POINTER(i));
+        g_assert_true(co_start(work, GUINT_TO_POINTER(i)));
     }
     while (story->n_running) {
         block_ctx_poll(node_ctx(story->top));

@@ -89,7 +89,7 @@ static void test_co(void)
 {
     story = g_string_new(NULL);
     g_assert_null(co_self());
-    co_start(sleep_once, "a");
+    g_assert_true(co_start(sleep_once, "a"));
     g_string_append(story, "main ");
     co_enter(sleeper);
     g_assert_null(co_self());
@@ -113,9 +113,9 @@ static void critical(void *opaque)
 static void test_co_mutex(void)
 {
     story = g_string_new(NULL);
-    co_start(critical, "a");
-    co_start(critical, "b");
-    co_start(critical, "c");
+    g_assert_true(co_start(critical, "a"));
+    g_assert_true(co_start(critical, "b"));
+    g_assert_true(co_start(critical, "c"));
     while (co_queue_wake(&gate)) {
     }
     g_assert_cmpstr(story->str, ==, "+a-a+b-b+c-c");
@@ -143,10 +143,10 @@ static void writer(void *opaque)
 static void test_co_rw(void)
 {
     story = g_string_new(NULL);
-    co_start(reader, NULL);
-    co_start(reader, NULL);
-    co_start(writer, NULL);
-    co_start(reader, NULL);     /* behind the writer */
+    g_assert_true(co_start(reader, NULL));
+    g_assert_true(co_start(reader, NULL));
+    g_assert_true(co_start(writer, NULL));
+    g_assert_true(co_start(reader, NULL));     /* behind the writer */
     g_assert_cmpstr(story->str, ==, "rr");
     while (co_queue_wake(&gate)) {
     }
@@ -288,7 +288,7 @@ static void test_overlapping_blocks(void)
 
     for (unsigned i = 0; i < G_N_ELEMENTS(s); i++) {
         s[i] = (Slice) { n, i, &left };
-        co_start(write_slice, &s[i]);
+        g_assert_true(co_start(write_slice, &s[i]));
     }
     while (left) {
         block_ctx_poll(node_ctx(n));
@@ -323,7 +323,7 @@ static void check_aio(const char *how)
     check_bytes(n, 0, IMAGE_BYTES);
     for (unsigned i = 0; i < G_N_ELEMENTS(s); i++) {
         s[i] = (Slice) { n, i, &left };
-        co_start(write_slice, &s[i]);
+        g_assert_true(co_start(write_slice, &s[i]));
     }
     while (left) {
         block_ctx_poll(node_ctx(n));

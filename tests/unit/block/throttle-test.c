@@ -74,7 +74,7 @@ static void start(Load *l, ThrottleGroup *g, bool write, uint64_t bytes,
 {
     *l = (Load) { throttle_member_new(g, ctx), write, false, bytes, 0, 0 };
     while (depth--) {
-        co_start(run_load, l);
+        g_assert_true(co_start(run_load, l));
     }
 }
 
@@ -131,7 +131,7 @@ static void test_requests(void)
     advance(1);
     start(&big, g, false, 16 * KiB, 4);         /* counts as four */
     start(&writes, g, true, 512, 0);
-    co_start(one_request, &writes);             /* not limited: no yield */
+    g_assert_true(co_start(one_request, &writes));  /* not limited: no yield */
     g_assert_cmpuint(writes.n_done, ==, 1);
     advance(5);
     assert_near(big.n_done, 510 / 4., 2);
@@ -157,7 +157,7 @@ static void test_directions(void)
     g = make_group("bps-write=1000000");
     start(&r, g, false, 512, 0);
     for (unsigned i = 0; i < 10000; i++) {
-        co_start(one_request, &r);
+        g_assert_true(co_start(one_request, &r));
     }
     g_assert_cmpuint(r.n_done, ==, 10000);
     end(&r);

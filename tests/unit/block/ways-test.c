@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <glib/gstdio.h>
 #include <linux/magic.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -31,6 +32,7 @@ static struct {
     bool no_dsync;              /* RWF_DSYNC is not known, */
     int n_syncs;                /* (A) and fdatasync() called so often */
     bool sync_fails;
+    bool no_stacks;             /* no memory for coroutines */
     unsigned sleep_us;          /* in each plain write */
     off_t fail_at;              /* a write there gets EIO; 0: none */
     GMutex hold_flush;          /* a flush needs it */
@@ -140,6 +142,20 @@ int __wrap_fdatasync(int fd)
         return -1;
     }
     return 0;
+}
+
+void *__real_mmap64(void *at, size_t len, int prot, int flags, int fd,
+                    off_t offset);
+void *__wrap_mmap64(void *at, size_t len, int prot, int flags, int fd,
+                    off_t offset);
+void *__wrap_mmap64(void *at, size_t len, int prot, int flags, int fd,
+                    off_t offset)
+{
+    if (host.no_stacks) {
+        errno = ENOMEM;
+        return MAP_FAILED;
+    }
+    return __real_mmap64(at, len, prot, flags, fd, offset);
 }
 
 /* --- requests ------------------------------------------------------------------------- */
@@ -428,6 +444,42 @@ static void test_finish(void)
     node_unref(n);
 }
 
+/* --- without memory for coroutines ---------------------------------------------------- */
+
+static void sleep_once(void *opaque)
+{
+    g_ptr_array_add(opaque, co_self());
+    co_yield();
+}
+
+static void test_no_stacks(void)
+{
+    g_autoptr(GPtrArray) sleepers = g_ptr_array_new();
+    BlockNode *n = open_on(NFS, false, "");
+    BlockBackend *blk = on_node(n);
+    uint8_t byte = 0x5a;
+    struct iovec v = { &byte, 1 };
+    int ret = 1;
+
+    host.no_stacks = true;
+    while (co_start(sleep_once, sleepers)) {    /* those there are */
+        g_assert_cmpuint(sleepers->len, <, 10000);
+    }
+    g_assert_cmpint(blk_write_buf(blk, 0, &byte, 1), ==, -ENOMEM);
+    g_assert_cmpint(node_write(n, 0, 1, iov_all(&v, 1), 0), ==, -ENOMEM);
+    blk_write(blk, 0, 1, &v, 1, 0, keep_ret, &ret);
+    blk_drain(blk);
+    g_assert_cmpint(ret, ==, -ENOMEM);
+    for (unsigned i = 0; i < sleepers->len; i++) {
+        co_enter(g_ptr_array_index(sleepers, i));
+    }
+    g_assert_cmpint(blk_write_buf(blk, 0, &byte, 1), ==, 0);
+    host.no_stacks = false;
+    host.n_here = host.n_threads = 0;
+    blk_unref(blk);
+    node_unref(n);
+}
+
 int main(int argc, char **argv)
 {
     g_autofree char *dir = g_dir_make_tmp("rhea-ways-XXXXXX", NULL);
@@ -446,6 +498,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ways/turns", test_turns);
     g_test_add_func("/ways/turn-fails", test_turn_fails);
     g_test_add_func("/ways/finish", test_finish);
+    g_test_add_func("/ways/no-stacks", test_no_stacks);
     ret = g_test_run();
     g_unlink(path);
     g_rmdir(dir);
