@@ -334,6 +334,16 @@ static bool look_at_insns(Ctx *c, Turns *t)
     return !(t->need & FP_X87);
 }
 
+static bool changes(const Turns *t, const Block *b, unsigned reg)
+{
+    for (unsigned i = t->first; i <= t->last; i++) {
+        if (t_may_write(&b->insns[i], reg)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /*
  * A host register for each group, the counter and those guest registers that
  * have no home: scratch registers that no template needs, then homes of guest
@@ -364,10 +374,11 @@ static bool take_registers(Turns *t, const Block *b)
         }
     }
     memcpy(t->home, jit_host_reg, sizeof(t->home));
-    t->borrowed = t->guests = 0;
+    t->borrowed = t->guests = t->changed = 0;
     for (unsigned r = 0; r < 16; r++) {
         if (all >> r & 1 && jit_host_reg[r] < 0) {
             t->guests |= 1u << r;
+            t->changed |= changes(t, b, r) << r;
         }
     }
     /* In order: jit.c gives them back so. */

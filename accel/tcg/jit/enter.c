@@ -206,7 +206,7 @@ void turns_load(Ctx *c, const Turns *t)
 void turns_give_back(Ctx *c, const Turns *t)
 {
     for (unsigned r = 0; r < 16; r++) {
-        if (t->guests >> r & 1) {
+        if (t->changed >> r & 1) {
             e_gs(&c->e, 8, 0x89, t->home[r], GPR(r));
         }
     }

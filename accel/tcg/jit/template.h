@@ -167,7 +167,8 @@ typedef struct Turns {
     int16_t slots[BLOCK_MAX_INSNS][2 * TURN_GROUPS];    /* by `first` */
     unsigned counter;           /* host register */
     uint16_t borrowed;          /* guest registers whose homes are used */
-    uint16_t guests;            /* others that are there, in order */
+    uint16_t guests;            /* others that are there, in order, ... */
+    uint16_t changed;           /* ... and those of them that are written */
     int8_t home[16];            /* of guest registers meanwhile */
     uint8_t *more;              /* where more turns are checked */
     uint8_t *copy[TURN_COPIES];

@@ -30,7 +30,8 @@
 #include "accel/tcg/jit/ahead.h"
 
 enum {
-    RETRY = 4,                  /* turns until the next try, about */
+    RETRY = 4,                  /* turns until the next try, about; */
+    RETRY_GUESS = 32,           /* a guess that was wrong will be again */
     SPARE_STUBS = 3 * BLOCK_MAX_INSNS,  /* for what comes after */
     SPARE_SITES = 4 * BLOCK_MAX_INSNS,
 };
@@ -451,7 +452,7 @@ void t_turns_begin(Ctx *c)
     }
     if (c->i == 0) {
         c->loop.again = again;
-        set_dword(c, JOFF(turn_retry), RETRY);
+        set_dword(c, JOFF(turn_retry), t->n_guesses ? RETRY_GUESS : RETRY);
     }
 }
 
