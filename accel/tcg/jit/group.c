@@ -8,8 +8,8 @@
  * the rest of the block runs in a second translation that checks each access,
  * or in the interpreter (EXIT_PLAIN).  So faults come where they belong.
  *
- * Several groups may go on at the same time.  A group's addend stays in its slot,
- * or in JitCpu.group_addend, and maybe in a home (addend.c).  It is good
+ * Several groups may go on at the same time.  A group's addend stays in its
+ * slot, or in JitCpu.group_addend, and maybe in a home (addend.c).  It is good
  * until the group's last access, since a call of the interpreter that changes
  * the TLB (other than by filling it) does not come back into the block.
  *

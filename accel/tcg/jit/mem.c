@@ -272,7 +272,8 @@ static void check_slot(Ctx *c, const Access *a, bool clobber)
     }
 }
 
-void t_check_access(Ctx *c, const Access *a)
+/* A check comes.  May it clobber RFLAGS? */
+static bool begin_check(Ctx *c)
 {
     Emit *e = &c->e;
     bool clobber;
@@ -291,6 +292,13 @@ void t_check_access(Ctx *c, const Access *a)
     if (clobber) {
         c->in_r = false;
     }
+    return clobber;
+}
+
+void t_check_access(Ctx *c, const Access *a)
+{
+    bool clobber = begin_check(c);
+
     if (a->slot >= 0) {
         check_slot(c, a, clobber);
     } else {
@@ -329,11 +337,57 @@ static void note_site(Ctx *c)
     c->mem_sp_off = c->sp_off;
 }
 
+/*
+ * Is the address a constant, and the access in one page?  The template must use
+ * it as an index only.  Code of fixed pages: fixed.c.
+ */
+static bool known_address(const Ctx *c, unsigned size, int64_t *at)
+{
+    const Insn *n = c->insn;
+
+    if (c->word != 8 || c->no_slot || n->op >= OP_FADD_ST0_M32
+        || !t_simple(n) || n->flags & INSN_LOCK) {
+        return false;
+    }
+    if (n->ea == EA_RIP && c->fixed) {
+        *at = t_fixed_rip(c, (int64_t)n->off + n->len + n->disp);
+    } else if (!n->ea && n->base >= R_ZERO && n->index >= R_ZERO) {
+        *at = n->disp;
+    } else {
+        return false;
+    }
+    return *at == (int32_t)*at && *at >= INT32_MIN + (int)PAGE_BYTES
+           && PAGE_OFFSET(*at) + size <= PAGE_BYTES;
+}
+
+/* Its entry of the TLB, which is known too, has it, or the slow path is taken.
+ * The host address is then [RAX] + c->disp. */
+static unsigned known_operand(Ctx *c, int64_t at, bool write)
+{
+    int32_t page = PAGE_START(at);
+    uint32_t entry = (at >> 12 & (TLB_SIZE - 1)) * sizeof(TlbEntry);
+    uint32_t tag = entry + tag_of(c, &(Access) { .write = write });
+
+    if (begin_check(c)) {
+        e_gs(&c->e, 8, 0x81, 7, tag);               /* cmp qword, imm32 */
+        e32(&c->e, -page);
+        t_jcc_slow(c, 5);
+    } else {
+        e_gs(&c->e, 8, 0x8b, H_CX, tag);
+        e_rm(&c->e, 8, 0x8d, H_CX, H_CX, H_SP, 0, page);
+        t_jrcxz_or_slow(c);
+    }
+    e_gs(&c->e, 8, 0x8b, H_AX, c->tlb + entry + offsetof(TlbEntry, addend));
+    c->disp = at;
+    return H_SP;
+}
+
 unsigned t_operand_aligned(Ctx *c, unsigned size, unsigned align, bool write)
 {
     Access a = { .size = size, .align = align, .write = write, .slot = -1 };
     const Insn *n = c->insn;
     const Group *g = t_grouped(c);
+    int64_t at;
 
     if (c->turns.on) {
         a.ea = t_turns_operand(c);
@@ -347,6 +401,9 @@ unsigned t_operand_aligned(Ctx *c, unsigned size, unsigned align, bool write)
         a.ea = t_table_operand(c, size);
         note_site(c);
         return a.ea;
+    }
+    if (align == 1 && known_address(c, size, &at)) {
+        return known_operand(c, at, write);
     }
     if (g && !c->no_slot) {
         a.ea = t_address_disp(c, &c->disp);

@@ -66,7 +66,7 @@ static uint32_t mask_of(unsigned align)
                       : JOFF(align_mask) + 8 * __builtin_ctz(align);
 }
 
-static void jrcxz_or_slow(Ctx *c)
+void t_jrcxz_or_slow(Ctx *c)
 {
     e8(&c->e, 0xe3);                                /* jrcxz over the jump */
     e8(&c->e, 5);
@@ -108,14 +108,14 @@ static void shift_out(Ctx *c, unsigned n_low)
     }
     e_mov_i64(e, H_AX, 12 - n_low);
     e_shrx(e, H_CX, H_CX, H_AX);
-    jrcxz_or_slow(c);
+    t_jrcxz_or_slow(c);
 }
 
 void t_in_page(Ctx *c, unsigned align, bool rax_free)
 {
     if (!slow_pext) {
         e_pext_gs(&c->e, H_CX, H_CX, mask_of(align));
-        jrcxz_or_slow(c);
+        t_jrcxz_or_slow(c);
     } else if (rax_free) {
         shift_out(c, __builtin_ctz(align));
     } else {
@@ -139,7 +139,7 @@ void t_both_in_page(Ctx *c, const Access *a, unsigned align, unsigned last)
     e_rm(e, 8, 0x8d, H_CX, H_CX, a->ea, 0, a->disp);
     e_pext_gs(e, H_CX, H_CX, mask_of(align));
     e_rm(e, 8, 0x8d, H_CX, H_CX, H_AX, 0, 0);
-    jrcxz_or_slow(c);
+    t_jrcxz_or_slow(c);
 }
 
 void t_tlb_index(Ctx *c, unsigned ea)
