@@ -1,15 +1,15 @@
 /*
  * Groups of accesses that go on at the same time, tables, and homes of guest
- * registers that hold their addends meanwhile: an interpreter of random handlers,
- * translated and interpreted, must agree in all registers, flags, memory and
- * faults.
+ * registers that hold their addends meanwhile: an interpreter of random
+ * handlers, translated and interpreted, must agree in all registers, flags,
+ * memory and faults.
  *
- * Handlers access memory through a few bases that move by constants, push and
- * pop, leave in the middle for code that looks at all registers, fault, trap,
- * touch addresses that are not canonical, and cross pages, which lie in random
- * order.  They follow one another in patterns, so that blocks go through many.
- * RHEA_TEST_ROUNDS multiplies the number of cases, RHEA_TEST_SEED changes
- * them, RHEA_TEST_ACCEL adds options.
+ * Handlers access memory through a few bases that move by constants and at
+ * constant addresses, push and pop, leave in the middle for code that looks at
+ * all registers, fault, trap, touch addresses that are not canonical, and cross
+ * pages, which lie in random order.  They follow one another in patterns, so
+ * that blocks go through many.  RHEA_TEST_ROUNDS multiplies the number of
+ * cases, RHEA_TEST_SEED changes them, RHEA_TEST_ACCEL adds options.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -116,6 +116,31 @@ static void put_side(Case *k, Sides *s)
     }
 }
 
+/* At a constant address, often around a page's end: absolute or from RIP. */
+static void put_constant(Case *k)
+{
+    static const uint16_t ops[] = { 0x8b, 0x89, 0x03, 0x01, 0x3b, 0x88,
+                                    0x0fb7 };
+    unsigned reg = ANY(values);
+    uint32_t opc = ANY(ops), at;
+
+    at = DATA + DATA_BYTES / 2 + (below(2) ? 0 : PAGE_BYTES * below(12))
+         + (below(2) ? below(PAGE_BYTES) : PAGE_BYTES - below(10));
+    put(k, 0x40 | (below(2) ? 8 : 0) | (reg & 8) >> 1, 1);
+    if (opc > 0xff) {
+        put(k, opc >> 8, 1);
+    }
+    put(k, opc & 0xff, 1);
+    if (below(2)) {
+        put(k, (reg & 7) << 3 | 4, 1);
+        put(k, 0x25, 1);
+        put(k, at, 4);
+    } else {
+        put(k, (reg & 7) << 3 | 5, 1);
+        put(k, at - (CODE + k->n + 4), 4);
+    }
+}
+
 /* From the table of data. */
 static void put_lookup(Case *k)
 {
@@ -147,7 +172,7 @@ static void put_insn(Case *k, Sides *s)
                                     0xf30058, 0xf2005e, 0x66006f, 0x660029 };
     unsigned reg = ANY(values);
 
-    switch (k->lookups && below(3) ? 16 : below(18)) {
+    switch (k->lookups && below(3) ? 16 : below(19)) {
     default:
         put_mem(k, below(8) ? 0 : 0x66, ANY(alu), below(3), reg, ANY(bases));
         break;
@@ -175,6 +200,9 @@ static void put_insn(Case *k, Sides *s)
         break;
     case 16: case 17:
         put_lookup(k);
+        break;
+    case 18:
+        put_constant(k);
         break;
     case 14:
         put_regs(k, ANY(alu) | 1, below(2) ? others[below(k->n_named)] : reg,
@@ -323,6 +351,9 @@ static void make_case(Case *k)
     }
     for (unsigned i = 0; i < DATA_PAGES; i++) {
         k->pt[i] |= 3;
+    }
+    if (one_in(3)) {                        /* of constant addresses */
+        k->pt[DATA_PAGES / 2] &= ~UINT64_C(2);
     }
     for (unsigned i = below(6); i--; ) {
         k->pt[DATA_PAGES / 2 + below(USED_PAGES) - USED_PAGES / 4]
