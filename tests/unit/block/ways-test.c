@@ -126,7 +126,7 @@ ssize_t __wrap_pwritev64v2(int fd, const struct iovec *v, int n, off_t at,
         g_usleep(host.sleep_us);
     }
     writer_comes();
-    ret = __real_pwritev64v2(fd, v, n, at, flags & ~RWF_NOWAIT);
+    ret = __real_pwritev64v2(fd, v, n, at, flags & ~(RWF_NOWAIT | RWF_DSYNC));
     writer_goes();
     return ret;
 }
