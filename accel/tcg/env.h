@@ -109,6 +109,7 @@ struct Env {
     uint64_t jit_tmp;
     uint64_t jit_go;            /* (A) 0: leave at the next poll; or 4096,
                                  * which near.c compares with */
+    uint64_t jit_past;          /* (A) 0 with it, or above any address */
     uint16_t cc_raw;            /* in compiled code: OF | LAHF << 8 */
     bool jit_off;               /* interpret, for this run */
     bool jit_skip;              /* interpret this block once */

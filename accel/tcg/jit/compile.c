@@ -253,9 +253,6 @@ static void emit_stub(Ctx *c, Stub *s)
     if (s->sp_off && (s->exit_rdx || s->edge)) {
         e_rm(e, c->word, 0x8d, SP, SP, H_SP, 0, s->sp_off);
     }
-    if (s->pushed) {
-        e_rm(e, 8, 0x8d, H_SP, H_SP, H_SP, 0, 8);
-    }
     if (s->exit_rdx) {
         e_gs(e, 8, 0x89, H_DX, OFF(s.rip));
         e8(e, 0xe9);

@@ -153,9 +153,8 @@ static void jmp_stub(Ctx *c, Stub *s)
 
 void t_go_linked(Ctx *c, Stub *s)
 {
-    e_gs(&c->e, 4, 0x83, 7, OFF(jit_go));           /* cmp dword, 0 */
-    e8(&c->e, 0);
-    jcc_linked(c, s, 5);
+    e_gs(&c->e, 8, 0x3b, H_SP, OFF(jit_past));      /* one operation */
+    jcc_linked(c, s, 2);                            /* jb */
     jmp_stub(c, s);
 }
 
@@ -390,8 +389,6 @@ static void align_end(Ctx *c, unsigned n)
  */
 static void land(Ctx *c, unsigned next, bool more)
 {
-    Emit *e = &c->e;
-
     c->in_r = false;
     c->in_e = true;
     c->replay.op = REPLAY_NONE;
@@ -400,12 +397,10 @@ static void land(Ctx *c, unsigned next, bool more)
     if (more) {
         JitLanding *l = jit_alloc(sizeof(*l));
 
-        *l = (JitLanding) { .next = c->landings, .patch = e->p };
+        *l = (JitLanding) { .next = c->landings, .patch = c->e.p };
         c->landings = l;
     }
-    /* Five bytes, at a multiple of 8 where it is to be patched. */
-    e_rm(e, 8, 0x8d, H_SP, H_SP, H_SP, 0, 8);
-    t_set_base(c, next);
+    t_set_base(c, next);        /* at a multiple of 8 if to be patched */
     if (!more) {
         go_in_page(c, next, false);
     }
@@ -430,7 +425,6 @@ static void call_other_page(Ctx *c, bool predict, bool more, int64_t off)
     }
     miss = t_miss_interp(c);
     miss->sp_off = c->word;
-    miss->pushed = predict;
     find_code(c, miss, rip);
     t_settle(c);
     if (more) {
@@ -442,11 +436,12 @@ static void call_other_page(Ctx *c, bool predict, bool more, int64_t off)
 /*
  * The return address, for the guest and for the host's stack.  In RCX, where it
  * is not fixed.  A call rel32 that comes then ends at a multiple of 8, by
- * prefixes that mean nothing to a push, instead of NOPs.
+ * prefixes that mean nothing to a move rather than NOPs.
  */
 static void push_return(Ctx *c, unsigned next, bool predict, bool then_rel32)
 {
-    unsigned n = c->fixed ? 5 : 1;
+    unsigned n = c->fixed ? 12 : 8;
+    int32_t at = JIT_RETURN_RIP - 8;
 
     if (c->fixed) {
         t_push_imm(c, t_fixed_rip(c, next));
@@ -456,15 +451,18 @@ static void push_return(Ctx *c, unsigned next, bool predict, bool then_rel32)
     }
     t_sp_settle(c);
     if (then_rel32) {
-        while (((uintptr_t)c->e.p + n + 5) & 7) {
-            e8(&c->e, 0x2e);                        /* cs */
-        }
+        unsigned pad = -((uintptr_t)c->e.p + n + 5) & 7;
+        unsigned prefixes = MIN(pad, 15 - n);
+
+        e_nops(&c->e, pad - prefixes);
+        memset(c->e.p, 0x2e, prefixes);             /* cs */
+        c->e.p += prefixes;
     }
     if (predict && c->fixed) {
-        e8(&c->e, 0x68);                            /* push imm32 */
+        e_rm(&c->e, 8, 0xc7, 0, H_SP, H_SP, 0, at);
         e32(&c->e, t_fixed_rip(c, next));
     } else if (predict) {
-        e8(&c->e, 0x51);                            /* push rcx */
+        e_rm(&c->e, 8, 0x89, H_CX, H_SP, H_SP, 0, at);
     }
 }
 
@@ -567,7 +565,7 @@ static bool call_rm(Ctx *c)
 /* Is the return address in RDX that on top of the host's stack? */
 static void compare_return(Ctx *c)
 {
-    e_rm(&c->e, 8, 0x3b, H_DX, H_SP, H_SP, 0, 8);
+    e_rm(&c->e, 8, 0x3b, H_DX, H_SP, H_SP, 0, JIT_RETURN_RIP);
 }
 
 static bool ret(Ctx *c, unsigned more)
@@ -603,7 +601,7 @@ static bool ret(Ctx *c, unsigned more)
     e_gs(e, 8, 0x8b, H_CX, JOFF(neg_bottom));
     e_rr(e, 8, 0x01, H_SP, H_CX);
     bottom = t_over_begin(c, JE8);
-    e_rm(e, 8, 0x8d, H_SP, H_SP, H_SP, 0, 16);
+    e_rm(e, 8, 0x8d, H_SP, H_SP, H_SP, 0, 8);
     compare_return(c);
     e8(e, 0x0f);                                    /* je */
     e8(e, 0x84);

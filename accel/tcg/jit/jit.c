@@ -195,7 +195,7 @@ void jit_block_killed(Block *b)
     patch_entry(jc->far_r, jit_space.stale_r);
     patch_entry(jc->far_e, jit_space.bottom);
     for (const JitLanding *l = jc->landings; l; l = l->next) {
-        patch_entry(l->patch, jit_space.land_stale);
+        patch_entry(l->patch, jit_space.bottom);
     }
     if (jc->prev) {
         jc->prev->next = jc->next;

@@ -71,8 +71,11 @@ typedef struct JitCounts {
 } JitCounts;
 
 enum {
-    JIT_RETURN_BYTES = 64 * KiB,        /* of a stack of returns: a push at a
+    JIT_RETURN_BYTES = 64 * KiB,        /* of a stack of returns: a call at a
                                          * multiple of this is refused */
+    /* From an entry to its RIP; no multiple of 4096, since a load waits for a
+     * store that is so far away. */
+    JIT_RETURN_RIP = JIT_RETURN_BYTES + 2048,
     JIT_KEYS_MAX = 16383,       /* times 2 is less than 1 << 15 */
 };
 enum { JIT_JUMP_BITS = 15, JIT_JUMPS = 1 << JIT_JUMP_BITS, JIT_TAGS = 16 };
@@ -164,18 +167,21 @@ static inline void jit_stop(Env *env)
     for (unsigned who = 0; who < N_MMU; who++) {
         __atomic_or_fetch(&jit_cpu(env)->key[who], JIT_STOP, __ATOMIC_RELAXED);
     }
+    __atomic_store_n(&env->jit_past, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&env->jit_go, 0, __ATOMIC_SEQ_CST);
 }
 
 /* It need not: before looking why it was to. */
 static inline void jit_resume(Env *env)
 {
-    /* In this order: a jit_stop() in between must not leave JIT_STOP alone. */
+    /* In this order: a jit_stop() in between must not leave JIT_STOP or
+     * jit_past alone. */
     __atomic_store_n(&env->jit_go, PAGE_BYTES, __ATOMIC_SEQ_CST);
     for (unsigned who = 0; who < N_MMU; who++) {
         __atomic_and_fetch(&jit_cpu(env)->key[who], ~JIT_STOP,
                            __ATOMIC_SEQ_CST);
     }
+    __atomic_store_n(&env->jit_past, UINT64_MAX, __ATOMIC_RELEASE);
 }
 
 /* Is code of this mode compiled?  64-bit and flat 32-bit code is. */
@@ -307,7 +313,7 @@ typedef struct JitSpace {
     uint8_t *cold, *data;       /* grow up and down: free between these */
     uint8_t *leave, *leave_null, *fallback;     /* thunks (writable view) */
     uint8_t *lookup, *transfer, *near_miss;
-    uint8_t *bottom, *stale_r, *land_stale;
+    uint8_t *bottom, *stale_r;
 } JitSpace;
 
 extern JitSpace jit_space;

@@ -9,9 +9,9 @@
  * either: compiled code adds RIP and the present key, to which whoever wants it
  * to leave adds 1 << 48 (JIT_STOP), and has hit when the sum is 0.
  *
- * The stack of returns.  Compiled code's RSP is no C stack.  A CALL pushes
- * its return RIP and then calls, so that the host predicts the return; RET
- * compares, and returns to where the CALL goes on, with flags in cc_raw: saving
+ * The stack of returns.  Compiled code's RSP is no C stack.  A CALL writes its
+ * return RIP beside the entry that it then makes by calling, so that the host
+ * predicts the return; RET compares, and returns to where the CALL goes on, with flags in cc_raw: saving
  * them costs less than compares that leave them alone, there and in what comes
  * then, and those were a branch taken each.  What is on
  * it is good under one jump_tag and generation of the code cache, else it is
@@ -25,14 +25,16 @@
 #include <sys/mman.h>
 
 enum {
-    HEADROOM_BYTES = 64 * KiB,  /* for signal handlers */
+    HEADROOM_BYTES = 64 * KiB,  /* for signal handlers, */
+    RIPS_BYTES = 2 * JIT_RETURN_BYTES,  /* above the stack, and some more */
 };
 
 /* --- the stack of returns ---------------------------------------------- */
 
 void jit_cpu_init(Env *env)
 {
-    size_t n = 2 * (JIT_RETURN_BYTES + HEADROOM_BYTES) + JIT_RETURN_BYTES;
+    size_t n = JIT_RETURN_BYTES
+               + 2 * (HEADROOM_BYTES + JIT_RETURN_BYTES + RIPS_BYTES);
     uint64_t at;
     JitCpu *j = jit_cpu(env);
     void *p;
@@ -57,7 +59,8 @@ void jit_cpu_init(Env *env)
         bottom = (uint64_t *)r->bottom;
         bottom[0] = (uintptr_t)(jit_space.bottom - jit_space.rw
                                 + jit_space.rx);
-        bottom[1] = UINT64_MAX;
+        bottom[JIT_RETURN_RIP / 8] = UINT64_MAX;
+        at += RIPS_BYTES;
     }
     for (unsigned i = 0; i < G_N_ELEMENTS(j->align_mask); i++) {
         j->align_mask[i] = -(uint64_t)PAGE_BYTES | ((1 << i) - 1);

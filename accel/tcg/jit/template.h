@@ -66,7 +66,6 @@ typedef struct Stub {
     JitReplay replay;           /* how to get them first, if not REPLAY_NONE */
     int sp_off;                 /* of an exit: as Ctx's */
     Borrowed borrowed;          /* as Ctx's */
-    bool pushed;                /* and a return, which is taken back */
     uint8_t live;               /* FP_* that must be live at `back` */
     bool load_fp;               /* only that */
     bool jump;                  /* nothing but a jump to `back` */

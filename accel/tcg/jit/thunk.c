@@ -51,7 +51,7 @@ void jit_make_thunks(void)
 {
     static const uint8_t saved[] = { H_BX, H_BP, H_12, H_13, H_14, H_15 };
     Emit em = { jit_space.code }, *e = &em;
-    uint8_t *restore, *go_on, *jnz, *jne, *rel8;
+    uint8_t *restore, *go_on, *jnz, *jne;
 
     /* At the very start: jit_enter(code). */
     for (unsigned i = 0; i < G_N_ELEMENTS(saved); i++) {
@@ -143,18 +143,11 @@ void jit_make_thunks(void)
     e_gs(e, 8, 0x8b, H_DX, JOFF(target));
     e8(e, 0xc3);
 
-    /* A RET to RDX that comes back to a stale block. */
+    /* A jump to a stale block with flags in RFLAGS; the same in cc_raw, a RET
+     * that comes back to one, and one that no call expects: return.c. */
     t_align8(e);
-    jit_space.land_stale = e->p;
-    e_rm(e, 8, 0x8d, H_SP, H_SP, H_SP, 0, 8);
-    e8(e, 0xeb);                                    /* jmp to bottom */
-    rel8 = e->p;
-    e8(e, 0);
-    /* A jump to a stale block with flags in RFLAGS; the same in cc_raw, and a
-     * RET that no call expects: return.c. */
     jit_space.stale_r = e->p;
     t_save_flags(e);
-    *rel8 = e->p - (rel8 + 1);
     jit_space.bottom = e->p;
     jit_no_code = e->p - jit_space.rw + jit_space.rx;
     e_gs(e, 8, 0x89, H_DX, OFF(s.rip));
