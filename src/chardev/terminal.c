@@ -75,8 +75,8 @@ static void enter(void)
         return;
     }
     make_raw();
+    is_raw = 1;                 /* first: a signal may come in between */
     set_modes(&raw);
-    is_raw = 1;
 }
 
 static void leave(void)

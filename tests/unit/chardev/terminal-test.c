@@ -281,7 +281,10 @@ static void test_pipe(void)
 
 int main(int argc, char **argv)
 {
-    signal(SIGHUP, SIG_DFL);            /* who started us may have nohup */
+    /* Who started us may have nohup, or be a shell that does so with "&". */
+    signal(SIGHUP, SIG_DFL);
+    signal(SIGINT, SIG_DFL);
+    signal(SIGQUIT, SIG_DFL);
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/terminal/pipe", test_pipe);
     g_test_add_func("/terminal/ways-out", test_ways_out);
