@@ -25,17 +25,10 @@ static const uint8_t lendable[] = {
     R_RBX, R_RBP, R_R12, R_R13, R_R9, R_R8, R_RDI, R_RSI,
 };
 
-static uint32_t kept(unsigned guest)
-{
-    return JOFF(borrowed) + 8 * guest;
-}
-
 void t_give_back(Emit *e, const Borrowed *b)
 {
     for (unsigned k = 0; k < b->n; k++) {
-        unsigned r = b->r[k].guest;
-
-        e_gs(e, 8, 0x8b, jit_host_reg[r], kept(r));
+        t_home_kept(e, b->r[k].guest, true);
     }
 }
 
@@ -54,9 +47,7 @@ void t_fill_homes(Emit *e, const Borrowed *b)
 void t_lend(Emit *e, const Borrowed *b)
 {
     for (unsigned k = 0; k < b->n; k++) {
-        unsigned r = b->r[k].guest;
-
-        e_gs(e, 8, 0x89, jit_host_reg[r], kept(r));
+        t_home_kept(e, b->r[k].guest, false);
     }
     t_fill_homes(e, b);
 }
@@ -89,7 +80,7 @@ void t_homes_due(Ctx *c)
             b->r[n++] = b->r[k];
             continue;
         }
-        e_gs(&c->e, 8, 0x8b, jit_host_reg[r], kept(r));
+        t_home_kept(&c->e, r, true);
         for (unsigned i = 0; i < JIT_GROUPS; i++) {
             if (c->group[i].home == jit_host_reg[r]) {
                 c->group[i].home = -1;
@@ -180,7 +171,7 @@ static unsigned take_home(Ctx *c, unsigned end, uint32_t from, unsigned base)
     b->r[b->n].until = end;
     b->r[b->n].base = base;
     b->r[b->n++].from = from;
-    e_gs(&c->e, 8, 0x89, jit_host_reg[lendable[k]], kept(lendable[k]));
+    t_home_kept(&c->e, lendable[k], false);
     return jit_host_reg[lendable[k]];
 }
 

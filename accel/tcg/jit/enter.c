@@ -22,14 +22,14 @@ static void fail_to_next(Ctx *c)
     t_misses_to(c, s);
 }
 
-/* The address of the group's first access less its displacement: in the register
- * that is returned. */
+/* The address of the group's first access less its displacement: in the
+ * register that is returned. */
 static unsigned group_address(Ctx *c, const TurnGroup *g)
 {
     unsigned ea = H_DX, x;
 
     if (g->base == R_PC) {
-        e_gs(&c->e, 8, 0x8b, H_DX, OFF(rip_base));
+        t_rip_to(c, H_DX, 0);
     } else if (g->base == R_ZERO) {
         e_mov_i64(&c->e, H_DX, 0);
     } else {
@@ -50,7 +50,7 @@ static unsigned group_address(Ctx *c, const TurnGroup *g)
 
 static uint32_t slot_addend(int slot)
 {
-    return JOFF(slots) + slot * sizeof(JitSlot) + offsetof(JitSlot, addend);
+    return t_slot_at(slot) + offsetof(JitSlot, addend);
 }
 
 /*
@@ -63,8 +63,8 @@ static void check_apart(Ctx *c, const TurnGroup *g, const Access *a, int32_t lo)
     Emit *e = &c->e;
 
     for (unsigned k = 0; k < 2; k++) {
-        e_gs(e, 8, 0x8b, H_CX, JOFF(slots) + offsetof(JitSlot, tag)
-                               + (k ? g->slot2 : g->slot) * sizeof(JitSlot));
+        e_gs(e, 8, 0x8b, H_CX, t_slot_at(k ? g->slot2 : g->slot)
+                               + offsetof(JitSlot, tag));
         e_rr(e, 8, 0x01, H_CX, H_CX);               /* nothing but bit 63? */
         t_jcc_slow(c, 4);
     }
@@ -150,8 +150,7 @@ void turns_bound(Ctx *c, const TurnGroup *g, const Access *a)
     if (!by) {
         return;
     }
-    e_gs(e, 8, 0x8b, H_CX, JOFF(slots) + a->slot * sizeof(JitSlot)
-                           + offsetof(JitSlot, tag));
+    e_gs(e, 8, 0x8b, H_CX, t_slot_at(a->slot) + offsetof(JitSlot, tag));
     e_rm(e, 8, 0x8d, H_CX, H_CX, a->ea, 0, a->disp);
     if (g->by > 0) {            /* RCX is an offset in the page */
         e_rr(e, 4, 0xf7, 3, H_CX);                  /* neg ecx */
@@ -174,7 +173,7 @@ void turns_load(Ctx *c, const Turns *t)
 
     for (unsigned r = 0; r < 16; r++) {
         if (t->borrowed >> r & 1) {
-            e_gs(e, 8, 0x89, jit_host_reg[r], JOFF(borrowed) + 8 * r);
+            t_home_kept(e, r, false);
         }
     }
     for (unsigned r = 0; r < 16; r++) {
@@ -190,7 +189,7 @@ void turns_load(Ctx *c, const Turns *t)
             e_rm(e, 8, 0x8d, g->reg, g->reg, t->home[g->index],
                  g->scale, 0);
         } else if (g->base == R_PC) {
-            e_gs(e, 8, 0x8b, t->counter, OFF(rip_base));
+            t_rip_to(c, t->counter, 0);
             e_rm(e, 8, 0x8d, g->reg, g->reg, t->counter, 0, 0);
         } else if (g->form == TURN_INDEX || g->form == TURN_STILL) {
             e_rm(e, 8, 0x8d, g->reg, g->reg, t->home[g->base], 0, 0);
@@ -212,7 +211,7 @@ void turns_give_back(Ctx *c, const Turns *t)
     }
     for (unsigned r = 0; r < 16; r++) {
         if (t->borrowed >> r & 1) {
-            e_gs(&c->e, 8, 0x8b, jit_host_reg[r], JOFF(borrowed) + 8 * r);
+            t_home_kept(&c->e, r, true);
         }
     }
 }

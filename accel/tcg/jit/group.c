@@ -366,8 +366,7 @@ void t_group_begin(Ctx *c)
         g->addend = JOFF(group_addend) + 8 * (g - c->group);
         e_gs(&c->e, 8, 0x89, H_AX, g->addend);
     } else {
-        g->addend = JOFF(slots) + a.slot * sizeof(JitSlot)
-                    + offsetof(JitSlot, addend);
+        g->addend = t_slot_at(a.slot) + offsetof(JitSlot, addend);
     }
     g->base = base;
     g->end = end;

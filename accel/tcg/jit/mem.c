@@ -174,11 +174,6 @@ static void from_tlb(Ctx *c, unsigned to, uint32_t field, bool clobber)
     }
 }
 
-static uint32_t slot_at(const Access *a)
-{
-    return JOFF(slots) + a->slot * sizeof(JitSlot);
-}
-
 void t_slot_miss(Ctx *c, Stub *s)
 {
     Emit *e = &c->e;
@@ -189,10 +184,10 @@ void t_slot_miss(Ctx *c, Stub *s)
     if (s->have) {
         unsigned n;
 
-        e_gs(e, 8, 0x8b, H_CX, slot_at(a) + offsetof(JitSlot, tag2));
+        e_gs(e, 8, 0x8b, H_CX, t_slot_at(a->slot) + offsetof(JitSlot, tag2));
         compare_slot(c, a, s->clobber);
         n = c->n_sites;
-        e_gs(e, 8, 0x8b, H_AX, slot_at(a) + offsetof(JitSlot, addend2));
+        e_gs(e, 8, 0x8b, H_AX, t_slot_at(a->slot) + offsetof(JitSlot, addend2));
         e8(e, 0xe9);
         e_rel32(e->p, s->have);
         e->p += 4;
@@ -223,13 +218,13 @@ void t_slot_miss(Ctx *c, Stub *s)
         t_stub_site(c, &c->stubs[s->often]);
     }
     for (unsigned i = 0; i < 16; i += 8) {          /* to tag2, addend2 */
-        e_gs(e, 8, 0x8b, H_CX, slot_at(a) + i);
-        e_gs(e, 8, 0x89, H_CX, slot_at(a) + offsetof(JitSlot, tag2) + i);
+        e_gs(e, 8, 0x8b, H_CX, t_slot_at(a->slot) + i);
+        e_gs(e, 8, 0x89, H_CX, t_slot_at(a->slot) + offsetof(JitSlot, tag2) + i);
     }
     from_tlb(c, H_CX, tag_of(c, a), s->clobber);
-    e_gs(e, 8, 0x89, H_CX, slot_at(a) + offsetof(JitSlot, tag));
+    e_gs(e, 8, 0x89, H_CX, t_slot_at(a->slot) + offsetof(JitSlot, tag));
     from_tlb(c, H_CX, c->tlb + offsetof(TlbEntry, addend), s->clobber);
-    e_gs(e, 8, 0x89, H_CX, slot_at(a) + offsetof(JitSlot, addend));
+    e_gs(e, 8, 0x89, H_CX, t_slot_at(a->slot) + offsetof(JitSlot, addend));
     e_gs(e, 1, 0xc6, 0, JOFF(slots_used) + a->slot / JIT_SLOTS_PIECE);
     e8(e, 1);
     if (a->table) {
@@ -248,7 +243,7 @@ static void check_slot(Ctx *c, const Access *a, bool clobber)
     Stub *s;
 
     if (!a->table) {
-        e_gs(e, 8, 0x8b, H_CX, slot_at(a) + offsetof(JitSlot, tag));
+        e_gs(e, 8, 0x8b, H_CX, t_slot_at(a->slot) + offsetof(JitSlot, tag));
     }
     compare_slot(c, a, clobber);
     s = t_add_stub(c);
@@ -263,7 +258,7 @@ static void check_slot(Ctx *c, const Access *a, bool clobber)
     c->n_sites = sites;
     c->n_misses++;
     if (!a->no_addend) {
-        e_gs(e, 8, 0x8b, H_AX, slot_at(a) + offsetof(JitSlot, addend));
+        e_gs(e, 8, 0x8b, H_AX, t_slot_at(a->slot) + offsetof(JitSlot, addend));
     }
     s->have = a->group ? NULL : e->p;
     if (a->may_exit && a->slot % JIT_SLOTS >= JIT_SLOTS_STACK) {

@@ -128,14 +128,10 @@ unsigned t_offset_to(Ctx *c, unsigned to, bool must)
     unsigned base, index;
 
     if (n->ea & EA_RIP) {
-        int64_t at = (int64_t)n->off + n->len + n->disp;
-
-        if (c->fixed && size == 8) {
-            e_mov_i64(&c->e, to, c->base + at);
-            return to;
+        t_rip_to(c, to, (int64_t)n->off + n->len + n->disp);
+        if (size == 4) {
+            e_mov(&c->e, 4, to, to);
         }
-        e_gs(&c->e, 8, 0x8b, to, OFF(rip_base));
-        e_rm(&c->e, size, 0x8d, to, to, H_SP, 0, at);
         return to;
     }
     if (n->base >= R_ZERO && n->index >= R_ZERO) {
@@ -214,11 +210,7 @@ unsigned t_address_disp(Ctx *c, int32_t *disp)
         return t_address(c);
     }
     if (n->ea & EA_RIP) {
-        if (c->fixed) {
-            e_mov_i64(&c->e, H_DX, c->base);
-        } else {
-            e_gs(&c->e, 8, 0x8b, H_DX, OFF(rip_base));
-        }
+        t_rip_to(c, H_DX, 0);
         r = H_DX;
         *disp += n->off + n->len;
     } else {
@@ -255,14 +247,22 @@ unsigned t_rm_value(Ctx *c)
     return t_src(c, n->rm, n->size, H_CX);
 }
 
-void t_rip_to(Ctx *c, unsigned to, int32_t off)
+void t_rip_to(Ctx *c, unsigned to, int64_t off)
 {
+    int32_t off32 = off;
+
     if (c->fixed) {
         e_mov_i64(&c->e, to, t_fixed_rip(c, off));
         return;
     }
     e_gs(&c->e, 8, 0x8b, to, OFF(rip_base));
-    e_rm(&c->e, c->word, 0x8d, to, to, H_SP, 0, off);
+    if (off != off32) {         /* from the page's end, by nearly 2 GiB */
+        e_rm(&c->e, c->word, 0x8d, to, to, H_SP, 0, INT32_MAX);
+        off32 = off - INT32_MAX;
+    }
+    if (off32) {
+        e_rm(&c->e, c->word, 0x8d, to, to, H_SP, 0, off32);
+    }
 }
 
 void t_set_base(Ctx *c, unsigned off)

@@ -44,7 +44,7 @@ void t_table_begin(Ctx *c)
     const Insn *n = c->insn;
     Table *t = &c->table;
     unsigned n_uses = 0, base = n->base, end = c->i;
-    unsigned tag;
+    uint32_t at;
 
     if (c->plain || c->word != 8 || jit_options.tlb_miss || c->i < t->end
         || !(n->flags & INSN_MEM) || base >= R_ZERO
@@ -69,10 +69,9 @@ void t_table_begin(Ctx *c)
     if (t->slot < 0) {
         return;
     }
-    tag = JOFF(slots) + t->slot * sizeof(JitSlot) + offsetof(JitSlot, tag);
-    t->tag = t_lend_home(c, end, tag, base);
-    t->addend = t_lend_home(c, end, tag + offsetof(JitSlot, addend)
-                                    - offsetof(JitSlot, tag), base);
+    at = t_slot_at(t->slot);
+    t->tag = t_lend_home(c, end, at + offsetof(JitSlot, tag), base);
+    t->addend = t_lend_home(c, end, at + offsetof(JitSlot, addend), base);
     t->base = base;
     t->end = end;
 }

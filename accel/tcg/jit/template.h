@@ -18,6 +18,12 @@
 #define GPR(n) ((uint32_t)(offsetof(Env, s.gpr) + 8 * (n)))
 #define SP ((unsigned)jit_host_reg[R_RSP])
 
+/* A JitSlot, from GS. */
+static inline uint32_t t_slot_at(int slot)
+{
+    return JOFF(slots) + slot * sizeof(JitSlot);
+}
+
 enum {
     MAX_STUBS = 12 * BLOCK_MAX_INSNS,
     LOOP_MAX_INSNS = 3 * BLOCK_MAX_INSNS / 4,   /* which is compiled twice */
@@ -349,7 +355,7 @@ unsigned t_address(Ctx *c);
 /* The same less a constant, which is added to *disp. */
 unsigned t_address_disp(Ctx *c, int32_t *disp);
 /* RDX = RIP of `off` of the page, which may be outside of it. */
-void t_rip_to(Ctx *c, unsigned to, int32_t off);
+void t_rip_to(Ctx *c, unsigned to, int64_t off);
 /* That RIP in a fixed page. */
 static inline uint64_t t_fixed_rip(const Ctx *c, int64_t off)
 {
@@ -438,6 +444,12 @@ void t_homes_due(Ctx *c);
 void t_homes_back(Ctx *c);
 /* The same on a way out, and lent again on the way back. */
 void t_give_back(Emit *e, const Borrowed *b);
+/* One home's value to JitCpu.borrowed, or back. */
+static inline void t_home_kept(Emit *e, unsigned guest, bool back)
+{
+    e_gs(e, 8, back ? 0x8b : 0x89, jit_host_reg[guest],
+         JOFF(borrowed) + 8 * guest);
+}
 void t_lend(Emit *e, const Borrowed *b);
 /* What lent homes have, once more. */
 void t_fill_homes(Emit *e, const Borrowed *b);

@@ -70,7 +70,8 @@ static const uint64_t aliases[] = {
  */
 GUEST_CODE(wanderer, "64",
     "1: call 5f\n lea 2f(%rip), %rdx\n call *%rdx\n call 6f\n"
-    "add 7f(%rip), %rbx\n lea 3f(%rip), %rdx\n jmp *%rdx\n"
+    "add 7f(%rip), %rbx\n lea 0x7fffffff(%rip), %rdx\n add %rdx, %rbx\n"
+    "lea 3f(%rip), %rdx\n jmp *%rdx\n"
     "2: xor (%rsp), %rbx\n ret\n"
     "3: add %rdx, %rbx\n rol $3, %rbx\n dec %ecx\n jz 4f\n"
     "test $31, %ecx\n jnz 1b\n"
@@ -182,11 +183,7 @@ int main(int argc, char **argv)
     int status;
 
     g_test_init(&argc, &argv, NULL);
-    if (!g_getenv("RHEA_TEST_ACCEL")) {
-        g_setenv("RHEA_TEST_ACCEL", "jit=on", true);
-    }
-    guest_init(2);
-    if (jit_enabled) {
+    if (guest_init_jit(2)) {
         g_test_add_func("/jit/dispatch", test_dispatch);
         g_test_add_func("/jit/aliases", test_aliases);
     }

@@ -399,15 +399,8 @@ static void run(const Case *k, uint32_t threshold, Outcome *o)
                        .attr = SEGA_P | 11 };
     *(uint64_t *)(guest_ram + TSS + 36) = FAULT_STACK;
     memcpy(s->gpr, k->gpr, sizeof(k->gpr));
-    s->cr4 |= CR4_OSXMMEXCPT;
-    s->cr2 = 0;
-    s->rflags = 2;
-    s->mxcsr = 0x1f80;
     *(uint32_t *)(guest_ram + MXCSR) = 0x0f80;      /* inexact */
-    for (unsigned i = 0; i < 4; i++) {
-        memcpy(&s->vec[i], first_data + 16 * i, 16);
-    }
-    guest_cpu(0)->accel->put_state(guest_cpu(0));
+    guest_vectors(0, 0x1f80, first_data);
     o->exit = guest_run(1);
     memcpy(o->gpr, s->gpr, sizeof(o->gpr));
     o->cr2 = s->cr2;
@@ -482,11 +475,7 @@ int main(int argc, char **argv)
     int status;
 
     g_test_init(&argc, &argv, NULL);
-    if (!g_getenv("RHEA_TEST_ACCEL")) {
-        g_setenv("RHEA_TEST_ACCEL", "jit=on", true);
-    }
-    guest_init(1);
-    if (jit_enabled) {
+    if (guest_init_jit(1)) {
         g_test_add_func("/jit/groups/random", test_random);
     }
     status = g_test_run();

@@ -702,11 +702,7 @@ int main(int argc, char **argv)
     int status;
 
     g_test_init(&argc, &argv, NULL);
-    if (!g_getenv("RHEA_TEST_ACCEL")) {
-        g_setenv("RHEA_TEST_ACCEL", "jit=on", true);
-    }
-    guest_init(1);
-    if (jit_enabled) {
+    if (guest_init_jit(1)) {
         g_test_add_func("/jit/random", test_random);
         g_test_add_func("/jit/stack", test_stack);
         g_test_add_func("/jit/random32", test_random_32);

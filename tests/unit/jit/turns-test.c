@@ -406,11 +406,7 @@ int main(int argc, char **argv)
     int status;
 
     g_test_init(&argc, &argv, NULL);
-    if (!g_getenv("RHEA_TEST_ACCEL")) {
-        g_setenv("RHEA_TEST_ACCEL", "jit=on", true);
-    }
-    guest_init(2);
-    if (jit_enabled) {
+    if (guest_init_jit(2)) {
         g_test_add_func("/jit/turns/random", test_random);
         g_test_add_func("/jit/turns/nests", test_nests);
         g_test_add_func("/jit/turns/empty_slot", test_empty_slot);

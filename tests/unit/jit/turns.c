@@ -67,14 +67,7 @@ void turns_run(const Case *k, uint32_t threshold, Outcome *o)
     }
     memcpy(s->gpr, k->gpr, sizeof(k->gpr));
     s->gpr[R_RSP] = STACK;
-    s->cr4 |= CR4_OSXMMEXCPT;
-    s->cr2 = 0;
-    s->rflags = 2;
-    s->mxcsr = k->mxcsr;
-    for (unsigned i = 0; i < 4; i++) {
-        memcpy(&s->vec[i], first_data + 16 * i, 16);
-    }
-    guest_cpu(0)->accel->put_state(guest_cpu(0));
+    guest_vectors(0, k->mxcsr, first_data);
     o->exit = guest_run(1);
     memcpy(o->gpr, s->gpr, sizeof(o->gpr));
     o->cr2 = s->cr2;

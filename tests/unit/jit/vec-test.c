@@ -458,12 +458,8 @@ int main(int argc, char **argv)
     if (seed) {
         rnd_seed(strtoull(seed, NULL, 0));
     }
-    if (!g_getenv("RHEA_TEST_ACCEL")) {
-        g_setenv("RHEA_TEST_ACCEL", "jit=on", true);
-    }
     native_init();              /* tells whether there is AVX */
-    guest_init(1);
-    if (jit_enabled) {
+    if (guest_init_jit(1)) {
         g_test_add_data_func("/jit/vec/masked", NULL, test_random);
         g_test_add_data_func("/jit/vec/any", "", test_random);
         g_test_add_func("/jit/vec/coverage", test_coverage);

@@ -3,6 +3,7 @@
  */
 #include "guest.h"
 
+#include "accel/tcg/jit/jit.h"
 #include "base/opts.h"
 #include "base/qsbr.h"
 
@@ -100,6 +101,15 @@ void guest_init(unsigned n_cpus)
     g_autoptr(Opt) opt = test_options();
 
     guest_init_accel(n_cpus, "tcg", opt);
+}
+
+bool guest_init_jit(unsigned n_cpus)
+{
+    if (!g_getenv("RHEA_TEST_ACCEL")) {
+        g_setenv("RHEA_TEST_ACCEL", "jit=on", true);
+    }
+    guest_init(n_cpus);
+    return jit_enabled;
 }
 
 void guest_init_accel(unsigned n_cpus, const char *accel_name, Opt *options)
@@ -233,6 +243,20 @@ void guest_tables(unsigned i, uint64_t gdt, uint64_t idt)
     d[2] = UINT64_C(0x00cf93000000ffff);        /* data */
     s->gdtr = (X86Table) { gdt, 0x17 };
     s->idtr = (X86Table) { idt, 0xfff };
+}
+
+void guest_vectors(unsigned i, uint32_t mxcsr, const uint8_t *xmm)
+{
+    X86State *s = guest_cpu(i)->state;
+
+    s->cr4 |= CR4_OSXMMEXCPT;
+    s->cr2 = 0;
+    s->rflags = 2;
+    s->mxcsr = mxcsr;
+    for (unsigned n = 0; n < 4; n++) {
+        memcpy(&s->vec[n], xmm + 16 * n, 16);
+    }
+    put(i);
 }
 
 void guest_gate(uint64_t idt, unsigned vector, uint64_t handler)

@@ -62,6 +62,9 @@ extern Region guest_rom;
 /* Once per process. */
 void guest_init(unsigned n_cpus);
 void guest_init_accel(unsigned n_cpus, const char *accel_name, Opt *options);
+/* The same, translated if RHEA_TEST_ACCEL does not say otherwise.  False: this
+ * host has no translator. */
+bool guest_init_jit(unsigned n_cpus);
 void guest_free(void);
 X86Cpu *guest_cpu(unsigned i);
 static inline Env *guest_env(unsigned i)
@@ -81,6 +84,8 @@ void guest_protected(unsigned i, uint32_t eip);         /* no paging */
 /* Paging on; identity tables for 2 GiB by 2 MiB pages at `tables`. */
 void guest_long(unsigned i, uint64_t rip, uint64_t tables);
 
+/* A CPU's MXCSR and XMM0 to XMM3, flags and CR2 clear, #XM allowed. */
+void guest_vectors(unsigned i, uint32_t mxcsr, const uint8_t *xmm);
 /* Give a CPU in long mode GDT and IDT at these places, and a gate. */
 void guest_tables(unsigned i, uint64_t gdt, uint64_t idt);
 void guest_gate(uint64_t idt, unsigned vector, uint64_t handler);
